@@ -1,0 +1,32 @@
+# Warnings, sanitizers, linker and compiler cache: everything that is about the tools and not about the code.
+add_library(vr_flags INTERFACE)
+target_compile_options(vr_flags INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
+  $<$<BOOL:${VR_WERROR}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(vr_flags INTERFACE -Wthread-safety -Wno-unused-command-line-argument)
+else()
+  # g++ 12 reports false positives of these inside coroutine frames and std::variant at -O2.
+  target_compile_options(vr_flags INTERFACE -Wno-maybe-uninitialized -Wno-restrict -Wno-dangling-pointer)
+endif()
+target_include_directories(vr_flags INTERFACE "${CMAKE_SOURCE_DIR}/src")
+target_compile_definitions(vr_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION
+  SPDLOG_FMT_EXTERNAL SPDLOG_SHARED_LIB SPDLOG_COMPILED_LIB FMT_SHARED)
+# Thread exit order of sanitizers and jemalloc do not mix; plain glibc malloc everywhere for now.
+if(VR_SANITIZE)
+  target_compile_options(vr_flags INTERFACE -fsanitize=${VR_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(vr_flags INTERFACE -fsanitize=${VR_SANITIZE})
+  target_compile_definitions(vr_flags INTERFACE VR_SANITIZED=1)
+endif()
+
+find_program(VR_MOLD mold)
+if(VR_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+find_program(VR_CCACHE ccache)
+if(VR_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;${VR_CCACHE}")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-fpch-preprocess)
+  endif()
+endif()

@@ -1,0 +1,10 @@
+#include "base/clock.h"
+
+namespace vr {
+
+const SystemClock& SystemClock::Get() {
+  static const SystemClock clock;
+  return clock;
+}
+
+}  // namespace vr

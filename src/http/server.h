@@ -1,0 +1,45 @@
+// The HTTP/1.1 server: accepts, parses, asks the Handler, writes (RFC 9112).
+//
+// One listener per Server; sockets are handed to the loop with the fewest connections and stay there.
+// Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "http/message.h"
+#include "io/loop.h"
+#include "observe/metrics.h"
+
+namespace vr::http {
+
+struct ServerOptions {
+  std::string listen = "127.0.0.1:8080";           ///< "host:port", "[::]:8080"; port 0 = any free one
+  std::string congestion_control = "system";       ///< "system" or a kernel name ("cubic", "bbr")
+  uint64_t max_head_bytes = 32 * 1024;             ///< request line and fields; 431 / 414 beyond
+  uint64_t max_body_bytes = 1024 * 1024;           ///< request body; 413 beyond
+  int max_connections = 20000;                     ///< beyond: accepted and closed at once, counted
+  std::chrono::seconds header_timeout{10};         ///< from the first byte of a head to its end
+  std::chrono::seconds idle_timeout{75};           ///< keep-alive without a request
+  std::chrono::seconds write_timeout{60};          ///< without any byte accepted by the client's side
+};
+
+class Server {
+ public:
+  /// Binds and listens; accepting starts at once.
+  /// @errors kInvalidArgument (address), kUnavailable (bind; detail has errno text)
+  static Result<std::unique_ptr<Server>> Create(ServerOptions options, Handler& handler, io::LoopPool& loops,
+                                                Metrics& metrics);
+  virtual ~Server() = default;
+  /// "127.0.0.1:43817", with the port the kernel chose.
+  virtual std::string address() const = 0;
+  /// Stops accepting, closes idle connections, lets running responses end with "Connection: close".
+  virtual void Drain() = 0;
+  virtual size_t connections() const = 0;
+  /// Cuts what is left. Call before the loops stop.
+  virtual void CloseAll() = 0;
+};
+
+}  // namespace vr::http

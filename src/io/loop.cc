@@ -1,0 +1,45 @@
+#include "io/loop.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <string>
+
+namespace vr::io {
+
+namespace {
+thread_local Loop* current_loop = nullptr;
+}  // namespace
+
+Loop* Loop::Current() { return current_loop; }
+
+LoopPool::LoopPool(int count) {
+  const int n = count > 0 ? count : std::max(1u, std::thread::hardware_concurrency());
+  for (int i = 0; i < n; ++i) {
+    loops_.push_back(std::make_unique<Loop>(i));
+    guards_.push_back(boost::asio::make_work_guard(loops_.back()->context_));
+  }
+}
+
+LoopPool::~LoopPool() { Stop(); }
+
+void LoopPool::Start() {
+  for (auto& loop : loops_) {
+    threads_.emplace_back([loop = loop.get()] {
+      current_loop = loop;
+      pthread_setname_np(pthread_self(), ("loop-" + std::to_string(loop->index())).c_str());
+      loop->context_.run();
+      current_loop = nullptr;
+    });
+  }
+}
+
+void LoopPool::Stop() {
+  for (auto& loop : loops_) loop->context_.stop();
+  for (auto& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+Loop& LoopPool::Any() { return *loops_[next_.fetch_add(1, std::memory_order_relaxed) % loops_.size()]; }
+
+}  // namespace vr::io
