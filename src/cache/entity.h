@@ -1,0 +1,66 @@
+// Entity: metadata and body that can be served, whichever layer it came from. Immutable once published.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/hash.h"
+#include "base/result.h"
+
+namespace vr::cache {
+
+/// What is stored beside a body. The JSON form (docs/formats/metadata.md) has exactly the field names of the
+/// cache contract; everything of our own lives in its `customData`.
+struct Metadata {
+  std::string source_path;
+  std::optional<uint32_t> width, height;  ///< requested, pixels
+  std::string format, quality, compression, derivative;
+  std::vector<std::string> cache_tags;
+  std::string content_type;
+  uint64_t content_length = 0;            ///< measured, bytes
+  int64_t created_at_ms = 0;
+  int64_t expires_at_ms = 0;              ///< 0 = never
+  std::optional<double> duration, fps;    ///< of the result; seconds, frames per second
+
+  // customData
+  int status = 200;
+  std::string etag;                       ///< strong, with quotes
+  std::string origin, source_type;
+  std::string source_etag, source_validator;
+  int64_t source_last_modified_ms = 0;
+  Hash128 plan_digest;
+  Hash128 body_hash;
+  double encode_seconds = 0;              ///< CPU seconds it took to make
+  std::optional<uint32_t> resolved_width, resolved_height;
+  std::vector<std::string> warnings;
+
+  std::string ToJson() const;
+  /// @errors kCorruption: not JSON, missing field, or a cache version we do not know
+  static Result<Metadata> FromJson(std::string_view json);
+};
+
+/// Version of the metadata's JSON form; an unknown one is a miss.
+inline constexpr int kMetadataVersion = 1;
+
+struct Entity {
+  std::string key;
+  Metadata meta;
+  /// Exactly one of both is set; `file` is read by position only and holds nothing but the body.
+  std::shared_ptr<const std::string> memory;
+  SharedFd file;
+  /// Field lines that every answer made of this entity carries.
+  std::shared_ptr<const std::string> head;
+  /// Whether the durable store holds it (or is about to): decides the X-KV-Cache-* fields.
+  bool kv_backed = false;
+
+  uint64_t size() const { return meta.content_length; }
+  bool is_fresh(int64_t now_ms) const { return meta.expires_at_ms == 0 || now_ms < meta.expires_at_ms; }
+};
+using EntityRef = std::shared_ptr<const Entity>;
+
+}  // namespace vr::cache
