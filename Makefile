@@ -1,0 +1,83 @@
+# The project's tasks. `make help` lists them. Everything is built under build/<preset>, run-time data lives in var/.
+PRESET ?= release
+PORT ?= 8080
+ADMIN_PORT ?= 9090
+JOBS ?= $(shell nproc)
+CTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench asan tsan clang clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@echo "  Settings: PORT=8080 (run), PRESET=release (build, test), JOBS=$(JOBS), CTEST_ARGS='-R name' (test)"
+
+deps: ## install the Debian packages a build needs, when missing
+	@tools/install_deps build
+
+build: deps ## build PRESET (default: release)
+	@mkdir -p build; cmake --preset $(PRESET) -Wno-dev > build/$(PRESET).configure.log 2>&1 || { cat build/$(PRESET).configure.log; rm -f build/$(PRESET).configure.log; exit 1; }
+	@rm -f build/$(PRESET).configure.log
+	cmake --build --preset $(PRESET) -j $(JOBS)
+
+demo: deps
+	@tools/make_demo --dir var --port $(PORT) --admin-port $(ADMIN_PORT)
+
+run: build demo ## build, make demo clips, serve them on 127.0.0.1:PORT
+	@tools/make_demo --dir var --port $(PORT) --admin-port $(ADMIN_PORT) --print
+	@exec build/$(PRESET)/bin/video-resizer serve --config var/demo.jsonc
+
+test: test-deps build e2e-deps ## install, build and run every test
+	ctest --preset $(PRESET) -j $(JOBS) $(CTEST_ARGS)
+
+unit: build ## only the unit and integration tests
+	ctest --preset $(PRESET) -j $(JOBS) -LE e2e $(CTEST_ARGS)
+
+e2e: test-deps build e2e-deps ## only the tests that run the real programs
+	ctest --preset $(PRESET) -L e2e $(CTEST_ARGS)
+
+.PHONY: test-deps
+test-deps:
+	@tools/install_deps test
+
+# Playwright's driver for the browser test; a machine without npm registry skips that test.
+e2e-deps: tests/e2e/browser/node_modules/.package-lock.json
+tests/e2e/browser/node_modules/.package-lock.json: tests/e2e/browser/package-lock.json
+	@cd tests/e2e/browser && npm ci --silent --no-audit --no-fund || echo "npm ci failed: the browser test will be skipped"
+
+lint: ## source rules, import check, clang-format (make tidy: clang-tidy)
+	@tools/install_deps lint
+	@tools/check_imports
+	@tools/lint regex format
+
+tidy: deps ## clang-tidy on all sources (10 minutes on two cores), or SINCE=<commit> for what changed
+	@tools/install_deps lint
+	@cmake --preset clang -Wno-dev > /dev/null
+	@tools/lint tidy --jobs $(JOBS) $(if $(SINCE),--since $(SINCE))
+
+fmt: ## reformat src/ with clang-format-16
+	@tools/install_deps lint
+	@find src -name '*.h' -o -name '*.cc' | xargs clang-format-16 -i
+
+bench: ## hit path against nginx, transform against ffmpeg (release build)
+	@tools/install_deps bench
+	@$(MAKE) --no-print-directory build PRESET=release
+	@tools/bench --bin build/release/bin
+
+asan: deps ## build with address and undefined behaviour sanitizers, run the unit and integration tests
+	@tools/install_deps test
+	@$(MAKE) --no-print-directory build PRESET=asan
+	ctest --preset asan -j $(JOBS) -LE e2e $(CTEST_ARGS)
+
+tsan: deps ## the same with the thread sanitizer
+	@tools/install_deps test
+	@$(MAKE) --no-print-directory build PRESET=tsan
+	ctest --preset tsan -j $(JOBS) -LE e2e $(CTEST_ARGS)
+
+clang: deps ## the same with clang-16 (thread-safety annotations are checked there)
+	@tools/install_deps test lint
+	@$(MAKE) --no-print-directory build PRESET=clang
+	ctest --preset clang -j $(JOBS) -LE e2e $(CTEST_ARGS)
+
+clean: ## remove what was built and the demo's data
+	rm -rf build var tests/e2e/browser/node_modules
