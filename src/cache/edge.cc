@@ -77,7 +77,9 @@ void Edge::Clear() {
 }
 
 void Edge::Remove(Shard& shard, Queue::iterator node) {
-  if (shard.hand == node) ++shard.hand;
+  if (shard.hand == node) {
+    shard.hand = node == shard.queue.begin() ? shard.queue.end() : std::prev(node);
+  }
   shard.index.erase(node->entity->key);
   shard.bytes -= node->charge;
   if (node->entity->file) --shard.files;

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/hash.h"
 #include "base/result.h"
+#include "http/codes.h"
 
 namespace vr::cache {
 
@@ -28,7 +29,7 @@ struct Metadata {
   std::optional<double> duration, fps;    ///< of the result; seconds, frames per second
 
   // customData
-  int status = 200;
+  int status = http::kOk;
   std::string etag;                       ///< strong, with quotes
   std::string origin, source_type;
   std::string source_etag, source_validator;

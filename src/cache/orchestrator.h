@@ -1,0 +1,125 @@
+// Orchestrator: edge, then KV, then a production; each variant is made once, however many ask.
+//
+// The edge is asked by a plain function (LookupEdge); only what misses there becomes a coroutine. A failing
+// cache layer never fails a request that the producer can answer, and never makes it run twice. Thread-safe.
+//
+// Order that matters: a finished entity enters the edge before its production leaves the map of flights, and
+// the production stays there until the KV has committed. So there is no gap in which a second one starts.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "base/context.h"
+#include "base/mutex.h"
+#include "cache/edge.h"
+#include "cache/entity.h"
+#include "cache/production.h"
+#include "cache/staging.h"
+#include "io/blocking.h"
+#include "io/task_group.h"
+#include "kv/kv_store.h"
+#include "observe/metrics.h"
+
+namespace vr::cache {
+
+/// Makes the body of one variant that nobody has stored yet. Called at most once per object.
+class Producer {
+ public:
+  virtual ~Producer() = default;
+  /// Writes the stored form to `stored` (an empty read-write file) and returns what is known of it; the
+  /// orchestrator measures, hashes and stores it. May announce a growing form through `production`.
+  /// Its error is what every waiter gets.
+  virtual Task<Result<Metadata>> Produce(Context ctx, ProductionRef production, SharedFd stored) = 0;
+};
+
+enum class Layer { kEdge, kKv, kJoined, kTransform, kBypass };
+std::string_view ToString(Layer layer);
+
+/// One question to the cache. The flags come from the bypass rules (cache contract §6).
+struct Query {
+  std::string key;
+  Hash128 digest;           ///< plan digest; a stored entity with another one is a miss and is replaced
+  std::string source;       ///< canonical source path
+  TtlOptions ttl;           ///< of the origin
+  bool read_edge = true, write_edge = true;
+  bool read_kv = true, write_kv = true;
+  bool join = true;         ///< false: a production of its own (debug, nocache)
+  bool needs_whole = false; ///< a growing body is of no use to this caller (ranges)
+};
+
+/// Either `entity` (whole) or `live` (in phase kStreaming or later) is set.
+struct Answer {
+  EntityRef entity;
+  ProductionRef live;
+  Layer layer = Layer::kTransform;
+};
+
+/// What each layer holds, for `debug=view`.
+struct Explanation {
+  struct Held {
+    bool asked = false, present = false, fresh = false, same_plan = false;
+    int64_t created_at_ms = 0, expires_at_ms = 0;
+    uint64_t bytes = 0;
+  };
+  Held edge, kv;
+  bool in_production = false;
+};
+
+class Orchestrator {
+ public:
+  /// Renders the field lines that every answer of an entity carries.
+  using HeadRenderer = std::function<std::string(const Entity&)>;
+
+  Orchestrator(Options options, kv::KvStore* kv, Staging& staging, io::Blocking& blocking,
+               const Clock& clock, Metrics& metrics, HeadRenderer render_head);
+  ~Orchestrator();
+
+  /// A fresh entity of this plan in the edge, or null. The hit path: no suspension, one shard lock.
+  EntityRef LookupEdge(std::string_view key, const Hash128& digest);
+
+  /// The whole way. Joins a production of the same key and plan, or starts one that outlives its caller.
+  /// @errors what the producer says; kDeadlineExceeded (reason TRANSFORM_TIMEOUT) when ctx.deadline came first;
+  ///         kResourceExhausted (OVERLOADED) when a range was not there within cold_range_wait
+  Task<Result<Answer>> Fetch(Context ctx, Query query, std::shared_ptr<Producer> producer);
+
+  Task<Explanation> Explain(Context ctx, std::string key, Hash128 digest);
+
+  /// Whether this key is being made now; for HEAD, which does not start a production.
+  ProductionRef InFlight(const std::string& key, const Hash128& digest);
+  /// KV only, promoting to the edge; null on a miss or error.
+  Task<EntityRef> LookupKv(Context ctx, std::string key, Hash128 digest);
+
+  /// Refuses new productions, then waits (blocking this non-loop thread) for running ones and their stores.
+  /// @return false when the deadline came first
+  bool Drain(SteadyTime deadline);
+
+  Edge& edge() { return edge_; }
+  size_t flights() const;
+
+ private:
+  Task<void> RunProduction(Query query, ProductionRef production, std::shared_ptr<Producer> producer,
+                           std::string flight);
+  Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
+  Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);
+  void LeaveFlight(const std::string& flight, const ProductionRef& production);
+
+  const Options options_;
+  kv::KvStore* const kv_;  ///< null when the KV is switched off
+  Staging& staging_;
+  io::Blocking& blocking_;
+  const Clock& clock_;
+  const HeadRenderer render_head_;
+  Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_, joins_;
+
+  Edge edge_;
+  mutable Mutex mutex_;
+  std::unordered_map<std::string, ProductionRef> flights_ GUARDED_BY(mutex_);
+  std::atomic<uint32_t> storing_{0};
+  io::TaskGroup group_;
+};
+
+}  // namespace vr::cache

@@ -1,0 +1,75 @@
+// Production: one variant while it is being looked up or made, and everybody who waits for it.
+//
+// The producer writes into files and announces a watermark ("bytes 0..n are final"); every reader follows
+// behind it at its own pace, so memory is bounded whatever the body's size and a slow reader hurts nobody.
+// Thread-safe. Waiters hold it by shared_ptr.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "cache/entity.h"
+#include "io/notifier.h"
+
+namespace vr::cache {
+
+/// What is known of a body that is served while it grows.
+struct StreamHead {
+  SharedFd file;                    ///< bytes below the watermark are final
+  std::optional<uint64_t> length;   ///< whole length, when known from the start
+  Metadata meta;                    ///< as far as known: content type, tags, resolved size
+  /// The growing file becomes the stored body byte for byte, and meta.etag is its validator already.
+  bool is_whole_form = false;
+};
+
+class Production {
+ public:
+  enum class Phase {
+    kWorking,    ///< looking in the KV, planning, or making the first bytes
+    kStreaming,  ///< head() is set, bytes below watermark can be sent
+    kDone,       ///< the entity can be served
+    kFailed,
+  };
+  struct View {
+    Phase phase = Phase::kWorking;
+    uint64_t watermark = 0;
+    bool stream_ended = false;  ///< kDone: the streamed form is `watermark` bytes long
+  };
+
+  // For the producer.
+  void StartStream(StreamHead head);
+  /// Never goes back.
+  void Advance(uint64_t watermark);
+
+  // For the orchestrator.
+  void Finish(EntityRef entity, bool found_in_kv);
+  void Fail(Error error);
+
+  // For those who wait.
+  View Look() const;
+  uint64_t ticket() const { return notifier_.ticket(); }
+  /// @return false when the deadline came first
+  Task<bool> WaitChange(uint64_t ticket, SteadyTime deadline) {
+    return notifier_.WaitChange(ticket, deadline);
+  }
+  /// Set once kStreaming has been seen; never changes afterwards.
+  std::shared_ptr<const StreamHead> head() const;
+  EntityRef entity() const;                      ///< set once kDone
+  std::shared_ptr<const Error> error() const;    ///< set once kFailed
+  bool found_in_kv() const;
+
+ private:
+  mutable Mutex mutex_;
+  View view_ GUARDED_BY(mutex_);
+  std::shared_ptr<const StreamHead> head_ GUARDED_BY(mutex_);
+  EntityRef entity_ GUARDED_BY(mutex_);
+  std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);
+  bool found_in_kv_ GUARDED_BY(mutex_) = false;
+  io::Notifier notifier_;
+};
+using ProductionRef = std::shared_ptr<Production>;
+
+}  // namespace vr::cache

@@ -1,0 +1,170 @@
+#include "delivery/head.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "http/respond.h"
+
+namespace vr::delivery {
+
+namespace {
+
+void AppendNumber(std::string& fields, std::string_view name, int64_t value) {
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  AppendField(fields, name, std::string_view(digits, static_cast<size_t>(end - digits)));
+}
+
+/// A field line must not be broken by what a source or a preset is called.
+std::string Printable(std::string_view text) {
+  std::string out(text);
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return out;
+}
+
+void AppendCommon(std::string& fields, std::string_view key, const cache::Metadata& meta) {
+  AppendField(fields, "X-Content-Type-Options", "nosniff");
+  if (!meta.cache_tags.empty()) {
+    std::string tags;
+    for (const std::string& tag : meta.cache_tags) {
+      if (!tags.empty()) tags += ',';
+      tags += Printable(tag);
+    }
+    AppendField(fields, "Cache-Tag", tags);
+  }
+  AppendField(fields, "X-KV-Cache-Key", key);
+  if (!meta.derivative.empty()) AppendField(fields, "X-Derivative", Printable(meta.derivative));
+  if (meta.resolved_width) AppendNumber(fields, "X-Resolved-Width", *meta.resolved_width);
+  if (meta.resolved_height) AppendNumber(fields, "X-Resolved-Height", *meta.resolved_height);
+  if (!meta.origin.empty()) AppendField(fields, "X-Origin", Printable(meta.origin));
+  if (!meta.source_type.empty()) AppendField(fields, "X-Source-Type", meta.source_type);
+  if (!meta.warnings.empty()) {
+    std::string warnings;
+    for (const std::string& warning : meta.warnings) {
+      if (!warnings.empty()) warnings += "; ";
+      warnings += Printable(warning);
+    }
+    AppendField(fields, "X-Transform-Warnings", warnings);
+  }
+  AppendField(fields, "Via", "1.1 video-resizer");
+}
+
+}  // namespace
+
+void AppendField(std::string& fields, std::string_view name, std::string_view value) {
+  fields += name;
+  fields += ": ";
+  fields += value;
+  fields += "\r\n";
+}
+
+WallTime LastModifiedOf(const cache::Metadata& meta) {
+  const bool is_original = meta.format.empty();
+  return FromUnixMillis(is_original && meta.source_last_modified_ms != 0 ? meta.source_last_modified_ms
+                                                                         : meta.created_at_ms);
+}
+
+std::string RenderEntityHead(const cache::Entity& entity) {
+  std::string fields;
+  fields.reserve(640);
+  AppendCommon(fields, entity.key, entity.meta);
+  http::AppendValidatorFields(fields, entity.meta.etag, LastModifiedOf(entity.meta));
+  return fields;
+}
+
+std::string RenderStreamHead(std::string_view key, const cache::Metadata& meta) {
+  std::string fields;
+  fields.reserve(640);
+  AppendField(fields, "Content-Type", meta.content_type);
+  AppendCommon(fields, key, meta);
+  return fields;
+}
+
+void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
+  using cache::Layer;
+  const cache::Entity* entity = facts.entity;
+  int64_t age = 0;
+  int64_t remaining = -1;
+  if (entity) {
+    age = std::max<int64_t>(0, (facts.now_ms - entity->meta.created_at_ms) / 1000);
+    if (entity->meta.expires_at_ms != 0) {
+      remaining = std::max<int64_t>(0, (entity->meta.expires_at_ms - facts.now_ms) / 1000);
+    }
+  }
+  AppendNumber(fields, "Age", age);
+  if (!entity && !facts.is_debug && facts.lifetime.count() > 0) {
+    AppendField(fields, "Cache-Control", "public, max-age=" + std::to_string(facts.lifetime.count()));
+  } else if (facts.is_debug || !entity) {
+    AppendField(fields, "Cache-Control", "no-store");
+  } else if (remaining >= 0) {
+    char text[48];
+    const int n = std::snprintf(text, sizeof text, "public, max-age=%lld", static_cast<long long>(remaining));
+    AppendField(fields, "Cache-Control", std::string_view(text, static_cast<size_t>(n)));
+  }
+
+  const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
+  AppendField(fields, "X-Cache-Status", is_hit ? "HIT" : facts.layer == Layer::kBypass ? "BYPASS" : "MISS");
+  AppendField(fields, "X-Cache-Source",
+              facts.layer == Layer::kEdge ? "edge" : facts.layer == Layer::kKv ? "KV" : "transform");
+  if (entity && entity->kv_backed && !facts.is_debug) {
+    AppendNumber(fields, "X-KV-Cache-Age", age);
+    if (remaining >= 0) AppendNumber(fields, "X-KV-Cache-TTL", remaining);
+  }
+
+  // RFC 9211: one member per cache, the one nearest to the origin first.
+  fields += "Cache-Status: ";
+  char ttl[32] = "";
+  if (remaining >= 0) std::snprintf(ttl, sizeof ttl, "; ttl=%lld", static_cast<long long>(remaining));
+  switch (facts.layer) {
+    case Layer::kEdge:
+      fields += "edge; hit";
+      fields += ttl;
+      break;
+    case Layer::kKv:
+      fields += "KV; hit";
+      fields += ttl;
+      fields += ", edge; fwd=miss; stored";
+      break;
+    case Layer::kJoined:
+      fields += facts.kv_asked ? "KV; fwd=miss; collapsed, edge; fwd=miss; collapsed" : "edge; fwd=miss; collapsed";
+      break;
+    case Layer::kTransform:
+      if (facts.kv_asked) fields += facts.kv_written ? "KV; fwd=miss; stored, " : "KV; fwd=miss, ";
+      fields += facts.is_unmade ? "edge; fwd=miss" : "edge; fwd=miss; stored";
+      break;
+    case Layer::kBypass:
+      if (facts.kv_asked) fields += "KV; fwd=bypass, ";
+      fields += "edge; fwd=bypass";
+      break;
+  }
+  fields += "\r\n";
+
+  char timing[96];
+  const std::string_view layer = cache::ToString(facts.layer);
+  const int n = std::snprintf(timing, sizeof timing, "cache;desc=\"%.*s\", total;dur=%.2f",
+                              static_cast<int>(layer.size()), layer.data(), facts.elapsed_ms);
+  AppendField(fields, "Server-Timing", std::string_view(timing, static_cast<size_t>(n)));
+  AppendField(fields, "X-Request-ID", facts.request_id);
+  if (!is_hit) AppendNumber(fields, "X-Processing-Time-Ms", static_cast<int64_t>(facts.elapsed_ms));
+
+  if (!facts.parsed) return;
+  const variant::Parsed& parsed = *facts.parsed;
+  if (!parsed.warnings.empty()) {
+    AppendField(fields, "X-Param-Warnings", variant::RenderWarnings(parsed.warnings));
+  }
+  if (!parsed.filename.empty()) {
+    // The grammar of `filename` needs no escaping (RFC 6266).
+    AppendField(fields, "Content-Disposition", "inline; filename=\"" + parsed.filename + "\"");
+  }
+  const auto flag = [&](std::string_view name, const std::optional<bool>& value) {
+    if (value) AppendField(fields, name, *value ? "true" : "false");
+  };
+  flag("X-Playback-Loop", parsed.playback.loop);
+  flag("X-Playback-Autoplay", parsed.playback.autoplay);
+  flag("X-Playback-Muted", parsed.playback.muted);
+  if (!parsed.playback.preload.empty()) AppendField(fields, "X-Playback-Preload", parsed.playback.preload);
+}
+
+}  // namespace vr::delivery

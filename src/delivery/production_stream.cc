@@ -1,0 +1,21 @@
+#include "delivery/production_stream.h"
+
+namespace vr::delivery {
+
+Task<Result<std::optional<http::FilePiece>>> ProductionStream::Next(Context ctx) {
+  for (;;) {
+    const uint64_t ticket = production_->ticket();
+    const cache::Production::View view = production_->Look();
+    if (view.phase == cache::Production::Phase::kFailed) co_return Error(*production_->error());
+    if (view.watermark > sent_) {
+      http::FilePiece piece{head_->file, sent_, view.watermark - sent_};
+      sent_ = view.watermark;
+      co_return std::optional<http::FilePiece>(std::move(piece));
+    }
+    if (view.phase == cache::Production::Phase::kDone) co_return std::optional<http::FilePiece>();
+    const bool changed = co_await production_->WaitChange(ticket, ctx.deadline);
+    if (!changed) co_return Error(Code::kDeadlineExceeded, "the production did not go on in time");
+  }
+}
+
+}  // namespace vr::delivery

@@ -1,0 +1,58 @@
+// Snapshot: one generation of the configuration that requests depend on. A request takes one at its start and
+// keeps it; a reload publishes another. Immutable.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "cache/options.h"
+#include "delivery/options.h"
+#include "origin/options.h"
+#include "origin/origin_table.h"
+#include "origin/source.h"
+#include "transform/options.h"
+#include "variant/options.h"
+
+namespace vr::delivery {
+
+/// What an origin says about its variants, defaults filled in.
+struct OriginPolicy {
+  cache::TtlOptions ttl;
+  std::vector<std::string> cache_tags;
+  variant::Quality quality;
+  variant::Level compression = variant::Level::kAuto;
+};
+
+struct Snapshot {
+  variant::Options variant;
+  Options delivery;
+  transform::Options transform;
+  cache::TtlOptions ttl;
+  std::vector<OriginPolicy> policies;  ///< by origin index
+  std::shared_ptr<const origin::OriginTable> origins;
+  std::shared_ptr<origin::Opener> opener;
+  bool kv_enabled = true;
+};
+using SnapshotRef = std::shared_ptr<const Snapshot>;
+
+/// Where the current snapshot is found. Thread-safe.
+class SnapshotHolder {
+ public:
+  explicit SnapshotHolder(SnapshotRef first) : current_(std::move(first)) {}
+  SnapshotRef Get() const {
+    MutexLock lock(mutex_);
+    return current_;
+  }
+  void Set(SnapshotRef next) {
+    MutexLock lock(mutex_);
+    current_.swap(next);
+  }
+
+ private:
+  mutable Mutex mutex_;
+  SnapshotRef current_ GUARDED_BY(mutex_);
+};
+
+}  // namespace vr::delivery

@@ -1,0 +1,109 @@
+#include "delivery/status.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "cache/ttl.h"
+#include "observe/log.h"
+
+namespace vr::delivery {
+
+namespace {
+
+constexpr std::array<std::pair<std::string_view, int>, 22> kStatuses{{
+    {"INVALID_PARAMETER", 400},
+    {"TIME_OUT_OF_RANGE", 400},
+    {"INVALID_URL", 400},
+    {"SIGNATURE_REQUIRED", 403},
+    {"SIGNATURE_INVALID", 403},
+    {"SIGNATURE_EXPIRED", 403},
+    {"SOURCE_NOT_ALLOWED", 403},
+    {"NO_MATCHING_ORIGIN", 404},
+    {"NOT_FOUND", 404},
+    {"METHOD_NOT_ALLOWED", 405},
+    {"SOURCE_TOO_LARGE", 413},
+    {"SOURCE_UNSUPPORTED", 415},
+    {"RANGE_NOT_SATISFIABLE", 416},
+    {"SOURCE_CORRUPT", 422},
+    {"TRANSFORM_FAILED", 500},
+    {"INTERNAL", 500},
+    {"ALL_SOURCES_FAILED", 502},
+    {"OVERLOADED", 503},
+    {"UNAVAILABLE", 503},
+    {"ORIGIN_TIMEOUT", 504},
+    {"TRANSFORM_TIMEOUT", 504},
+    {"LOOP_DETECTED", 508},
+}};
+
+/// Statuses that say something about the source, not about us or this client.
+constexpr std::array<int, 6> kReusable{404, 413, 415, 422, 502, 504};
+
+}  // namespace
+
+std::string_view ReasonOf(const Error& error) {
+  const bool is_known =
+      std::any_of(kStatuses.begin(), kStatuses.end(), [&](const auto& row) { return row.first == error.reason; });
+  if (is_known) return error.reason;
+  switch (error.code) {
+    case Code::kInvalidArgument: return "INVALID_PARAMETER";
+    case Code::kNotFound: return "NOT_FOUND";
+    case Code::kPermissionDenied: return "SOURCE_NOT_ALLOWED";
+    case Code::kUnavailable: return "UNAVAILABLE";
+    case Code::kDeadlineExceeded: return "TRANSFORM_TIMEOUT";
+    case Code::kResourceExhausted: return "OVERLOADED";
+    case Code::kCorruption: return "SOURCE_CORRUPT";
+    case Code::kUnsupported: return "SOURCE_UNSUPPORTED";
+    case Code::kCancelled:
+    case Code::kInternal: break;
+  }
+  return "INTERNAL";
+}
+
+int StatusOf(std::string_view reason) {
+  for (const auto& [name, status] : kStatuses) {
+    if (name == reason) return status;
+  }
+  return 500;
+}
+
+std::string ErrorBody(const Error& error) {
+  const std::string_view reason = ReasonOf(error);
+  std::string body = R"({"error":{"code":)";
+  AppendJsonString(body, reason);
+  body += R"(,"message":)";
+  AppendJsonString(body, reason == "INTERNAL" ? "internal error" : std::string_view(error.public_message));
+  if (!error.facts.empty() && reason != "INTERNAL") {
+    body += R"(,"details":{)";
+    bool first = true;
+    for (const auto& [name, value] : error.facts) {
+      if (!first) body += ',';
+      first = false;
+      AppendJsonString(body, name);
+      body += ':';
+      AppendJsonString(body, value);
+    }
+    body += '}';
+  }
+  body += "}}\n";
+  return body;
+}
+
+http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl) {
+  http::Response response;
+  response.status = StatusOf(ReasonOf(error));
+  const bool is_reusable = std::find(kReusable.begin(), kReusable.end(), response.status) != kReusable.end();
+  const auto lifetime = is_reusable ? cache::TtlFor(response.status, ttl) : std::chrono::seconds(0);
+  response.Add("Content-Type", "application/json");
+  if (lifetime.count() > 0) {
+    response.Add("Cache-Control", "public, max-age=" + std::to_string(lifetime.count()));
+  } else {
+    response.Add("Cache-Control", "no-store");
+  }
+  response.Add("X-Content-Type-Options", "nosniff");
+  if (response.status == 503) response.Add("Retry-After", "2");
+  response.SetBody(ErrorBody(error));
+  return response;
+}
+
+}  // namespace vr::delivery

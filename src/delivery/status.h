@@ -1,0 +1,26 @@
+// From Error to HTTP: the only place that knows which status belongs to which API error code
+// (docs/http.md, "Errors").
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "cache/options.h"
+#include "http/message.h"
+
+namespace vr::delivery {
+
+/// The API error code of an error: its `reason`, or one derived from `code`.
+std::string_view ReasonOf(const Error& error);
+/// The status of an API error code; 500 for unknown ones.
+int StatusOf(std::string_view reason);
+
+/// {"error":{"code":…,"message":…,"details":{…}}}. INTERNAL has a fixed text.
+std::string ErrorBody(const Error& error);
+
+/// The whole answer: status, JSON body, nosniff, `Retry-After` for 503. What the source is to blame for may be
+/// cached as long as its TTL class says; overload, refusals and our own failures are `no-store`.
+http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl);
+
+}  // namespace vr::delivery

@@ -1,0 +1,212 @@
+#include "delivery/video_producer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/hash.h"
+#include "delivery/status.h"
+#include "observe/log.h"
+
+namespace vr::delivery {
+
+namespace {
+
+constexpr uint64_t kCopyStep = 4 << 20;
+
+/// Copies [offset, offset+length) between files. Blocking. @return bytes copied; fewer only at the end.
+Result<uint64_t> CopyRange(int from, int to, uint64_t offset, uint64_t length) {
+  uint64_t done = 0;
+  std::string buffer;
+  bool by_kernel = true;
+  while (done < length) {
+    off_t in = static_cast<off_t>(offset + done);
+    off_t out = in;
+    ssize_t n;
+    if (by_kernel) {
+      n = ::copy_file_range(from, &in, to, &out, length - done, 0);
+      if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS)) {
+        by_kernel = false;
+        buffer.resize(1 << 20);
+        continue;
+      }
+    } else {
+      n = ::pread(from, buffer.data(), std::min<uint64_t>(buffer.size(), length - done), in);
+      for (ssize_t put = 0; n > 0 && put < n;) {
+        const ssize_t w = ::pwrite(to, buffer.data() + put, static_cast<size_t>(n - put), out + put);
+        if (w < 0 && errno == EINTR) continue;
+        if (w < 0) {
+          n = -1;
+          break;
+        }
+        put += w;
+      }
+    }
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, "copying a source");
+    if (n == 0) break;
+    done += static_cast<uint64_t>(n);
+  }
+  return done;
+}
+
+/// The original's validator names the source's version, so it is known before the last byte is.
+std::string EtagOfOriginal(const origin::Resolved& resolved, const origin::SourceInfo& info) {
+  if (info.validator.empty()) return {};
+  std::string named = resolved.identity;
+  named += '\0';
+  named += info.validator;
+  return '"' + HashOf(named).ToHex() + '"';
+}
+
+std::string QualityName(const variant::Quality& quality) {
+  return quality.number != 0 ? std::to_string(quality.number) : std::string(variant::ToString(quality.level));
+}
+
+}  // namespace
+
+cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::SourceInfo& source) {
+  const variant::MediaOptions& asked = spec.request.resolved;
+  cache::Metadata meta;
+  meta.source_path = spec.request.source_path;
+  meta.width = asked.width;
+  meta.height = asked.height;
+  if (!spec.plan.original) meta.format = variant::ToString(spec.request.format());
+  if (asked.quality) meta.quality = QualityName(*asked.quality);
+  if (asked.compression) meta.compression = variant::ToString(*asked.compression);
+  meta.derivative = spec.request.derivative;
+  meta.cache_tags = spec.tags;
+  meta.content_type = spec.plan.content_type;
+  meta.origin = source.origin_name;
+  meta.source_type = source.type;
+  meta.source_etag = source.etag;
+  meta.source_validator = source.validator;
+  meta.source_last_modified_ms = source.last_modified_ms;
+  return meta;
+}
+
+void VideoProducer::Count(std::string_view result) {
+  const std::string format =
+      spec_.plan.original ? "original" : std::string(variant::ToString(spec_.request.format()));
+  deps_.metrics
+      .GetCounter("video_resizer_transforms_total", "Variants made, by mode, format and result",
+                  {{"mode", std::string(variant::ToString(spec_.request.mode))},
+                   {"format", format},
+                   {"result", std::string(result)}})
+      .Add();
+}
+
+Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::ProductionRef production,
+                                                     SharedFd stored) {
+  origin::Resolved resolved = spec_.resolved;
+  Result<origin::SourceRef> opened = co_await spec_.snapshot->opener->Open(ctx, std::move(resolved));
+  if (!opened.ok()) co_return std::move(opened).error();
+  origin::SourceRef source = std::move(*opened);
+  if (source->info().size && *source->info().size == 0) {
+    co_return Error(Code::kCorruption, "the source is empty").WithReason("SOURCE_CORRUPT");
+  }
+  Result<cache::Metadata> made = Error(Code::kInternal, "internal error");
+  if (spec_.plan.original) {
+    made = co_await CopyOriginal(ctx, production, stored, source);
+  } else {
+    made = co_await Transform(ctx, production, stored, source);
+  }
+  if (made.ok()) {
+    Count("ok");
+  } else {
+    Count(ReasonOf(made.error()));
+    LogWarn("production_failed", {{"source", spec_.request.source_path}, {"error", made.error().ToLogString()}});
+  }
+  co_return made;
+}
+
+Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx, cache::ProductionRef production,
+                                                          SharedFd stored, origin::SourceRef source) {
+  cache::Metadata meta = DescribeVariant(spec_, source->info());
+  meta.etag = EtagOfOriginal(spec_.resolved, source->info());
+  bool has_started = false;
+  uint64_t copied = 0;
+  for (;;) {
+    uint64_t available = 0;
+    if (source->is_complete()) {
+      available = *source->info().size - copied;
+    } else {
+      CO_TRY(available, co_await source->Ensure(ctx, copied, kCopyStep));
+    }
+    if (available == 0) break;
+    const uint64_t step = std::min(available, kCopyStep);
+    auto copy = [source, stored, copied, step] {
+      return CopyRange(source->file()->get(), stored->get(), copied, step);
+    };
+    CO_TRY(const uint64_t n, co_await deps_.blocking.Run(io::Lane::kRead, std::move(copy)));
+    if (n == 0) {
+      co_return Error(Code::kCorruption, "the source changed while it was read", "source file shrank")
+          .WithReason("SOURCE_CORRUPT");
+    }
+    copied += n;
+    if (!has_started) {
+      has_started = true;
+      cache::StreamHead head;
+      head.file = stored;
+      head.length = source->info().size;
+      head.meta = meta;
+      head.is_whole_form = true;
+      production->Advance(copied);
+      production->StartStream(std::move(head));
+    } else {
+      production->Advance(copied);
+    }
+    if (ctx.deadline < std::chrono::steady_clock::now()) {
+      co_return Error(Code::kDeadlineExceeded, "the source could not be read in time").WithReason("ORIGIN_TIMEOUT");
+    }
+  }
+  if (source->info().size && copied != *source->info().size) {
+    co_return Error(Code::kCorruption, "the source changed while it was read", "source length differs")
+        .WithReason("SOURCE_CORRUPT");
+  }
+  co_return meta;
+}
+
+Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::ProductionRef production,
+                                                       SharedFd stored, origin::SourceRef source) {
+  transform::protocol::Job job = spec_.plan.job;
+  job.source_complete = source->is_complete();
+  if (source->info().size) {
+    job.source_size = *source->info().size;
+  } else {
+    // A source of unknown length: the demuxer needs the end, so the whole of it comes first.
+    CO_TRY(job.source_size, co_await source->Ensure(ctx, 0, spec_.snapshot->transform.max_source_bytes));
+  }
+  job.stream = spec_.plan.streams;
+  transform::Outputs outputs;
+  outputs.stored = stored;
+  if (job.stream) {
+    auto make_file = [this] { return deps_.staging.NewFile(); };
+    CO_TRY(outputs.stream, co_await deps_.blocking.Run(io::Lane::kWrite, std::move(make_file)));
+  }
+  cache::Metadata meta = DescribeVariant(spec_, source->info());
+  const SharedFd streamed = outputs.stream;
+  auto on_progress = [production, streamed, meta](const transform::protocol::Progress& progress) {
+    if (!streamed || progress.stream_bytes == 0) return;
+    production->Advance(progress.stream_bytes);
+    if (production->Look().phase != cache::Production::Phase::kWorking) return;
+    cache::StreamHead head;
+    head.file = streamed;
+    head.meta = meta;
+    production->StartStream(std::move(head));
+  };
+  std::function<void(const transform::protocol::Progress&)> observer = std::move(on_progress);
+  CO_TRY(const transform::protocol::Done done,
+         co_await deps_.pool.Run(ctx, std::move(job), source, outputs, observer));
+  if (streamed) production->Advance(done.stream_bytes);
+  if (done.width != 0) meta.resolved_width = done.width;
+  if (done.height != 0) meta.resolved_height = done.height;
+  if (done.duration_seconds > 0) meta.duration = done.duration_seconds;
+  if (done.fps > 0) meta.fps = done.fps;
+  meta.encode_seconds = done.cpu_seconds;
+  meta.warnings = done.warnings;
+  co_return meta;
+}
+
+}  // namespace vr::delivery

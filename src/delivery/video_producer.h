@@ -1,0 +1,54 @@
+// VideoProducer: how the cache has a variant made. Opens the source, then copies its bytes or has a worker
+// transform them. One object per production; Produce() is called once.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cache/orchestrator.h"
+#include "delivery/snapshot.h"
+#include "io/blocking.h"
+#include "observe/metrics.h"
+#include "transform/planner.h"
+#include "transform/worker_pool.h"
+#include "variant/variant_request.h"
+
+namespace vr::delivery {
+
+/// What all producers share. The referred objects outlive every production.
+struct ProducerDeps {
+  transform::WorkerPool& pool;
+  cache::Staging& staging;
+  io::Blocking& blocking;
+  Metrics& metrics;
+};
+
+/// What is known before anything is opened.
+struct ProductionSpec {
+  SnapshotRef snapshot;
+  variant::VariantRequest request;
+  origin::Resolved resolved;
+  transform::Plan plan;
+  std::vector<std::string> tags;
+};
+
+/// The part of the metadata that follows from request and source alone.
+cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::SourceInfo& source);
+
+class VideoProducer final : public cache::Producer {
+ public:
+  VideoProducer(ProducerDeps deps, ProductionSpec spec) : deps_(deps), spec_(std::move(spec)) {}
+  Task<Result<cache::Metadata>> Produce(Context ctx, cache::ProductionRef production, SharedFd stored) override;
+
+ private:
+  Task<Result<cache::Metadata>> CopyOriginal(Context ctx, cache::ProductionRef production, SharedFd stored,
+                                             origin::SourceRef source);
+  Task<Result<cache::Metadata>> Transform(Context ctx, cache::ProductionRef production, SharedFd stored,
+                                          origin::SourceRef source);
+  void Count(std::string_view result);
+
+  const ProducerDeps deps_;
+  const ProductionSpec spec_;
+};
+
+}  // namespace vr::delivery

@@ -1,0 +1,11 @@
+// Names for the status codes that rooms other than `http` and `delivery` need (RFC 9110 §15).
+#pragma once
+
+namespace vr::http {
+
+inline constexpr int kOk = 200;
+inline constexpr int kNotFound = 404;
+inline constexpr int kMethodNotAllowed = 405;
+inline constexpr int kServiceUnavailable = 503;
+
+}  // namespace vr::http
