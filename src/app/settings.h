@@ -1,0 +1,129 @@
+// Settings: the options of all rooms in one struct, as one configuration file, the environment and the flags
+// make them together.
+//
+// Load() is used at the start and at every reload; it reports everything that is wrong at once and never
+// returns half of a configuration. Settings are plain values: whoever runs by them copies
+// what it needs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cache/options.h"
+#include "config/object.h"
+#include "config/problem.h"
+#include "delivery/options.h"
+#include "http/server.h"
+#include "kv/options.h"
+#include "observe/log.h"
+#include "origin/options.h"
+#include "transform/options.h"
+#include "variant/options.h"
+
+namespace vr::app {
+
+struct AdminOptions {
+  std::string listen = "127.0.0.1:9090";
+  std::string token;              ///< secret; empty: routes that need one are closed
+  bool on_main_listener = false;
+};
+
+struct TlsOptions {
+  std::string certificate;        ///< PEM file
+  std::string key;                ///< PEM file
+};
+
+/// A bucket that sources of type s3 name.
+struct BucketOptions {
+  std::string endpoint;
+  std::string bucket;
+  std::string region = "auto";
+  std::string access_key;
+  std::string secret_key;         ///< secret
+};
+
+struct AccessOptions {
+  bool signing_required = false;
+  std::map<std::string, std::string, std::less<>> signing_keys;  ///< key id → secret
+  bool presets_only = false;
+  std::vector<std::string> allowed_sources;
+  bool allow_private_addresses = false;
+};
+
+/// Freshness beyond the TTL (cache contract §7).
+struct FreshnessOptions {
+  std::chrono::seconds stale_while_revalidate{60};
+  std::chrono::seconds stale_if_error{86400};
+  std::chrono::seconds source_check_interval{60};
+};
+
+struct KvNamespace {
+  std::string binding;
+  std::string id;
+};
+
+struct Settings {
+  http::ServerOptions server;            ///< of the main listener; the admin listener takes its limits too
+  std::chrono::seconds drain_timeout{30};///< from SIGTERM until running answers are cut
+  std::string public_url;
+  std::optional<TlsOptions> tls;
+  AdminOptions admin;
+  std::filesystem::path data = "./var";  ///< the rooms' own directories below it are filled in by Load()
+  std::vector<origin::OriginOptions> origins;
+  std::map<std::string, BucketOptions, std::less<>> buckets;
+  origin::FetchOptions fetch;
+  variant::Options variant;              ///< derivatives, responsive, passthrough.formats, validation, bypass names
+  cache::Options cache;
+  kv::Options kv;
+  FreshnessOptions freshness;
+  std::optional<KvNamespace> kv_namespace;
+  transform::Options transform;
+  std::chrono::seconds async_threshold{60};
+  AccessOptions access;
+  delivery::Options delivery;
+  LogOptions log;
+};
+
+/// Where settings come from, weakest first: defaults, file, environment, flags.
+struct Sources {
+  std::filesystem::path file;                       ///< empty: no file
+  std::map<std::string, std::string> environment;   ///< the whole environment; CurrentEnvironment()
+  /// (path, value) as in `--set cache.edge.maxBytes=64MiB`; `flag` is how problems call it ("--listen").
+  struct Flag {
+    std::string flag;
+    std::vector<std::string> path;
+    std::string value;
+  };
+  std::vector<Flag> flags;
+};
+
+struct LoadOutcome {
+  std::optional<Settings> settings;                 ///< set exactly when there are no problems
+  std::vector<config::Problem> problems;            ///< in the order of the file
+  std::vector<config::Problem> warnings;
+};
+
+/// Reads, merges, types and checks. Reads the file; otherwise pure.
+LoadOutcome Load(const Sources& sources);
+/// The same for a text that is already there; `name` is what places call it.
+LoadOutcome LoadText(std::string_view text, const std::string& name, const Sources& sources);
+
+/// The effective values as JSON in the form of the file, secrets masked.
+std::string PrintEffective(const Settings& settings);
+
+/// Every key there is, with the defaults.
+std::vector<config::KeyInfo> DescribeKeys();
+
+/// Paths ("listen", "cache.edge") that differ and take effect at the next start only.
+std::vector<std::string> NeedsRestart(const Settings& running, const Settings& wanted);
+
+std::map<std::string, std::string> CurrentEnvironment();
+
+}  // namespace vr::app
