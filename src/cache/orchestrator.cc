@@ -154,7 +154,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query, std::shared_p
     joins_.Add();
   }
 
-  const SteadyTime range_deadline = clock_.SteadyNow() + options_.cold_range_wait;
+  const SteadyTime range_deadline = std::chrono::steady_clock::now() + options_.cold_range_wait;
   for (;;) {
     const uint64_t ticket = production->ticket();
     const Production::View view = production->Look();
@@ -270,7 +270,7 @@ Task<Result<EntityRef>> Orchestrator::Complete(Query query, Metadata meta, Share
 Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
                                        std::shared_ptr<Producer> producer, std::string flight) {
   Context ctx;
-  ctx.deadline = clock_.SteadyNow() + options_.production_timeout;
+  ctx.deadline = std::chrono::steady_clock::now() + options_.production_timeout;
   ctx.request_id = query.key;
 
   // Whatever happens below, nobody may be left waiting.
