@@ -1,0 +1,189 @@
+#include "kv/body_files.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <random>
+
+#include "observe/log.h"
+
+namespace vr::kv {
+namespace {
+
+std::string Hex(uint64_t value, int digits) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out(static_cast<size_t>(digits), '0');
+  for (int i = digits - 1; i >= 0; --i, value >>= 4) out[static_cast<size_t>(i)] = kDigits[value & 15];
+  return out;
+}
+
+/// The id in a name of ours; anything else in the directory is not ours to touch.
+std::optional<uint64_t> ParseId(std::string_view name) {
+  uint64_t id = 0;
+  if (name.size() != 16) return std::nullopt;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), id, 16);
+  if (error != std::errc() || end != name.data() + name.size() || Hex(id, 16) != name) {
+    return std::nullopt;
+  }
+  return id;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<BodyFiles>> BodyFiles::Open(std::string directory, size_t open_limit,
+                                                   io::Blocking& blocking, io::Files& files) {
+  CHECK_OK(io::MakeDirectory(directory));
+  for (uint64_t i = 0; i < 256; ++i) CHECK_OK(io::MakeDirectory(directory + "/" + Hex(i, 2)));
+  return std::shared_ptr<BodyFiles>(
+      new BodyFiles(std::move(directory), open_limit, blocking, files));
+}
+
+std::string BodyFiles::FolderOf(uint64_t id) const { return directory_ + "/" + Hex(id >> 56, 2); }
+std::string BodyFiles::PathOf(uint64_t id) const { return FolderOf(id) + "/" + Hex(id, 16); }
+
+uint64_t BodyFiles::NewId() {
+  uint64_t id = 0;
+  while (id == 0) {
+    if (::getrandom(&id, sizeof id, 0) != static_cast<ssize_t>(sizeof id)) {
+      id = std::random_device()() | static_cast<uint64_t>(std::random_device()()) << 32;
+    }
+  }
+  return id;
+}
+
+Result<BodyFiles::Created> BodyFiles::Create() {
+  const uint64_t id = NewId();
+  // O_EXCL: should the same 64 random bits ever come twice, it is an error and not a mix-up.
+  TRY(UniqueFd fd, files_.Open(PathOf(id), O_RDWR | O_CREAT | O_EXCL));
+  Created created;
+  created.id = id;
+  created.file = std::make_shared<const UniqueFd>(std::move(fd));
+  return created;
+}
+
+Result<SharedFd> BodyFiles::OpenToRead(uint64_t id, uint64_t size) {
+  {
+    std::lock_guard lock(open_mutex_);
+    const auto it = open_by_id_.find(id);
+    if (it != open_by_id_.end()) {
+      open_.splice(open_.begin(), open_, it->second);
+      return it->second->file;
+    }
+  }
+  TRY(UniqueFd fd, files_.Open(PathOf(id), O_RDONLY));
+  TRY(const uint64_t actual, io::SizeOf(fd.get()));
+  if (actual != size) {
+    return Error(Code::kCorruption, "a stored body has the wrong size",
+                 PathOf(id) + ": " + std::to_string(actual) + " of " + std::to_string(size) + " bytes");
+  }
+  auto file = std::make_shared<const UniqueFd>(std::move(fd));
+  if (open_limit_ == 0) return SharedFd(file);
+  SharedFd evicted;  // closed after the lock
+  std::lock_guard lock(open_mutex_);
+  if (open_by_id_.contains(id)) return SharedFd(file);
+  open_.push_front(OpenFile{id, file});
+  open_by_id_[id] = open_.begin();
+  if (open_.size() > open_limit_) {
+    evicted = std::move(open_.back().file);
+    open_by_id_.erase(open_.back().id);
+    open_.pop_back();
+  }
+  return SharedFd(file);
+}
+
+void BodyFiles::Forget(uint64_t id) {
+  SharedFd closed;
+  std::lock_guard lock(open_mutex_);
+  const auto it = open_by_id_.find(id);
+  if (it == open_by_id_.end()) return;
+  closed = std::move(it->second->file);
+  open_.erase(it->second);
+  open_by_id_.erase(it);
+}
+
+Result<void> BodyFiles::Sync(const Created& body, bool with_name) {
+  CHECK_OK(files_.Sync(body.file->get()));
+  if (!with_name) return {};
+  TRY(const UniqueFd folder, files_.Open(FolderOf(body.id), O_RDONLY | O_DIRECTORY));
+  return files_.Sync(folder.get());
+}
+
+void BodyFiles::Discard(uint64_t id) { Discard(std::vector<uint64_t>{id}); }
+
+void BodyFiles::Discard(const std::vector<uint64_t>& ids) {
+  if (ids.empty()) return;
+  for (const uint64_t id : ids) Forget(id);
+  bool is_closed = false;
+  {
+    std::lock_guard lock(garbage_mutex_);
+    garbage_.insert(garbage_.end(), ids.begin(), ids.end());
+    is_closed = is_closed_;
+  }
+  if (is_closed) {
+    EmptyGarbage();
+    return;
+  }
+  // A full lane refuses: the list is then emptied by the next removal, or by Close().
+  (void)blocking_.Post(io::Lane::kWrite, [self = shared_from_this()] { self->EmptyGarbage(); });
+}
+
+void BodyFiles::EmptyGarbage() {
+  std::vector<uint64_t> ids;
+  {
+    std::lock_guard lock(garbage_mutex_);
+    ids.swap(garbage_);
+    ++removing_;
+  }
+  for (const uint64_t id : ids) {
+    Result<void> removed = files_.Remove(PathOf(id));
+    // It is swept at the next start.
+    if (!removed.ok()) LogWarn("kv.remove_failed", {{"error", removed.error().ToLogString()}});
+  }
+  std::lock_guard lock(garbage_mutex_);
+  --removing_;
+  settled_.notify_all();
+}
+
+Result<std::vector<BodyFiles::OnDisk>> BodyFiles::List(bool with_sizes) const {
+  std::vector<OnDisk> found;
+  for (uint64_t i = 0; i < 256; ++i) {
+    const std::string folder = directory_ + "/" + Hex(i, 2);
+    TRY(const std::vector<std::string> names, io::ListDirectory(folder));
+    for (const std::string& name : names) {
+      const std::optional<uint64_t> id = ParseId(name);
+      if (!id || *id >> 56 != i) continue;
+      OnDisk body;
+      body.id = *id;
+      struct stat st {};
+      if (with_sizes && ::stat((folder + "/" + name).c_str(), &st) == 0) {
+        body.size = static_cast<uint64_t>(st.st_size);
+      }
+      found.push_back(body);
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const OnDisk& a, const OnDisk& b) { return a.id < b.id; });
+  return found;
+}
+
+void BodyFiles::Settle() {
+  EmptyGarbage();
+  std::unique_lock lock(garbage_mutex_);
+  settled_.wait(lock, [&] { return removing_ == 0; });
+}
+
+void BodyFiles::Close() {
+  {
+    std::lock_guard lock(garbage_mutex_);
+    is_closed_ = true;
+  }
+  Settle();
+  std::lock_guard lock(open_mutex_);
+  open_by_id_.clear();
+  open_.clear();
+}
+
+}  // namespace vr::kv

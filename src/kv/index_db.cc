@@ -1,0 +1,137 @@
+#include "kv/index_db.h"
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <array>
+
+namespace vr::kv {
+namespace {
+
+constexpr std::array<const char*, kTables> kNames = {"entry",  "inline", "tag",  "source",
+                                                     "expiry", "purge",  "stats"};
+
+Error FromStatus(const rocksdb::Status& s, std::string_view what) {
+  Code code = Code::kUnavailable;
+  if (s.IsNoSpace()) code = Code::kResourceExhausted;
+  if (s.IsCorruption()) code = Code::kCorruption;
+  if (s.IsInvalidArgument() || s.IsNotSupported()) code = Code::kInternal;
+  return Error(code, "the store's index failed", std::string(what) + ": " + s.ToString());
+}
+
+rocksdb::Slice SliceOf(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view ViewOf(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+rocksdb::DBOptions DatabaseOptions() {
+  rocksdb::DBOptions o;
+  o.create_if_missing = true;
+  o.create_missing_column_families = true;
+  o.max_background_jobs = 2;
+  o.db_write_buffer_size = 48 << 20;  // bounds memory over all tables
+  o.max_total_wal_size = 64 << 20;    // bounds replay time at open
+  o.max_open_files = 512;
+  o.keep_log_file_num = 2;
+  o.max_log_file_size = 4 << 20;
+  o.info_log_level = rocksdb::WARN_LEVEL;
+  o.stats_dump_period_sec = 0;
+  o.stats_persist_period_sec = 0;
+  o.bytes_per_sync = 1 << 20;
+  return o;
+}
+
+rocksdb::ColumnFamilyOptions TableOptions(Table table, const std::shared_ptr<rocksdb::Cache>& cache) {
+  rocksdb::ColumnFamilyOptions o;
+  o.compression = rocksdb::kNoCompression;
+  o.bottommost_compression = rocksdb::kNoCompression;
+  const bool is_large = table == Table::kEntry || table == Table::kInline;
+  o.write_buffer_size = is_large ? 16 << 20 : 4 << 20;
+  rocksdb::BlockBasedTableOptions blocks;
+  blocks.block_cache = cache;
+  blocks.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  blocks.format_version = 5;
+  o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(blocks));
+  return o;
+}
+
+}  // namespace
+
+IndexDb::Batch::Batch(IndexDb& db) : db_(db), impl_(std::make_unique<rocksdb::WriteBatch>()) {}
+IndexDb::Batch::~Batch() = default;
+
+void IndexDb::Batch::Put(Table table, std::string_view row, std::string_view value) {
+  // Fails only for save points and size limits, which we do not use.
+  (void)impl_->Put(db_.tables_[static_cast<size_t>(table)], SliceOf(row), SliceOf(value));
+}
+
+void IndexDb::Batch::Delete(Table table, std::string_view row) {
+  (void)impl_->Delete(db_.tables_[static_cast<size_t>(table)], SliceOf(row));
+}
+
+bool IndexDb::Batch::empty() const { return impl_->Count() == 0; }
+
+Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t cache_bytes) {
+  auto cache = rocksdb::NewLRUCache(cache_bytes);
+  std::vector<rocksdb::ColumnFamilyDescriptor> tables;
+  for (size_t i = 0; i < kTables; ++i) {
+    tables.emplace_back(kNames[i], TableOptions(static_cast<Table>(i), cache));
+  }
+  // RocksDB insists on its own table and on every table that exists.
+  tables.emplace_back(rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions());
+  const rocksdb::DBOptions options = DatabaseOptions();
+  std::unique_ptr<IndexDb> index(new IndexDb());
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status s = rocksdb::DB::Open(options, path, tables, &index->tables_, &db);
+  if (!s.ok()) return FromStatus(s, "open " + path);
+  index->db_.reset(db);
+  return index;
+}
+
+IndexDb::~IndexDb() {
+  if (!db_) return;
+  for (rocksdb::ColumnFamilyHandle* table : tables_) (void)db_->DestroyColumnFamilyHandle(table);
+  (void)db_->Close();
+}
+
+Result<std::optional<std::string>> IndexDb::Get(Table table, std::string_view row) const {
+  std::string value;
+  const rocksdb::Status s = db_->Get(rocksdb::ReadOptions(), tables_[static_cast<size_t>(table)],
+                                     SliceOf(row), &value);
+  if (s.IsNotFound()) return std::optional<std::string>();
+  if (!s.ok()) return FromStatus(s, "get");
+  return std::optional<std::string>(std::move(value));
+}
+
+Result<void> IndexDb::Write(Batch& batch, bool sync) {
+  if (is_broken_.load(std::memory_order_acquire)) {
+    const rocksdb::Status s = db_->Resume();
+    if (!s.ok()) return FromStatus(s, "resume");
+    is_broken_.store(false, std::memory_order_release);
+  }
+  rocksdb::WriteOptions options;
+  options.sync = sync;
+  const rocksdb::Status s = db_->Write(options, batch.impl_.get());
+  if (s.ok()) return {};
+  is_broken_.store(true, std::memory_order_release);
+  return FromStatus(s, "write");
+}
+
+Result<void> IndexDb::Scan(
+    Table table, std::string_view from,
+    const std::function<bool(std::string_view row, std::string_view value)>& visit) const {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(options, tables_[static_cast<size_t>(table)]));
+  for (it->Seek(SliceOf(from)); it->Valid(); it->Next()) {
+    if (!visit(ViewOf(it->key()), ViewOf(it->value()))) break;
+  }
+  if (!it->status().ok()) return FromStatus(it->status(), "scan");
+  return {};
+}
+
+}  // namespace vr::kv

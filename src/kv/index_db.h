@@ -1,0 +1,66 @@
+// IndexDb: the part of RocksDB that the embedded store uses: tables, point reads, ordered scans, and
+// batches that become visible as one. RocksDB's own headers stay in index_db.cc. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/result.h"
+
+namespace rocksdb {
+class ColumnFamilyHandle;
+class DB;
+class WriteBatch;
+}  // namespace rocksdb
+
+namespace vr::kv {
+
+/// One column family each; the names are part of the format (docs/formats/store.md §3).
+enum class Table { kEntry, kInline, kTag, kSource, kExpiry, kPurge, kStats };
+inline constexpr size_t kTables = 7;
+
+class IndexDb {
+ public:
+  /// Changes that become visible together. Later changes of a row win. Thread-compatible.
+  class Batch {
+   public:
+    explicit Batch(IndexDb& db);
+    ~Batch();
+    void Put(Table table, std::string_view row, std::string_view value);
+    void Delete(Table table, std::string_view row);
+    bool empty() const;
+
+   private:
+    friend class IndexDb;
+    IndexDb& db_;
+    std::unique_ptr<rocksdb::WriteBatch> impl_;
+  };
+
+  /// @errors kUnavailable (device, locked by another process), kCorruption, kUnsupported (unknown tables)
+  static Result<std::unique_ptr<IndexDb>> Open(const std::string& path, uint64_t cache_bytes);
+  ~IndexDb();
+
+  Result<std::optional<std::string>> Get(Table table, std::string_view row) const;
+  /// @param sync wait until the log is on disk
+  /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next Write tries to recover.
+  Result<void> Write(Batch& batch, bool sync);
+  /// Visits rows in order of their bytes, beginning with the first not less than `from`, on one consistent view, until
+  /// `visit` returns false. The views passed live during the call only.
+  Result<void> Scan(Table table, std::string_view from,
+                    const std::function<bool(std::string_view row, std::string_view value)>& visit) const;
+
+ private:
+  IndexDb() = default;
+
+  std::unique_ptr<rocksdb::DB> db_;
+  std::vector<rocksdb::ColumnFamilyHandle*> tables_;
+  std::atomic<bool> is_broken_{false};  ///< a write failed; RocksDB may refuse writes until resumed
+};
+
+}  // namespace vr::kv

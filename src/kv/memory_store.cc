@@ -1,0 +1,168 @@
+#include "kv/memory_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "io/files.h"
+#include "kv/entry_codec.h"
+
+namespace vr::kv {
+namespace {
+
+class MemoryBody final : public NewBody {
+ public:
+  MemoryBody(SharedFd file, std::shared_ptr<std::atomic<int>> open)
+      : file_(std::move(file)), open_(std::move(open)) {
+    open_->fetch_add(1);
+  }
+  ~MemoryBody() override { open_->fetch_sub(1); }
+  const SharedFd& file() const override { return file_; }
+
+ private:
+  const SharedFd file_;
+  const std::shared_ptr<std::atomic<int>> open_;
+};
+
+}  // namespace
+
+MemoryStore::Calls MemoryStore::calls() const {
+  return calls_.With([](const Calls& c) { return c; });
+}
+
+io::Task<Result<std::unique_ptr<NewBody>>> MemoryStore::Create(Context, uint64_t) {
+  calls_.With([](Calls& c) { ++c.creates; });
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_create; });
+  if (failure) co_return std::move(*failure);
+  if (usage().bytes >= options_.max_bytes) {
+    co_return Error(Code::kResourceExhausted, "the store is full", "max_bytes reached");
+  }
+  CO_TRY(UniqueFd fd, io::MemoryFile("vr-body"));
+  auto file = std::make_shared<const UniqueFd>(std::move(fd));
+  std::unique_ptr<NewBody> body = std::make_unique<MemoryBody>(std::move(file), open_bodies_);
+  co_return body;
+}
+
+io::Task<Result<void>> MemoryStore::Commit(Context, std::string key, Record record,
+                                           std::unique_ptr<NewBody> body) {
+  calls_.With([](Calls& c) { ++c.commits; });
+  const std::function<io::Task<void>()> gate =
+      failures_.With([](Failures& f) { return f.before_commit; });
+  if (gate) co_await gate();
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
+  if (failure) co_return std::move(*failure);
+  CO_CHECK(CheckAcceptable(key, record));
+  CO_TRY(const uint64_t size, io::SizeOf(body->file()->get()));
+  if (size != record.body_size) {
+    co_return Error(Code::kCorruption, "the body has another size than announced");
+  }
+  CO_TRY(std::string bytes, io::ReadAt(body->file()->get(), 0, size));
+  if (HashOf(bytes) != record.body_hash) {
+    co_return Error(Code::kCorruption, "the body has another checksum than announced");
+  }
+  Found found;
+  found.record = std::move(record);
+  found.body.size = size;
+  if (size <= options_.inline_threshold) {
+    found.body.memory = std::make_shared<const std::string>(std::move(bytes));
+  } else {
+    found.body.file = body->file();
+  }
+  entries_.With([&](Map& map) { map.insert_or_assign(std::move(key), std::move(found)); });
+  co_return Result<void>();
+}
+
+io::Task<Result<std::optional<Found>>> MemoryStore::Get(Context, std::string key) {
+  calls_.With([](Calls& c) { ++c.gets; });
+  const std::function<io::Task<void>()> gate = failures_.With([](Failures& f) { return f.before_get; });
+  if (gate) co_await gate();
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_get; });
+  if (failure) co_return std::move(*failure);
+  std::optional<Found> found = entries_.With([&](const Map& map) {
+    const auto it = map.find(key);
+    return it == map.end() ? std::optional<Found>() : std::optional<Found>(it->second);
+  });
+  co_return found;
+}
+
+io::Task<Result<bool>> MemoryStore::Touch(Context, std::string key, std::string metadata,
+                                          int64_t expires_ms) {
+  calls_.With([](Calls& c) { ++c.touches; });
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
+  if (failure) co_return std::move(*failure);
+  Result<bool> touched = entries_.With([&](Map& map) -> Result<bool> {
+    const auto it = map.find(key);
+    if (it == map.end()) return false;
+    Record changed = it->second.record;
+    changed.metadata = std::move(metadata);
+    changed.expires_ms = expires_ms;
+    CHECK_OK(CheckAcceptable(key, changed));
+    it->second.record = std::move(changed);
+    return true;
+  });
+  co_return touched;
+}
+
+io::Task<Result<bool>> MemoryStore::Erase(Context, std::string key) {
+  calls_.With([](Calls& c) { ++c.erases; });
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
+  if (failure) co_return std::move(*failure);
+  const bool was_there = entries_.With([&](Map& map) { return map.erase(key) != 0; });
+  co_return was_there;
+}
+
+Result<Page> MemoryStore::List(const std::string& from, const std::string& cursor, size_t limit,
+                               const std::function<bool(const Map::value_type&)>& wanted) const {
+  std::optional<Error> failure = failures_.With([](const Failures& f) { return f.fail_get; });
+  if (failure) return std::move(*failure);
+  limit = std::max<size_t>(limit, 1);
+  return entries_.With([&](const Map& map) {
+    Page page;
+    for (auto it = map.lower_bound(std::max(from, cursor)); it != map.end(); ++it) {
+      if (it->first == cursor || !wanted(*it)) continue;
+      if (page.rows.size() == limit) {
+        page.cursor = page.rows.back().key;
+        break;
+      }
+      page.rows.push_back(Listed{it->first, it->second.record});
+    }
+    return page;
+  });
+}
+
+io::Task<Result<Page>> MemoryStore::ListByPrefix(Context, std::string prefix, std::string cursor,
+                                                 size_t limit) {
+  const std::function<bool(const Map::value_type&)> wanted = [&](const Map::value_type& e) {
+    return e.first.starts_with(prefix);
+  };
+  co_return List(prefix, cursor, limit, wanted);
+}
+
+io::Task<Result<Page>> MemoryStore::ListByTag(Context, std::string tag, std::string cursor,
+                                              size_t limit) {
+  const std::function<bool(const Map::value_type&)> wanted = [&](const Map::value_type& e) {
+    const std::vector<std::string>& tags = e.second.record.tags;
+    return std::find(tags.begin(), tags.end(), tag) != tags.end();
+  };
+  co_return List({}, cursor, limit, wanted);
+}
+
+io::Task<Result<Page>> MemoryStore::ListBySource(Context, std::string source, std::string cursor,
+                                                 size_t limit) {
+  const std::function<bool(const Map::value_type&)> wanted = [&](const Map::value_type& e) {
+    return !source.empty() && e.second.record.source == source;
+  };
+  co_return List({}, cursor, limit, wanted);
+}
+
+Usage MemoryStore::usage() const {
+  return entries_.With([](const Map& map) {
+    Usage usage;
+    usage.entries = map.size();
+    for (const auto& [key, found] : map) {
+      usage.bytes += found.record.body_size + found.record.metadata.size();
+    }
+    return usage;
+  });
+}
+
+}  // namespace vr::kv
