@@ -1,0 +1,101 @@
+#include "transform/channel.h"
+
+#include <utility>
+
+#include "transform/protocol/fd_passing.h"
+
+namespace vr::transform {
+
+namespace {
+/// Reads per wake-up, so that a peer that floods cannot keep the loop.
+constexpr int kReadsPerTurn = 16;
+}  // namespace
+
+Channel::Channel(io::Executor executor, UniqueFd socket) : stream_(executor, socket.Release()) {}
+Channel::~Channel() = default;
+
+void Channel::Start(std::function<void(protocol::Message)> on_message,
+                    std::function<void(std::optional<Error>)> on_closed) {
+  on_message_ = std::move(on_message);
+  on_closed_ = std::move(on_closed);
+  WaitReadable();
+}
+
+void Channel::WaitReadable() {
+  stream_.async_wait(boost::asio::posix::descriptor_base::wait_read,
+                     [self = shared_from_this()](const boost::system::error_code& error) {
+                       if (!error) self->OnReadable();
+                     });
+}
+
+void Channel::OnReadable() {
+  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
+    if (!stream_.is_open()) return;
+    std::vector<UniqueFd> unwanted;  // nobody sends us descriptors; what came closes itself
+    auto received = protocol::TryReceive(stream_.native_handle(), in_, unwanted);
+    if (!received.ok()) return Fail(std::move(received).error());
+    if (*received == protocol::Received::kNothing) break;
+    if (*received == protocol::Received::kClosed) return Fail(std::nullopt);
+    while (stream_.is_open()) {
+      auto message = protocol::TakeFrame(in_);
+      if (!message.ok()) return Fail(std::move(message).error());
+      if (!message->has_value()) break;
+      // A copy, since the callback may Close(), which drops the callbacks.
+      const auto on_message = on_message_;
+      on_message(std::move(**message));
+    }
+  }
+  if (stream_.is_open()) WaitReadable();
+}
+
+void Channel::Send(const protocol::Message& message, std::vector<SharedFd> fds) {
+  if (!stream_.is_open()) return;
+  out_.push_back(Out{protocol::Encode(message), std::move(fds)});
+  pending_bytes_ += out_.back().bytes.size();
+  if (!waits_writable_) Flush();
+}
+
+void Channel::Flush() {
+  while (!out_.empty()) {
+    Out& first = out_.front();
+    std::vector<int> numbers;
+    for (const SharedFd& fd : first.fds) numbers.push_back(fd->get());
+    auto sent = protocol::TrySend(stream_.native_handle(), first.bytes, numbers);
+    if (!sent.ok()) {
+      // The reading side sees the same end, after whatever the peer still had to say.
+      out_.clear();
+      pending_bytes_ = 0;
+      return;
+    }
+    if (*sent == 0) {
+      waits_writable_ = true;
+      stream_.async_wait(boost::asio::posix::descriptor_base::wait_write,
+                         [self = shared_from_this()](const boost::system::error_code& error) {
+                           self->waits_writable_ = false;
+                           if (!error && self->stream_.is_open()) self->Flush();
+                         });
+      return;
+    }
+    first.fds.clear();
+    pending_bytes_ -= *sent;
+    first.bytes.erase(0, *sent);
+    if (first.bytes.empty()) out_.pop_front();
+  }
+}
+
+void Channel::Fail(std::optional<Error> error) {
+  const auto on_closed = std::move(on_closed_);
+  Close();
+  if (on_closed) on_closed(std::move(error));
+}
+
+void Channel::Close() {
+  boost::system::error_code ignored;
+  if (stream_.is_open()) stream_.close(ignored);
+  on_message_ = nullptr;
+  on_closed_ = nullptr;
+  out_.clear();
+  pending_bytes_ = 0;
+}
+
+}  // namespace vr::transform
