@@ -80,8 +80,11 @@ Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t
   for (size_t i = 0; i < kTables; ++i) {
     tables.emplace_back(kNames[i], TableOptions(static_cast<Table>(i), cache));
   }
-  // RocksDB insists on its own table and on every table that exists.
-  tables.emplace_back(rocksdb::kDefaultColumnFamilyName, rocksdb::ColumnFamilyOptions());
+  // RocksDB insists on its own table. Small, because after a full disk RocksDB waits until one write
+  // buffer of the largest size would fit.
+  rocksdb::ColumnFamilyOptions unused;
+  unused.write_buffer_size = 1 << 20;
+  tables.emplace_back(rocksdb::kDefaultColumnFamilyName, unused);
   const rocksdb::DBOptions options = DatabaseOptions();
   std::unique_ptr<IndexDb> index(new IndexDb());
   rocksdb::DB* db = nullptr;
@@ -109,6 +112,8 @@ Result<std::optional<std::string>> IndexDb::Get(Table table, std::string_view ro
 Result<void> IndexDb::Write(Batch& batch, bool sync) {
   if (is_broken_.load(std::memory_order_acquire)) {
     const rocksdb::Status s = db_->Resume();
+    // Busy: after a full disk RocksDB looks every five seconds whether there is room again, by itself.
+    if (s.IsBusy()) return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
     if (!s.ok()) return FromStatus(s, "resume");
     is_broken_.store(false, std::memory_order_release);
   }
