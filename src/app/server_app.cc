@@ -1,0 +1,179 @@
+#include "app/server_app.h"
+
+#include <sys/resource.h>
+
+#include <thread>
+
+#include "base/hash.h"
+#include "delivery/head.h"
+#include "http/client.h"
+#include "observe/log.h"
+#include "origin/opener.h"
+#include "origin/origin_table.h"
+
+namespace vr::app {
+
+namespace {
+
+/// How long the first workers may take to come up: linking libav costs 0.1 s, a cold disk some seconds.
+constexpr std::chrono::seconds kWorkerStart{30};
+/// Entries stay readable this long after they expired, for what serves stale.
+constexpr std::chrono::hours kReapGrace{24};
+constexpr size_t kReapBatch = 1000;
+
+/// Each connection, spool and large hit holds descriptors; the soft limit of a shell is far too low.
+void RaiseDescriptorLimit() {
+  struct rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+cache::TtlOptions WithOverride(cache::TtlOptions ttl, const origin::TtlOverride& own) {
+  ttl.ok = own.ok.value_or(ttl.ok);
+  ttl.redirects = own.redirects.value_or(ttl.redirects);
+  ttl.client_error = own.client_error.value_or(ttl.client_error);
+  ttl.server_error = own.server_error.value_or(ttl.server_error);
+  return ttl;
+}
+
+}  // namespace
+
+ServerApp::ServerApp(Settings settings)
+    : settings_(std::move(settings)), clock_(SystemClock::Get()), loops_(0) {}
+
+Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) {
+  auto snapshot = std::make_shared<delivery::Snapshot>();
+  snapshot->variant = settings.variant;
+  snapshot->delivery = settings.delivery;
+  snapshot->transform = settings.transform;
+  snapshot->ttl = settings.cache.ttl;
+  snapshot->kv_enabled = settings.cache.enable_kv;
+  for (const origin::OriginOptions& options : settings.origins) {
+    delivery::OriginPolicy policy;
+    policy.ttl = WithOverride(settings.cache.ttl, options.ttl);
+    policy.cache_tags = options.cache_tags;
+    // Quality and compression of an origin go through the same grammar as a preset's.
+    variant::Derivative defaults;
+    if (options.quality) {
+      if (auto why = variant::SetDerivativeOption(defaults, "quality", *options.quality)) {
+        return Error(Code::kInvalidArgument, "origin " + options.name + ": quality " + *why);
+      }
+      policy.quality = defaults.options.quality.value_or(variant::Quality());
+    }
+    if (options.compression) {
+      if (auto why = variant::SetDerivativeOption(defaults, "compression", *options.compression)) {
+        return Error(Code::kInvalidArgument, "origin " + options.name + ": compression " + *why);
+      }
+      policy.compression = defaults.options.compression.value_or(variant::Level::kAuto);
+    }
+    snapshot->policies.push_back(std::move(policy));
+  }
+  TRY(auto table, origin::OriginTable::Create(settings.origins));
+  snapshot->origins = std::move(table);
+  snapshot->opener = origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_);
+  return delivery::SnapshotRef(std::move(snapshot));
+}
+
+std::optional<std::string> ServerApp::NotReady() const {
+  if (is_draining_) return "draining";
+  if (!pool_->ready()) return "no worker is up";
+  return std::nullopt;
+}
+
+Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
+  RaiseDescriptorLimit();
+  std::unique_ptr<ServerApp> app(new ServerApp(std::move(settings)));
+  const Settings& s = app->settings_;
+  app->blocking_ = std::make_unique<io::Blocking>();
+  {
+    auto kv = kv::EmbeddedStore::Create(s.kv, *app->blocking_, app->clock_, app->metrics_);
+    if (!kv.ok()) return std::move(kv).error().In("opening the store in " + s.kv.data_dir);
+    app->kv_ = std::move(*kv);
+  }
+  TRY(app->staging_, cache::Staging::Create(s.cache.staging_dir));
+  TRY(app->client_, http::Client::Create(http::ClientOptions()));
+  TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->loops_, app->metrics_));
+  TRY(delivery::SnapshotRef snapshot, app->MakeSnapshot(s));
+  app->snapshots_ = std::make_unique<delivery::SnapshotHolder>(std::move(snapshot));
+  app->orchestrator_ = std::make_unique<cache::Orchestrator>(
+      s.cache, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
+      delivery::RenderEntityHead);
+  const auto not_ready = [self = app.get()] { return self->NotReady(); };
+  app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
+      *app->snapshots_, *app->orchestrator_,
+      delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_}, app->clock_,
+      app->metrics_, not_ready});
+  app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, not_ready);
+  app->loops_.Start();
+
+  // The recipe is part of every plan digest: nothing can be answered before a worker has told it.
+  const auto give_up = std::chrono::steady_clock::now() + kWorkerStart;
+  while (!app->pool_->ready()) {
+    if (std::chrono::steady_clock::now() > give_up) {
+      return Error(Code::kUnavailable, "the transform workers do not start",
+                   "see the log lines of video-resizer-worker");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  http::ServerOptions admin_options = s.server;
+  admin_options.listen = s.admin.listen;
+  TRY(app->admin_server_,
+      http::Server::Create(admin_options, *app->admin_handler_, app->loops_, app->metrics_));
+  LogInfo("admin_listening", {{"address", app->admin_server_->address()}});
+  TRY(app->server_, http::Server::Create(s.server, *app->endpoint_, app->loops_, app->metrics_));
+  LogInfo("listening", {{"address", app->server_->address()},
+                        {"loops", app->loops_.size()},
+                        {"kv_entries", app->kv_->usage().entries}});
+  return app;
+}
+
+ServerApp::~ServerApp() {
+  if (server_) server_->CloseAll();
+  if (admin_server_) admin_server_->CloseAll();
+  if (pool_) pool_->Stop();
+  // Loops first: afterwards no coroutine can touch what is destroyed below.
+  loops_.Stop();
+}
+
+Result<void> ServerApp::Reload(Settings next) {
+  TRY(delivery::SnapshotRef snapshot, MakeSnapshot(next));
+  InitLog(next.log);
+  snapshots_->Set(std::move(snapshot));
+  for (const std::string& name : NeedsRestart(settings_, next)) {
+    LogWarn("config_needs_restart", {{"field", name}});
+  }
+  settings_ = std::move(next);
+  return {};
+}
+
+void ServerApp::Tick() {
+  const WallTime now = clock_.Now();
+  kv::EmbeddedStore* kv = kv_.get();
+  auto reap = [kv, now]() -> Task<void> {
+    Result<size_t> reaped = co_await kv->ReapExpired(now, kReapGrace, kReapBatch);
+    if (!reaped.ok()) LogWarn("kv_reap_failed", {{"error", reaped.error().ToLogString()}});
+  };
+  housekeeping_.Spawn(loops_.Any().executor(), reap);
+}
+
+bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
+  is_draining_ = true;
+  LogInfo("draining", {{"connections", server_->connections()}});
+  server_->Drain();
+  while (server_->connections() > 0 && std::chrono::steady_clock::now() < deadline && !hurry) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  housekeeping_.Close();
+  bool is_clean = server_->connections() == 0;
+  while (!orchestrator_->Drain(std::chrono::steady_clock::now() + std::chrono::milliseconds(20))) {
+    if (hurry || std::chrono::steady_clock::now() >= deadline) {
+      is_clean = false;
+      break;
+    }
+  }
+  admin_server_->Drain();
+  return is_clean;
+}
+
+}  // namespace vr::app

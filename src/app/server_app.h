@@ -1,0 +1,67 @@
+// ServerApp: the composition root. Constructs every part in the order of its needs, wires them, starts, reloads,
+// drains and stops. Members are destroyed in reverse, so what is used outlives who uses it.
+//
+// Used from the main thread only.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "admin/admin_handler.h"
+#include "app/settings.h"
+#include "base/clock.h"
+#include "cache/orchestrator.h"
+#include "delivery/snapshot.h"
+#include "delivery/video_endpoint.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "io/blocking.h"
+#include "io/loop.h"
+#include "kv/embedded_store.h"
+#include "observe/metrics.h"
+#include "transform/worker_pool.h"
+
+namespace vr::app {
+
+class ServerApp {
+ public:
+  /// Opens the store, starts workers and loops, listens. Logs "listening" and "admin_listening" with the addresses.
+  static Result<std::unique_ptr<ServerApp>> Start(Settings settings);
+  ~ServerApp();
+
+  /// Publishes what of `settings` can change while running: origins, derivatives, limits, TTLs, validation,
+  /// debug, log. What needs a restart and differs is logged.
+  /// @errors kInvalidArgument: nothing was changed
+  Result<void> Reload(Settings settings);
+  /// Housekeeping that nothing else triggers; call about once a minute.
+  void Tick();
+  /// Stops accepting and waits for running answers and stores. @return false when `deadline` came first
+  bool Drain(SteadyTime deadline, const std::atomic<bool>& hurry);
+
+ private:
+  explicit ServerApp(Settings settings);
+  Result<delivery::SnapshotRef> MakeSnapshot(const Settings& settings);
+  std::optional<std::string> NotReady() const;
+
+  Settings settings_;
+  const SystemClock& clock_;
+  Metrics metrics_;
+  io::LoopPool loops_;
+  std::unique_ptr<io::Blocking> blocking_;
+  std::unique_ptr<kv::EmbeddedStore> kv_;
+  std::unique_ptr<cache::Staging> staging_;
+  std::unique_ptr<http::Client> client_;
+  std::unique_ptr<transform::WorkerPool> pool_;
+  std::unique_ptr<delivery::SnapshotHolder> snapshots_;
+  std::unique_ptr<cache::Orchestrator> orchestrator_;
+  std::unique_ptr<delivery::VideoEndpoint> endpoint_;
+  std::unique_ptr<admin::AdminHandler> admin_handler_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<http::Server> admin_server_;
+  std::atomic<bool> is_draining_{false};
+  io::TaskGroup housekeeping_;
+};
+
+}  // namespace vr::app
