@@ -1,5 +1,5 @@
-// Settings of the origins and of fetching from them. Plain data: defaults and units are here, the binding to the
-// config file is the config's, the checking is OriginTable's. Thread-compatible.
+// Settings of the origins and of fetching from them. Plain data: defaults and units are here, the
+// binding to the config file is the config's, the checking is OriginTable's. Thread-compatible.
 #pragma once
 
 #include <chrono>
@@ -12,9 +12,15 @@
 
 namespace vr::origin {
 
-enum class SourceType { kFile, kHttp, kS3 };          ///< "file", "http", "s3"
-enum class AuthType { kNone, kBearer, kBasic, kHeader, kQuery };  ///< "none", "bearer", "basic", "header", "query"
-enum class OriginMode { kTransform, kPassthrough };   ///< "transform", "passthrough"
+enum class SourceType { kFile, kHttp, kS3 };  ///< "file", "http", "s3"
+enum class AuthType {
+  kNone,
+  kBearer,
+  kBasic,
+  kHeader,
+  kQuery
+};  ///< "none", "bearer", "basic", "header", "query"
+enum class OriginMode { kTransform, kPassthrough };  ///< "transform", "passthrough"
 
 /// How to prove ourselves to an HTTP origin. Secrets: never logged, never sent to another host.
 struct AuthOptions {
@@ -32,12 +38,13 @@ struct SourceOptions {
   std::string root;    ///< file: directory, absolute or relative to the working directory
   std::string url;     ///< http: "http(s)://host[:port][/prefix]", without user, query or fragment
   std::string bucket;  ///< s3: name of an entry of `buckets`
-  /// Template of the path below root, url or bucket: `${name}`, `$1`, `${name:default}`, `${request_path}`, `$$`.
-  /// Empty means `${request_path}`.
+  /// Template of the path below root, url or bucket: `${name}`, `$1`, `${name:default}`,
+  /// `${request_path}`, `$$`. Empty means `${request_path}`.
   std::string path;
-  int priority = 0;    ///< lower is asked first; equal ones in the order written
+  int priority = 0;  ///< lower is asked first; equal ones in the order written
   AuthOptions auth;
-  std::vector<std::pair<std::string, std::string>> headers;  ///< http: sent with every request to the url's own host
+  std::vector<std::pair<std::string, std::string>>
+      headers;  ///< http: sent with every request to the url's own host
 };
 
 /// Overrides of cache.kvTtl for this origin; unset = the global one, 0 = do not store.
@@ -47,20 +54,22 @@ struct TtlOverride {
 
 struct OriginOptions {
   std::string name;
-  std::string matcher;                       ///< RE2, searched in the decoded path ("/videos/a.mp4")
-  std::vector<std::string> capture_groups;   ///< names of the matcher's groups 1..n
+  std::string matcher;                      ///< RE2, searched in the decoded path ("/videos/a.mp4")
+  std::vector<std::string> capture_groups;  ///< names of the matcher's groups 1..n
   std::vector<SourceOptions> sources;
   TtlOverride ttl;
   std::vector<std::string> cache_tags;
-  std::optional<std::string> quality;        ///< default of the `quality` parameter for this origin
-  std::optional<std::string> compression;    ///< default of the `compression` parameter for this origin
+  std::optional<std::string> quality;  ///< default of the `quality` parameter for this origin
+  std::optional<std::string>
+      compression;  ///< default of the `compression` parameter for this origin
   OriginMode mode = OriginMode::kTransform;
   std::optional<std::string> cache_control;  ///< Cache-Control of good answers, verbatim
 };
 
 /// What a symbolic link inside a file root may do.
 enum class SymlinkPolicy {
-  kWithinRoot,  ///< "within_root": relative links that stay below the root are followed, absolute ones never
+  kWithinRoot,  ///< "within_root": relative links that stay below the root are followed, absolute
+                ///< ones never
   kNever,       ///< "never": a path with any symbolic link is not found
   kAlways,      ///< "always": links may lead anywhere the server may read
 };
@@ -69,18 +78,21 @@ enum class SymlinkPolicy {
 struct FetchOptions {
   std::chrono::milliseconds connect_timeout{5'000};      ///< DNS, TCP and TLS
   std::chrono::milliseconds first_byte_timeout{15'000};  ///< request sent to response head complete
-  std::chrono::milliseconds idle_timeout{30'000};        ///< between two pieces of body; pauses of ours do not count
-  std::chrono::milliseconds total_timeout{600'000};      ///< one request with its redirects; pauses do not count
+  std::chrono::milliseconds idle_timeout{
+      30'000};  ///< between two pieces of body; pauses of ours do not count
+  std::chrono::milliseconds total_timeout{
+      600'000};  ///< one request with its redirects; pauses do not count
   int max_redirects = 5;
   uint64_t max_source_bytes = 6ull << 30;
-  /// Redirects to another host may reach loopback, private and link-local addresses. A configured host always may.
+  /// Redirects to another host may reach loopback, private and link-local addresses. A configured
+  /// host always may.
   bool allow_private_addresses = false;
   SymlinkPolicy follow_symlinks = SymlinkPolicy::kWithinRoot;
   std::filesystem::path spool_dir = "./var/spool";
-  uint64_t spool_max_bytes = 2ull << 30;     ///< all spools together, in use and kept
-  std::chrono::seconds spool_keep{300};      ///< how long an unused spool is kept for the next user
-  uint32_t block_bytes = 512 << 10;          ///< smallest range asked for
-  uint32_t read_ahead_bytes = 8 << 20;       ///< largest range asked for ahead of a sequential reader
+  uint64_t spool_max_bytes = 2ull << 30;  ///< all spools together, in use and kept
+  std::chrono::seconds spool_keep{300};   ///< how long an unused spool is kept for the next user
+  uint32_t block_bytes = 512 << 10;       ///< smallest range asked for
+  uint32_t read_ahead_bytes = 8 << 20;    ///< largest range asked for ahead of a sequential reader
 };
 
 }  // namespace vr::origin

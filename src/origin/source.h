@@ -1,8 +1,9 @@
 // Source: one opened version of a source video, readable at random by descriptor.
 //
-// A local file is its own descriptor. A remote one is a sparse spool file: `Ensure` fetches what is not
-// there yet (coalesced, read ahead), then the bytes are at the same offset of the spool. The worker gets
-// the descriptor and asks through the server for what it lacks; libav never opens a URL. Thread-safe.
+// A local file is its own descriptor. A remote one is a sparse spool file: `Ensure` fetches what is
+// not there yet (coalesced, read ahead), then the bytes are at the same offset of the spool. The
+// worker gets the descriptor and asks through the server for what it lacks; libav never opens a
+// URL. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +20,14 @@
 namespace vr::origin {
 
 struct SourceInfo {
-  std::optional<uint64_t> size;   ///< bytes; unknown for chunked answers until the end was seen
-  std::string content_type;       ///< as the origin says, may be empty
-  std::string etag;               ///< as the origin says, may be empty
-  int64_t last_modified_ms = 0;   ///< 0 = unknown
-  /// Identifies this version: strong ETag, or size+mtime(+inode). Empty: versions cannot be told apart.
+  std::optional<uint64_t> size;  ///< bytes; unknown for chunked answers until the end was seen
+  std::string content_type;      ///< as the origin says, may be empty
+  std::string etag;              ///< as the origin says, may be empty
+  int64_t last_modified_ms = 0;  ///< 0 = unknown
+  /// Identifies this version: strong ETag, or size+mtime(+inode). Empty: versions cannot be told
+  /// apart.
   std::string validator;
-  std::string type;               ///< "file", "http", "s3"
+  std::string type;  ///< "file", "http", "s3"
   std::string origin_name;
 };
 
@@ -38,8 +40,10 @@ class Source {
   /// Everything is there already (a local file).
   virtual bool is_complete() const = 0;
   /// Makes [offset, offset+length) readable, clipped at the end of the source.
-  /// @return how many bytes are readable from `offset` on (may exceed `length`); 0 = at or past the end.
-  /// @errors kUnavailable (origin), kDeadlineExceeded, kResourceExhausted (size limit: SOURCE_TOO_LARGE),
+  /// @return how many bytes are readable from `offset` on (may exceed `length`); 0 = at or past the
+  /// end.
+  /// @errors kUnavailable (origin), kDeadlineExceeded, kResourceExhausted (size limit:
+  /// SOURCE_TOO_LARGE),
   ///         kCorruption (the source changed meanwhile)
   virtual io::Task<Result<uint64_t>> Ensure(Context ctx, uint64_t offset, uint64_t length) = 0;
 };
@@ -56,7 +60,8 @@ struct Resolved {
   size_t origin_index = 0;
   std::string origin_name;
   std::vector<Location> locations;  ///< by priority
-  /// Everything that decides which bytes this path means (types, bases, paths), for the plan digest.
+  /// Everything that decides which bytes this path means (types, bases, paths), for the plan
+  /// digest.
   std::string identity;
 };
 
@@ -65,7 +70,8 @@ class Opener {
  public:
   virtual ~Opener() = default;
   /// Tries the locations in order. Sources of the same version that are open already are shared.
-  /// @errors kNotFound (every location said so: NOT_FOUND), kUnavailable (ALL_SOURCES_FAILED, facts list every
+  /// @errors kNotFound (every location said so: NOT_FOUND), kUnavailable (ALL_SOURCES_FAILED, facts
+  /// list every
   ///         attempt), kDeadlineExceeded (ORIGIN_TIMEOUT), kResourceExhausted (SOURCE_TOO_LARGE)
   virtual io::Task<Result<SourceRef>> Open(Context ctx, Resolved resolved) = 0;
 };
