@@ -1,0 +1,348 @@
+#include "variant/parse.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+#include <utility>
+
+#include "variant/percent.h"
+#include "variant/values.h"
+
+namespace vr::variant {
+
+namespace {
+
+constexpr size_t kMaxFilename = 120;
+constexpr uint32_t kDefaultImageCount = 20;
+constexpr int64_t kMaxDensityMillionths = 1'000'000'000;
+
+// In the order of Param.
+constexpr auto kMembers = std::make_tuple(
+    &MediaOptions::width, &MediaOptions::height, &MediaOptions::format, &MediaOptions::quality,
+    &MediaOptions::compression, &MediaOptions::fit, &MediaOptions::time, &MediaOptions::duration,
+    &MediaOptions::audio, &MediaOptions::fps, &MediaOptions::speed, &MediaOptions::rotate, &MediaOptions::crop,
+    &MediaOptions::bitrate, &MediaOptions::image_count, &MediaOptions::columns, &MediaOptions::rows,
+    &MediaOptions::interval);
+static_assert(std::tuple_size_v<decltype(kMembers)> == kMediaOptionCount);
+
+// Calls f(index, member pointer) for every option.
+template <class F>
+void ForEachOption(F&& f) {
+  [&]<size_t... I>(std::index_sequence<I...>) {
+    (f(I, std::get<I>(kMembers)), ...);
+  }(std::make_index_sequence<kMediaOptionCount>());
+}
+
+constexpr uint32_t Bits(std::initializer_list<Param> params) {
+  uint32_t bits = 0;
+  for (const Param p : params) bits |= 1u << static_cast<unsigned>(p);
+  return bits;
+}
+
+// The options that change anything in a mode, as bits of Param.
+constexpr uint32_t Applicable(Mode mode) {
+  constexpr uint32_t kAll = (1u << kMediaOptionCount) - 1;
+  constexpr uint32_t kSheet =
+      Bits({Param::kImageCount, Param::kColumns, Param::kRows, Param::kInterval});
+  constexpr uint32_t kMoving = Bits({Param::kAudio, Param::kFps, Param::kSpeed, Param::kBitrate});
+  switch (mode) {
+    case Mode::kVideo: return kAll & ~kSheet;
+    case Mode::kFrame: return kAll & ~kSheet & ~kMoving & ~Bits({Param::kDuration});
+    case Mode::kSpritesheet: return kAll & ~kMoving;
+    case Mode::kAudio:
+      return Bits({Param::kFormat, Param::kQuality, Param::kCompression, Param::kTime, Param::kDuration,
+                   Param::kSpeed, Param::kBitrate});
+  }
+  return kAll;
+}
+
+template <class T>
+void DropIf(std::optional<T>& option, const T& default_value) {
+  if (option && *option == default_value) option.reset();
+}
+
+// Saying a default aloud is the same question as not saying it.
+void DropDefaults(MediaOptions& o) {
+  DropIf(o.quality, Quality{});
+  DropIf(o.compression, Level::kAuto);
+  DropIf(o.fit, Fit::kContain);
+  DropIf(o.time, Time(0));
+  DropIf(o.audio, true);
+  DropIf(o.speed, Decimal{1'000'000});
+  DropIf(o.rotate, Decimal{0});
+}
+
+// Drops what has no effect beside the other options.
+void DropIdle(MediaOptions& o) {
+  const bool both = o.width && o.height;
+  const bool none = !o.width && !o.height;
+  // With one size the other follows: nothing to fill, crop or pad, only enlarging can be forbidden.
+  if (none || (!both && o.fit && *o.fit != Fit::kScaleDown)) o.fit.reset();
+  if (!o.columns && !o.rows && !o.interval) DropIf(o.image_count, kDefaultImageCount);
+}
+
+bool IsFilename(std::string_view name) {
+  if (name.empty() || name.size() > kMaxFilename) return false;
+  bool dot = false;
+  size_t run = 0;  // length of the current part
+  for (const char c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-';
+    if (plain) {
+      ++run;
+    } else if (c == '.' && !dot && run > 0) {
+      dot = true;
+      run = 0;
+    } else {
+      return false;
+    }
+  }
+  return run > 0;
+}
+
+bool IsOff(std::string_view value) { return value == "0" || EqualsLower(value, "false"); }
+
+// One request's query, from raw text to request. Lives for one Parse().
+class QueryParser {
+ public:
+  QueryParser(const Options& options, Parsed& out) : options_(options), out_(out) {}
+
+  void Run(std::string_view query) {
+    Collect(query);
+    Evaluate();
+    Resolve();
+  }
+
+ private:
+  struct Slot {
+    std::string_view raw;            // not decoded
+    const ParamName* name = nullptr;  // null: not in the query
+  };
+
+  Slot& At(Param p) { return slots_[static_cast<size_t>(p)]; }
+
+  void Warn(const ParamName& name, std::string reason) {
+    out_.warnings.push_back({std::string(name.name), std::move(reason)});
+  }
+
+  // Splits the query; the winner of each parameter stays in its slot.
+  void Collect(std::string_view query) {
+    while (!query.empty()) {
+      const size_t end = query.find('&');
+      const std::string_view pair = query.substr(0, end);
+      query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
+      const size_t equals = pair.find('=');
+      std::string_view name = pair.substr(0, equals);
+      const std::string_view value =
+          equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+      std::optional<std::string> decoded;
+      if (name.find_first_of("%+") != std::string_view::npos) {
+        decoded = DecodeQuery(name);
+        if (!decoded) continue;  // no name of ours
+        name = *decoded;
+      }
+      const auto& bypass = options_.bypass_parameters;
+      if (std::find(bypass.begin(), bypass.end(), name) != bypass.end() && !IsOff(value)) {
+        out_.flags.no_read = true;
+      }
+      const ParamName* known = FindParam(name);
+      if (known == nullptr) continue;
+      Slot& slot = At(known->param);
+      const bool outranked = slot.name != nullptr && slot.name->canonical && !known->canonical;
+      if (!outranked) slot = {value, known};
+    }
+  }
+
+  // Typed values of everything but the derivative's expansion.
+  void Evaluate() {
+    for (size_t i = 0; i < kParamCount; ++i) {
+      const Slot& slot = slots_[i];
+      if (slot.name == nullptr) continue;
+      if (slot.raw.find_first_of("%+") == std::string_view::npos) {
+        EvaluateOne(*slot.name, slot.raw);
+      } else if (const auto decoded = DecodeQuery(slot.raw)) {
+        EvaluateOne(*slot.name, *decoded);
+      } else {
+        Warn(*slot.name, "bad percent-escape");
+      }
+    }
+  }
+
+  void EvaluateOne(const ParamName& name, std::string_view value) {
+    Reason refused;
+    switch (name.param) {
+      case Param::kMode:
+        mode_ = ParseMode(value);
+        if (!mode_) refused = "must be video, frame, spritesheet or audio";
+        break;
+      case Param::kDerivative: {
+        const auto found = options_.derivatives.find(value);
+        if (found == options_.derivatives.end()) {
+          refused = "unknown derivative";
+        } else {
+          out_.request.derivative = found->first;
+          derivative_ = &found->second;
+        }
+        break;
+      }
+      case Param::kDpr: refused = Density(value, density_); break;
+      case Param::kImViewDensity: refused = Density(value, out_.responsive.density); break;
+      case Param::kImWidth: refused = Pixels(value, out_.responsive.width); break;
+      case Param::kImHeight: refused = Pixels(value, out_.responsive.height); break;
+      case Param::kImViewWidth: refused = Pixels(value, out_.responsive.view_width); break;
+      case Param::kFilename:
+        if (IsFilename(value)) out_.filename = value;
+        else refused = "must be letters, digits, - and _ with at most one dot inside, at most 120";
+        break;
+      case Param::kLoop: refused = Bool(value, out_.playback.loop); break;
+      case Param::kAutoplay: refused = Bool(value, out_.playback.autoplay); break;
+      case Param::kMuted: refused = Bool(value, out_.playback.muted); break;
+      case Param::kPreload: refused = Preload(value); break;
+      case Param::kDebug:
+        if (EqualsLower(value, "view")) out_.flags.debug_view = true;
+        else refused = Switch(value, out_.flags.debug);
+        break;
+      case Param::kNoKvCache: refused = Switch(value, out_.flags.no_kv_cache); break;
+      default: refused = SetOption(caller_, name, value, options_.limits);
+    }
+    if (refused) Warn(name, *std::move(refused));
+  }
+
+  static Reason Density(std::string_view value, std::optional<Decimal>& out) {
+    const auto number = ParseDecimal(value);
+    if (!number || number->millionths <= 0 || number->millionths > kMaxDensityMillionths) {
+      return "must be a number above 0, at most 1000";
+    }
+    out = number;
+    return std::nullopt;
+  }
+  static Reason Pixels(std::string_view value, std::optional<uint32_t>& out) {
+    const auto number = ParseUint(value);
+    if (!number || *number == 0) return "must be a whole number above 0";
+    out = static_cast<uint32_t>(*number);
+    return std::nullopt;
+  }
+  static Reason Bool(std::string_view value, std::optional<bool>& out) {
+    const auto parsed = ParseBool(value);
+    if (!parsed) return "must be true or false";
+    out = parsed;
+    return std::nullopt;
+  }
+  // A flag: `?debug`, `?debug=true`, `?debug=1`.
+  static Reason Switch(std::string_view value, bool& out) {
+    if (value.empty() || value == "1" || EqualsLower(value, "true")) out = true;
+    else if (!IsOff(value)) return "must be true or false";
+    return std::nullopt;
+  }
+  Reason Preload(std::string_view value) {
+    for (const std::string_view word : {"none", "metadata", "auto"}) {
+      if (!EqualsLower(value, word)) continue;
+      out_.playback.preload = word;
+      return std::nullopt;
+    }
+    return "must be none, metadata or auto";
+  }
+
+  Mode ResolveMode(const Derivative& preset) const {
+    if (preset.mode) return *preset.mode;
+    if (mode_) return *mode_;
+    const auto& format = preset.options.format ? preset.options.format : caller_.format;
+    return format == Format::kM4a ? Mode::kAudio : Mode::kVideo;
+  }
+
+  // Derivative and caller together: request.mode, .own, .resolved.
+  void Resolve() {
+    static const Derivative kNone;
+    const Derivative& preset = derivative_ != nullptr ? *derivative_ : kNone;
+    VariantRequest& request = out_.request;
+    request.mode = ResolveMode(preset);
+    DropDefaults(caller_);
+    Scale(caller_.width);
+    Scale(caller_.height);
+
+    const uint32_t applicable = Applicable(request.mode);
+    MediaOptions& own = request.own;
+    MediaOptions& resolved = request.resolved;
+    ForEachOption([&](size_t i, auto member) {
+      const bool applies = (applicable >> i & 1) != 0;
+      if ((preset.options.*member).has_value()) {
+        if (applies) resolved.*member = preset.options.*member;
+        return;
+      }
+      if (!(caller_.*member).has_value()) return;
+      if (applies) {
+        own.*member = caller_.*member;
+        resolved.*member = caller_.*member;
+      } else {
+        Warn(*slots_[i].name, "has no effect in mode " + std::string(ToString(request.mode)));
+      }
+    });
+    if (resolved.format && !IsCompatible(*resolved.format, request.mode)) {
+      if (own.format) {
+        Warn(*At(Param::kFormat).name, "not a format of mode " + std::string(ToString(request.mode)));
+      }
+      resolved.format.reset();
+    }
+    DropDefaults(resolved);
+    DropIdle(resolved);
+    ForEachOption([&](size_t, auto member) {
+      if (!(resolved.*member).has_value()) (own.*member).reset();
+    });
+  }
+
+  // A size of the caller's times the density of the screen.
+  void Scale(std::optional<uint32_t>& size) const {
+    if (!size || !density_) return;
+    const uint64_t scaled =
+        (*size * static_cast<uint64_t>(density_->millionths) + 500'000) / 1'000'000;
+    size = static_cast<uint32_t>(
+        std::clamp<uint64_t>(scaled, options_.limits.min_size, options_.limits.max_size));
+  }
+
+  const Options& options_;
+  Parsed& out_;
+  std::array<Slot, kParamCount> slots_;
+  MediaOptions caller_;
+  std::optional<Mode> mode_;
+  std::optional<Decimal> density_;
+  const Derivative* derivative_ = nullptr;
+};
+
+}  // namespace
+
+Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query, const Options& options) {
+  Parsed parsed;
+  TRY(parsed.request.source_path, ParsePath(raw_path, options.limits));
+  if (!raw_query.empty()) QueryParser(options, parsed).Run(raw_query);
+  if (options.validation == Validation::kStrict && !parsed.warnings.empty()) {
+    Error error = Error(Code::kInvalidArgument, "One or more parameters are invalid.")
+                      .WithReason("INVALID_PARAMETER");
+    for (Warning& warning : parsed.warnings) {
+      error.facts.emplace_back(std::move(warning.param), std::move(warning.reason));
+    }
+    return error;
+  }
+  return parsed;
+}
+
+std::string RenderWarnings(std::span<const Warning> warnings) {
+  std::string out;
+  for (const Warning& warning : warnings) {
+    if (!out.empty()) out += "; ";
+    out += warning.param;
+    out += ": ";
+    out += warning.reason;
+  }
+  return out;
+}
+
+void ApplyOriginDefaults(VariantRequest& request, Quality quality, Level compression) {
+  // An untouched original stays one: an origin's defaults say how to encode, not that we must.
+  if (request.is_original()) return;
+  if (!request.resolved.quality && quality != Quality{}) request.resolved.quality = quality;
+  if (!request.resolved.compression && compression != Level::kAuto) {
+    request.resolved.compression = compression;
+  }
+}
+
+}  // namespace vr::variant
