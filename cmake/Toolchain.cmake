@@ -1,6 +1,6 @@
 # Warnings, sanitizers, linker and compiler cache: everything that is about the tools and not about the code.
 add_library(vr_flags INTERFACE)
-target_compile_options(vr_flags INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
+target_compile_options(vr_flags INTERFACE -pthread -Wall -Wextra -Wpedantic -Wno-missing-field-initializers
   $<$<BOOL:${VR_WERROR}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(vr_flags INTERFACE -Wthread-safety -Wno-unused-command-line-argument)

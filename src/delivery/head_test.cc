@@ -1,0 +1,109 @@
+#include "delivery/head.h"
+
+#include <gtest/gtest.h>
+
+namespace vr::delivery {
+namespace {
+
+cache::Entity Stored() {
+  cache::Entity entity;
+  entity.key = "video:a.mp4:w=640";
+  entity.kv_backed = true;
+  entity.meta.format = "mp4";
+  entity.meta.etag = "\"e\"";
+  entity.meta.cache_tags = {"video-a.mp4", "video-format-mp4"};
+  entity.meta.created_at_ms = 1'000'000;
+  entity.meta.expires_at_ms = 1'000'000 + 86'400'000;
+  entity.meta.resolved_width = 640;
+  entity.meta.resolved_height = 360;
+  entity.meta.origin = "videos";
+  entity.meta.source_type = "file";
+  return entity;
+}
+
+bool Has(const std::string& fields, const std::string& line) {
+  return fields.starts_with(line + "\r\n") || fields.find("\r\n" + line + "\r\n") != std::string::npos;
+}
+
+TEST(EntityHead, CarriesWhatDoesNotChange) {
+  const std::string head = RenderEntityHead(Stored());
+  for (const char* line : {"Cache-Tag: video-a.mp4,video-format-mp4", "X-KV-Cache-Key: video:a.mp4:w=640", "ETag: \"e\"",
+                           "Accept-Ranges: bytes", "X-Resolved-Width: 640", "X-Resolved-Height: 360",
+                           "X-Origin: videos", "X-Source-Type: file", "X-Content-Type-Options: nosniff"}) {
+    EXPECT_TRUE(Has(head, line)) << line << "\n" << head;
+  }
+}
+
+TEST(EntityHead, AValueCannotStartANewField) {
+  cache::Entity entity = Stored();
+  entity.meta.cache_tags = {"a\r\nSet-Cookie: x"};
+  EXPECT_EQ(RenderEntityHead(entity).find("\nSet-Cookie"), std::string::npos);
+}
+
+TEST(AnswerFields, AHitCountsDownWithItsAge) {
+  const cache::Entity entity = Stored();
+  AnswerFacts facts;
+  facts.layer = cache::Layer::kKv;
+  facts.entity = &entity;
+  facts.now_ms = entity.meta.created_at_ms + 400'500;
+  facts.request_id = "r1";
+  std::string fields;
+  AppendAnswerFields(fields, facts);
+  for (const char* line : {"Age: 400", "Cache-Control: public, max-age=85999", "X-Cache-Status: HIT", "X-Cache-Source: KV",
+                           "X-KV-Cache-Age: 400", "X-KV-Cache-TTL: 85999", "X-Request-ID: r1",
+                           "Cache-Status: KV; hit; ttl=85999, edge; fwd=miss; stored"}) {
+    EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
+  }
+}
+
+TEST(AnswerFields, AStreamedBodyMayNotBeStoredByAnyone) {
+  AnswerFacts facts;
+  facts.layer = cache::Layer::kTransform;
+  std::string fields;
+  AppendAnswerFields(fields, facts);
+  EXPECT_TRUE(Has(fields, "Cache-Control: no-store"));
+  EXPECT_TRUE(Has(fields, "X-Cache-Status: MISS"));
+  EXPECT_TRUE(Has(fields, "X-Cache-Source: transform"));
+  EXPECT_EQ(fields.find("X-KV-Cache-TTL"), std::string::npos);
+}
+
+TEST(AnswerFields, DebugIsNoStoreWhateverTheEntitySays) {
+  const cache::Entity entity = Stored();
+  AnswerFacts facts;
+  facts.layer = cache::Layer::kBypass;
+  facts.entity = &entity;
+  facts.is_debug = true;
+  facts.now_ms = entity.meta.created_at_ms;
+  std::string fields;
+  AppendAnswerFields(fields, facts);
+  EXPECT_TRUE(Has(fields, "Cache-Control: no-store"));
+  EXPECT_TRUE(Has(fields, "X-Cache-Status: BYPASS"));
+}
+
+TEST(AnswerFields, WarningsFilenameAndPlaybackHintsAreEchoed) {
+  variant::Parsed parsed;
+  parsed.filename = "clip.mp4";
+  parsed.warnings = {{"width", "must be 10-8192"}};
+  parsed.playback.loop = true;
+  parsed.playback.preload = "metadata";
+  AnswerFacts facts;
+  facts.parsed = &parsed;
+  std::string fields;
+  AppendAnswerFields(fields, facts);
+  for (const char* line : {"X-Param-Warnings: width: must be 10-8192", "X-Playback-Loop: true",
+                           "X-Playback-Preload: metadata", "Content-Disposition: inline; filename=\"clip.mp4\""}) {
+    EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
+  }
+}
+
+TEST(LastModified, IsTheSourcesForOriginalsAndOursForTransforms) {
+  cache::Metadata meta;
+  meta.created_at_ms = 5000;
+  meta.source_last_modified_ms = 3000;
+  EXPECT_EQ(ToUnixMillis(LastModifiedOf(meta)), 3000);
+  meta.format = "mp4";
+  EXPECT_EQ(ToUnixMillis(LastModifiedOf(meta)), 5000);
+}
+
+}  // namespace
+}  // namespace vr::delivery
