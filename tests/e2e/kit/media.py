@@ -1,0 +1,116 @@
+"""Clips that tests need (made by ffmpeg, kept beside the build) and what ffprobe and ffmpeg say about results."""
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+BIN = pathlib.Path(os.environ.get("VR_BIN_DIR", ROOT / "build/release/bin"))
+CORPUS = pathlib.Path(os.environ.get("VR_CORPUS", ROOT.parent / "shared/corpus"))
+CACHE = pathlib.Path(os.environ.get("VR_E2E_MEDIA", ROOT / "build/e2e-media"))
+
+_X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+_AAC = ["-c:a", "aac", "-b:a", "64k"]
+_FAST = ["-movflags", "+faststart"]
+
+
+def _clip(seconds, size, rate, video="testsrc2", sound=True, extra=()):
+    command = ["-f", "lavfi", "-i", f"{video}=s={size}:r={rate}:d={seconds}"]
+    if sound:
+        command += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:d={seconds}"]
+    return command + _X264 + (_AAC if sound else ["-an"]) + _FAST + list(extra)
+
+
+RECIPES = {
+    "small.mp4": _clip(3, "320x180", 25),             # 16:9, sound, quick to transcode
+    "silent.mp4": _clip(2, "320x240", 25, sound=False),
+    "medium.mp4": _clip(8, "1280x720", 30),           # one to a few seconds of work
+    "long.mp4": _clip(90, "1280x720", 30),            # long enough that a test can act while it is made
+    "portrait.mp4": _clip(2, "320x180", 25, extra=["-metadata:s:v:0", "rotate=90"]),
+    "small.webm": ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-c:v", "libvpx", "-deadline", "realtime", "-an"],
+}
+
+
+def clip(name):
+    """Path of the clip, made on first use. Safe between processes."""
+    recipe = RECIPES[name]
+    digest = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
+    stem, dot, suffix = name.rpartition(".")
+    path = CACHE / f"{stem}-{digest}.{suffix}"
+    if path.is_file():
+        return path
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.is_file():
+            part = path.with_name("part-" + path.name)
+            subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y"] + recipe + [str(part)], check=True)
+            part.rename(path)
+    return path
+
+
+def corpus(name=None):
+    """Path of a corpus file; None when the corpus is not on this machine."""
+    path = CORPUS / name if name else CORPUS
+    return path if path.exists() else None
+
+
+def probe(path):
+    """ffprobe's view: {"format": {...}, "streams": [...]}. Raises when it is no media file."""
+    done = subprocess.run(["ffprobe", "-v", "error", "-of", "json", "-show_format", "-show_streams", str(path)],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, f"ffprobe {path}: {done.stderr.strip()}"
+    return json.loads(done.stdout)
+
+
+def video_of(facts):
+    return next(s for s in facts["streams"] if s["codec_type"] == "video")
+
+
+def audio_of(facts):
+    return next((s for s in facts["streams"] if s["codec_type"] == "audio"), None)
+
+
+def duration_of(facts):
+    return float(facts["format"]["duration"])
+
+
+def decode_errors(path):
+    """What a full decode of everything complains about: "" when the file is whole."""
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(path), "-map", "0", "-f", "null", "-"],
+                          capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode or done.stderr.strip() else ""
+
+
+def frame_hashes(path, stream="v"):
+    """One hash per decoded frame (video) in presentation order, timestamps left out."""
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", f"0:{stream}", "-fps_mode", "passthrough",
+                           "-f", "framemd5", "-"], capture_output=True, text=True)
+    assert done.returncode == 0, f"ffmpeg {path}: {done.stderr.strip()}"
+    return [line.rsplit(",", 1)[1].strip() for line in done.stdout.splitlines() if line and not line.startswith("#")]
+
+
+def sound_hash(path):
+    """Hash of the decoded samples; None without an audio stream."""
+    if audio_of(probe(path)) is None:
+        return None
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a", "-f", "md5", "-"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, f"ffmpeg {path}: {done.stderr.strip()}"
+    return done.stdout.strip()
+
+
+def boxes(data):
+    """Top-level MP4 boxes of `data` (bytes) in order: ["ftyp", "moov", "mdat"]. A last cut box is listed too."""
+    found, at = [], 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at:at + 4], "big")
+        found.append(data[at + 4:at + 8].decode("latin-1"))
+        if size == 1:
+            size = int.from_bytes(data[at + 8:at + 16], "big")
+        if size < 8:
+            break
+        at += size
+    return found

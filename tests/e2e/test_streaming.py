@@ -1,0 +1,149 @@
+"""Served while it is made: structure, not stopwatch. A gate on the source or a long clip keeps productions open."""
+import concurrent.futures
+import threading
+
+import pytest
+
+from kit import media, wire
+from kit.wait import until
+
+
+@pytest.fixture
+def long(server):
+    """The server with a clip that takes seconds to transcode."""
+    server.add(media.clip("long.mp4"), "long.mp4")
+    server.start()
+    return server
+
+
+TARGET = "/videos/long.mp4?width=640"
+
+
+def unfinished(server):
+    return server.transforms() == server.transforms(result="ok") == 0
+
+
+def test_first_body_byte_comes_before_the_transform_ends(long, tmp_path):
+    with long.connect() as c:
+        reply = c.ask(TARGET)
+        first = reply.some()
+        assert reply.status == 200 and first
+        assert unfinished(long), "the first byte came only after the work was done"
+        assert "Content-Length" not in reply
+        body = first + reply.body()
+    assert long.transforms(result="ok") == 1
+    path = tmp_path / "streamed.mp4"
+    path.write_bytes(body)
+    facts = media.probe(path)
+    video = media.video_of(facts)
+    assert (video["width"], video["height"], video["codec_name"]) == (640, 360, "h264")
+    assert media.decode_errors(path) == ""
+    assert abs(media.duration_of(facts) - 90) < 0.5
+    hit, stored = long.get(TARGET)
+    assert hit["X-Cache-Source"] == "edge"
+    path2 = tmp_path / "stored.mp4"
+    path2.write_bytes(stored)
+    assert media.frame_hashes(path) == media.frame_hashes(path2)
+    assert media.sound_hash(path) == media.sound_hash(path2)
+
+
+def test_a_late_joiner_gets_everything_from_the_start(long):
+    with long.connect() as a, long.connect() as b:
+        first = a.ask(TARGET)
+        head = b"".join(first.some() for _ in range(3))
+        second = b.ask(TARGET)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            one, two = pool.submit(first.body), pool.submit(second.body)
+            streamed, joined = head + one.result(), two.result()
+    assert second["X-Cache-Status"] in ("MISS", "HIT")
+    assert joined == streamed, "both read the same staging file"
+    assert long.transforms() == 1
+
+
+def test_the_leaders_disconnect_does_not_stop_the_others(long):
+    leader = long.connect()
+    reply = leader.ask(TARGET)
+    assert reply.some()
+    with long.connect() as other:
+        joined = other.ask(TARGET)
+        assert joined.some()
+        leader.reset()
+        joined.skip()
+        assert joined.complete
+    assert long.transforms() == long.transforms(result="ok") == 1
+    hit, _ = long.get(TARGET)
+    assert hit["X-Cache-Source"] == "edge"
+
+
+def test_a_client_that_leaves_alone_breaks_nothing(long):
+    c = long.connect()
+    assert c.ask(TARGET).some()
+    c.reset()
+    reply, body = long.get(TARGET)
+    assert reply.status == 200 and body
+    assert long.transforms(result="ok") == 1
+    assert long.get(TARGET)[0]["X-Cache-Status"] == "HIT"
+
+
+def test_a_client_that_does_not_read_slows_nobody(long):
+    """Worse than 10 KB/s: the slow client reads nothing at all until the others have everything."""
+    with long.connect(receive_buffer=4096) as slow:
+        lazy = slow.ask(TARGET)
+        first = lazy.some(100)
+        with long.connect() as quick:
+            eager = quick.ask(TARGET)
+            body = eager.body()
+        assert long.transforms(result="ok") == 1
+        assert long.get(TARGET)[0]["X-Cache-Source"] == "edge"
+        assert first + lazy.body() == body, "the slow one gets every byte in the end"
+
+
+def test_a_trickling_client_and_a_quick_one(long):
+    """10 KB/s, really: one reads 1 KB every 100 ms while the other takes all."""
+    stop = threading.Event()
+    taken = []
+
+    def trickle():
+        with long.connect(receive_buffer=4096) as slow:
+            reply = slow.ask(TARGET)
+            while not stop.wait(0.1):
+                taken.append(len(reply.some(1024)))
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        until(lambda: taken, "the slow client got its first bytes")
+        reply, body = long.get(TARGET)
+        assert reply.complete and long.transforms() == 1
+        assert sum(taken) < len(body) / 2, "the slow client was not slow"
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_two_variants_are_made_at_the_same_time(long):
+    with long.connect() as a, long.connect() as b:
+        one, two = a.ask(TARGET), b.ask("/videos/long.mp4?width=320")
+        assert one.some() and two.some()
+        assert unfinished(long)
+
+
+def test_hits_are_served_while_a_long_transform_runs(long):
+    long.add(media.clip("small.mp4"), "small.mp4")
+    target = "/videos/small.mp4?mode=frame&width=160"
+    long.get(target)
+    with long.connect() as c:
+        assert c.ask(TARGET).some()
+        for _ in range(50):
+            assert long.get(target)[0]["X-Cache-Source"] == "edge"
+        assert unfinished(long)
+
+
+def test_http_1_0_clients_get_the_stream_until_close(long, tmp_path):
+    with long.connect() as c:
+        c.send(f"GET {TARGET}&duration=5 HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+        reply = c.reply()
+        assert reply.status == 200 and "Transfer-Encoding" not in reply
+        path = tmp_path / "a.mp4"
+        path.write_bytes(reply.body())
+    assert media.decode_errors(path) == ""
