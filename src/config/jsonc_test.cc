@@ -13,7 +13,7 @@ TEST(Jsonc, ReadsCommentsAndTrailingCommas) {
        another */ "a": [1, 2.5, -3e2,], "b": {"c": "x\u00e9\ud83d\ude00\n//no comment",}, "d": null, "e": true,
   })",
                                    "f");
-  ASSERT_TRUE(parsed.problems.empty()) << ToString(parsed.problems[0]);
+  ASSERT_TRUE(parsed.problems.empty()) << parsed.problems[0].ToString();
   EXPECT_EQ(WriteJsonLine(parsed.root),
             "{\"a\": [1, 2.5, -3e2], \"b\": {\"c\": \"x\u00e9\U0001F600\\n//no comment\"}, \"d\": "
             "null, \"e\": true}");
@@ -88,7 +88,7 @@ TEST(Jsonc, SaysExactlyWhatIsWrongAndWhere) {
   };
   for (const Case& c : cases) {
     std::vector<std::string> got;
-    for (const Problem& p : ParseJsonc(c.text, "f").problems) got.push_back(ToString(p));
+    for (const Problem& p : ParseJsonc(c.text, "f").problems) got.push_back(p.ToString());
     EXPECT_EQ(got, c.problems) << c.text;
   }
 }

@@ -209,7 +209,8 @@ bool Object::Read(const Node& node, const std::string& pointer, const Leaf& leaf
            leaf.allowed);
     return false;
   }
-  if (leaf.secret && node.kind == Kind::kString && !has_reference && !node.text.empty()) {
+  if (leaf.secret && leaf.warn_inline && node.kind == Kind::kString && !has_reference &&
+      !node.text.empty()) {
     session_.warnings.push_back({node.place, pointer, "a secret written in the file",
                                  "better a reference, ${NAME}, to the environment"});
   }
@@ -227,7 +228,8 @@ bool Object::Visit(std::string_view key, const Leaf& leaf) {
   if (session_.mode == Mode::kPrint) {
     std::optional<Node> value = leaf.print();
     if (!value) return false;
-    if (leaf.secret && !value->text.empty()) value = Node::String(std::string(kMask));
+    if (leaf.secret && !session_.show_secrets && !value->text.empty())
+      value = Node::String(std::string(kMask));
     out_->Add(std::string(key), std::move(*value));
     return false;
   }
@@ -246,6 +248,7 @@ void Object::Field(std::string_view key, std::string& value, const Text& rule) {
   leaf.allowed = rule.allowed;
   leaf.raw = rule.raw;
   leaf.secret = rule.secret;
+  leaf.warn_inline = rule.warn_inline;
   leaf.required = rule.required;
   leaf.read = [&](const Node& node) {
     if (node.kind != Kind::kString && node.kind != Kind::kText) return false;
@@ -482,6 +485,7 @@ void Object::Strings(std::string_view key, std::vector<std::string>& values, con
     leaf.allowed = each.allowed;
     leaf.raw = each.raw;
     leaf.secret = each.secret;
+    leaf.warn_inline = each.warn_inline;
     leaf.read = [&](const Node& node) {
       if (node.kind != Kind::kString && node.kind != Kind::kText) return false;
       if (node.text.size() < each.min_length || node.text.size() > each.max_length) return false;
@@ -503,9 +507,9 @@ void Object::Texts(std::string_view key, std::map<std::string, std::string, std:
   if (session_.mode == Mode::kPrint) {
     Node map = Node::Object();
     for (const auto& [name, value] : values) {
-      map.Add(name, Node::String(each.secret ? std::string(kMask)
-                                 : each.raw  ? value
-                                             : EscapeReferences(value)));
+      map.Add(name, Node::String(each.secret && !session_.show_secrets ? std::string(kMask)
+                                 : each.raw                            ? value
+                                                                       : EscapeReferences(value)));
     }
     out_->Add(std::string(key), std::move(map));
     return;
@@ -613,8 +617,8 @@ void Object::WalkList(std::string_view key, size_t count, size_t max_items,
   }
 }
 
-void Object::WalkMap(std::string_view key, const std::vector<std::string>& names, bool merge,
-                     const std::function<void()>& clear,
+void Object::WalkMap(std::string_view key, const std::vector<std::string>& names,
+                     const std::optional<Merge>& merge, const std::function<void()>& clear,
                      const std::function<void(const std::string&)>& erase,
                      const std::function<void(Object&, const std::string&)>& each) {
   if (session_.mode == Mode::kDescribe) {
@@ -629,6 +633,9 @@ void Object::WalkMap(std::string_view key, const std::vector<std::string>& names
       Object child(session_, nullptr, &item);
       each(child, name);
       map.Add(name, std::move(item));
+    }
+    if (merge) {
+      for (const std::string& name : merge->removed) map.Add(name, Node());
     }
     out_->Add(std::string(key), std::move(map));
     return;

@@ -42,6 +42,7 @@ enum class Mode { kRead, kPrint, kDescribe };
 /// What all Objects of one walk share.
 struct Session {
   Mode mode = Mode::kRead;
+  bool show_secrets = false;                       ///< kPrint: for comparing only, never for output
   std::map<std::string, std::string> environment;  ///< for `${NAME}`
   std::vector<Problem> problems;
   std::vector<Problem> warnings;
@@ -51,8 +52,9 @@ struct Session {
 inline constexpr std::string_view kMask = "********";
 
 struct Text {
-  bool raw = false;     ///< `${...}` is left as it is: the field is a template of its own
-  bool secret = false;  ///< masked when printed and in problems
+  bool raw = false;         ///< `${...}` is left as it is: the field is a template of its own
+  bool secret = false;      ///< masked when printed and in problems
+  bool warn_inline = true;  ///< a secret that is no reference earns a warning
   bool required = false;
   size_t min_length = 0, max_length = 4096;  ///< bytes
   std::string allowed = "a string";
@@ -69,6 +71,10 @@ struct Size {
 template <class D>
 struct Span {
   D min{0}, max{D(std::chrono::hours(24 * 365))};
+};
+/// The map's members are put into the default one by one; null takes one away.
+struct Merge {
+  std::vector<std::string> removed;  ///< kPrint: names of the default that are not there any more
 };
 template <class E>
 using Choices = std::vector<std::pair<std::string_view, E>>;
@@ -152,7 +158,7 @@ class Object {
   template <class T, class F>
   void Optional(std::string_view key, std::optional<T>& value, F bind) {
     if (session_.mode == Mode::kPrint && !value) return;
-    if (session_.mode == Mode::kRead && !Has(key)) return;
+    if (session_.mode == Mode::kRead && Look(key) == nullptr) return;
     T inner = value.value_or(T{});
     Walk(key, [&](Object& child) { bind(child, inner); });
     if (session_.mode == Mode::kRead) value = std::move(inner);
@@ -171,18 +177,18 @@ class Object {
     WalkList(
         key, values.size(), max_items, [&] { values.clear(); }, each);
   }
-  /// @param nullable  a member that is null removes the entry of that name
+  /// A map of the file replaces the default as a whole, or, with `merge`, member by member.
   template <class T, class F>
   void Map(std::string_view key, std::map<std::string, T, std::less<>>& values, F bind,
-           bool merge = false) {
+           const std::optional<Merge>& merge = std::nullopt) {
     const auto each = [&](Object& child, const std::string& name) {
-      T sample{};
       if (session_.mode == Mode::kPrint) {
         bind(child, values.at(name));
-      } else {
-        bind(child, sample);
-        if (session_.mode == Mode::kRead) values.insert_or_assign(name, std::move(sample));
+        return;
       }
+      T made{};
+      bind(child, made);
+      if (session_.mode == Mode::kRead) values.insert_or_assign(name, std::move(made));
     };
     std::vector<std::string> names;
     for (const auto& [name, value] : values) names.push_back(name);
@@ -214,6 +220,7 @@ class Object {
     std::function<std::optional<Node>()> print;  ///< nullopt: nothing is set
     bool raw = false;
     bool secret = false;
+    bool warn_inline = true;
     bool required = false;
   };
   bool Integer(std::string_view key, int64_t& value, int64_t min, int64_t max, bool required);
@@ -228,8 +235,8 @@ class Object {
   void WalkList(std::string_view key, size_t count, size_t max_items,
                 const std::function<void()>& clear,
                 const std::function<void(Object&, size_t)>& each);
-  void WalkMap(std::string_view key, const std::vector<std::string>& names, bool merge,
-               const std::function<void()>& clear,
+  void WalkMap(std::string_view key, const std::vector<std::string>& names,
+               const std::optional<Merge>& merge, const std::function<void()>& clear,
                const std::function<void(const std::string&)>& erase,
                const std::function<void(Object&, const std::string&)>& each);
   const Member* Look(std::string_view key);

@@ -85,8 +85,8 @@ Outcome Load(std::string_view text, std::map<std::string, std::string> environme
   Object root(session, &parsed.root, nullptr);
   Bind(root, out.things);
   root.Finish();
-  for (const Problem& p : session.problems) out.problems.push_back(ToString(p));
-  for (const Problem& p : session.warnings) out.warnings.push_back(ToString(p));
+  for (const Problem& p : session.problems) out.problems.push_back(p.ToString());
+  for (const Problem& p : session.warnings) out.warnings.push_back(p.ToString());
   return out;
 }
 

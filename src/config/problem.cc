@@ -2,14 +2,15 @@
 
 namespace vr::config {
 
-std::string ToString(const Problem& problem) {
-  std::string out = problem.place.source;
-  if (problem.place.line > 0) {
-    out += ':' + std::to_string(problem.place.line) + ':' + std::to_string(problem.place.column);
-  }
+std::string Problem::ToString() const {
+  std::string out = place.source;
+  if (place.line > 0) out += ':' + std::to_string(place.line) + ':' + std::to_string(place.column);
   if (!out.empty()) out += ": ";
-  out += problem.pointer.empty() ? "/" : problem.pointer;
-  out += ": found " + problem.found + ", allowed: " + problem.allowed;
+  out += pointer.empty() ? "/" : pointer;
+  out += ": found " + found + ", allowed: " + allowed;
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';  // a key may hold anything
+  }
   return out;
 }
 

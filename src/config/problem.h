@@ -23,10 +23,11 @@ struct Problem {
   std::string pointer;  ///< JSON pointer (RFC 6901) of the field; "" = the whole document
   std::string found;    ///< as a piece of sentence: `"abc"`, `-1`, `nothing`; never a secret
   std::string allowed;  ///< as a piece of sentence: `whole numbers 0..10`
-};
 
-/// `conf.jsonc:3:14: /cache/kvTtl/ok: found "abc", allowed: whole seconds ...`
-std::string ToString(const Problem& problem);
+  /// `conf.jsonc:3:14: /cache/kvTtl/ok: found "abc", allowed: whole seconds ...`, on one line
+  /// whatever was found.
+  std::string ToString() const;
+};
 
 /// `pointer` + "/" + `name`, escaped by RFC 6901.
 std::string AppendPointer(std::string_view pointer, std::string_view name);

@@ -1,0 +1,116 @@
+#include "cli/command.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <cstdio>
+#include <sstream>
+
+#include "config/overrides.h"
+
+namespace vr::cli {
+namespace {
+
+/// Flags of their own for what operators type most; all else goes by --set.
+struct Shortcut {
+  const char* flag;
+  std::vector<std::string> path;
+  const char* value_name;
+  const char* help;
+};
+
+const std::vector<Shortcut>& Shortcuts() {
+  static const std::vector<Shortcut> shortcuts = {
+      {"--listen", {"listen"}, "ADDRESS:PORT", "main listener, e.g. 0.0.0.0:8080"},
+      {"--admin-listen", {"admin", "listen"}, "ADDRESS:PORT", "admin listener"},
+      {"--data", {"data"}, "DIR", "directory of store, staging files and spools"},
+      {"--log-level", {"log", "level"}, "LEVEL", "debug, info, warn, error or off"},
+  };
+  return shortcuts;
+}
+
+void AddSettings(CLI::App& app, std::vector<Assignment>& assignments) {
+  for (const Shortcut& shortcut : Shortcuts()) {
+    app.add_option_function<std::string>(
+           shortcut.flag,
+           [&assignments, &shortcut](const std::string& value) {
+             assignments.push_back({shortcut.flag, shortcut.path, value});
+           },
+           shortcut.help)
+        ->type_name(shortcut.value_name);
+  }
+  app.add_option_function<std::vector<std::string>>(
+         "--set",
+         [&assignments](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts) {
+             Assignment item;
+             if (!config::ParseAssignment(text, item.path, item.value)) {
+               throw CLI::ValidationError(
+                   "--set", "expects path=value, for example cache.edge.maxBytes=64MiB");
+             }
+             item.flag = "--set " + text.substr(0, text.find('='));
+             assignments.push_back(std::move(item));
+           }
+         },
+         "any setting by its path, repeatable: --set cache.edge.maxBytes=64MiB")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false)
+      ->take_all();
+}
+
+}  // namespace
+
+Parsed Parse(int argc, const char* const* argv) {
+  Command command;
+  CLI::App app("A video resizer with a cache that remembers.", "video-resizer");
+  app.require_subcommand(1);
+  app.footer(
+      "Settings: flags beat the environment (VIDEO_RESIZER_<PATH>, levels joined by __), which "
+      "beats the file.\n"
+      "Exit codes: 0 done, 1 failed (configuration problems, no start), 2 wrong command line.\n"
+      "SIGHUP reloads the file, SIGTERM drains and stops. docs/configuration.md lists every "
+      "setting.");
+
+  CLI::App* serve = app.add_subcommand("serve", "Run the server");
+  serve->add_option("-c,--config", command.config_file, "configuration file (JSON with comments)")
+      ->type_name("FILE");
+  AddSettings(*serve, command.assignments);
+
+  CLI::App* config = app.add_subcommand("config", "Check or print a configuration");
+  config->require_subcommand(1);
+  CLI::App* check =
+      config->add_subcommand("check", "Report everything that is wrong with a configuration file");
+  check->add_option("FILE", command.config_file, "configuration file")->required();
+  AddSettings(*check, command.assignments);
+  CLI::App* print = config->add_subcommand("print", "Print the effective settings, secrets masked");
+  print->add_option("-c,--config", command.config_file, "configuration file")->type_name("FILE");
+  AddSettings(*print, command.assignments);
+
+  CLI::App* version = app.add_subcommand("version", "Print the version");
+
+  Parsed out;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream normal;
+    std::ostringstream complaint;
+    const int code = app.exit(error, normal, complaint);
+    out.exit_code = code == 0 ? kExitDone : kExitUsage;
+    out.output = code == 0 ? normal.str() : complaint.str();
+    return out;
+  }
+  if (check->parsed()) command.kind = Command::Kind::kConfigCheck;
+  if (print->parsed()) command.kind = Command::Kind::kConfigPrint;
+  if (version->parsed()) command.kind = Command::Kind::kVersion;
+  out.command = std::move(command);
+  return out;
+}
+
+Parsed ParseCommandLine(int argc, const char* const* argv) {
+  Parsed out = Parse(argc, argv);
+  if (!out.output.empty())
+    std::fputs(out.output.c_str(), out.exit_code == kExitDone ? stdout : stderr);
+  return out;
+}
+
+}  // namespace vr::cli

@@ -1,0 +1,44 @@
+// The command line of `video-resizer`, as a plain value. What a command does is `app`'s matter.
+//
+// Exit codes: 0 done (also after --help); 1 the command failed (a configuration with problems, a
+// server that did not start); 2 the command line itself is wrong. Pure but for what it prints.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vr::cli {
+
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+/// A setting given by a flag: `flag` is the flag as written, `path` the keys and list indexes.
+struct Assignment {
+  std::string flag;
+  std::vector<std::string> path;
+  std::string value;
+  bool operator==(const Assignment&) const = default;
+};
+
+struct Command {
+  enum class Kind { kServe, kConfigCheck, kConfigPrint, kVersion };
+  Kind kind = Kind::kServe;
+  std::string config_file;              ///< empty: none given
+  std::vector<Assignment> assignments;  ///< in the order of the command line; the last one wins
+};
+
+struct Parsed {
+  std::optional<Command> command;  ///< empty: help was shown or the line is wrong
+  int exit_code = kExitDone;       ///< what to exit with when there is no command
+  std::string output;              ///< help (exit code 0) or complaint (else)
+};
+
+/// Takes the line apart without printing.
+Parsed Parse(int argc, const char* const* argv);
+/// The same, and prints `output` to stdout or stderr.
+Parsed ParseCommandLine(int argc, const char* const* argv);
+
+}  // namespace vr::cli

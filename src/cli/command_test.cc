@@ -1,0 +1,76 @@
+#include "cli/command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vr::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Parsed ParseLine(std::vector<const char*> args) {
+  args.insert(args.begin(), "video-resizer");
+  return Parse(static_cast<int>(args.size()), args.data());
+}
+
+TEST(CommandLine, ServeTakesAFileAndSettings) {
+  const Parsed parsed =
+      ParseLine({"serve", "--config", "a.jsonc", "--listen", "[::]:80", "--data=/x", "--set",
+                 "cache.edge.maxBytes=64MiB", "--set", "admin.token=a=b", "--log-level", "debug"});
+  ASSERT_TRUE(parsed.command) << parsed.output;
+  EXPECT_EQ(parsed.command->kind, Command::Kind::kServe);
+  EXPECT_EQ(parsed.command->config_file, "a.jsonc");
+  EXPECT_THAT(
+      parsed.command->assignments,
+      testing::UnorderedElementsAre(
+          Assignment{"--listen", {"listen"}, "[::]:80"}, Assignment{"--data", {"data"}, "/x"},
+          Assignment{"--set cache.edge.maxBytes", {"cache", "edge", "maxBytes"}, "64MiB"},
+          Assignment{"--set admin.token", {"admin", "token"}, "a=b"},
+          Assignment{"--log-level", {"log", "level"}, "debug"}));
+}
+
+TEST(CommandLine, ServeNeedsNoFile) {
+  const Parsed parsed = ParseLine({"serve"});
+  ASSERT_TRUE(parsed.command) << parsed.output;
+  EXPECT_EQ(parsed.command->config_file, "");
+}
+
+TEST(CommandLine, ConfigCommandsAndVersion) {
+  EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->kind, Command::Kind::kConfigCheck);
+  EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->config_file, "a.jsonc");
+  EXPECT_EQ(ParseLine({"config", "print"}).command->kind, Command::Kind::kConfigPrint);
+  EXPECT_EQ(ParseLine({"config", "print", "-c", "b"}).command->config_file, "b");
+  EXPECT_EQ(ParseLine({"version"}).command->kind, Command::Kind::kVersion);
+}
+
+TEST(CommandLine, HelpIsNotAFailure) {
+  for (const auto& args :
+       std::vector<std::vector<const char*>>{{"--help"}, {"serve", "--help"}, {"config", "-h"}}) {
+    const Parsed parsed = ParseLine(args);
+    EXPECT_FALSE(parsed.command);
+    EXPECT_EQ(parsed.exit_code, kExitDone);
+    EXPECT_THAT(parsed.output, HasSubstr("video-resizer"));
+  }
+  EXPECT_THAT(ParseLine({"--help"}).output, HasSubstr("Exit codes"));
+  EXPECT_THAT(ParseLine({"serve", "--help"}).output, HasSubstr("--set"));
+}
+
+TEST(CommandLine, WrongLinesExitWithTwoAndAReason) {
+  for (const auto& args : std::vector<std::vector<const char*>>{{},
+                                                                {"sreve"},
+                                                                {"serve", "--nope"},
+                                                                {"serve", "extra"},
+                                                                {"serve", "--set", "cache"},
+                                                                {"serve", "--set", "a..b=1"},
+                                                                {"config"},
+                                                                {"config", "check"}}) {
+    const Parsed parsed = ParseLine(args);
+    EXPECT_FALSE(parsed.command) << testing::PrintToString(args);
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+    EXPECT_FALSE(parsed.output.empty());
+  }
+}
+
+}  // namespace
+}  // namespace vr::cli
