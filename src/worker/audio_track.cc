@@ -1,0 +1,259 @@
+#include "worker/audio_track.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "worker/failure.h"
+
+namespace vr::worker {
+namespace {
+
+constexpr int kOutputChannels = 2;
+constexpr AVSampleFormat kOutputFormat = AV_SAMPLE_FMT_FLTP;
+// Time stamps of real files wander by some milliseconds (1 ms container clocks, rounding); more is a gap.
+constexpr int kToleranceMs = 60;
+constexpr int kSilenceChunk = 4096;
+// swr's own limit is 64; more than 8 channels without a layout have no meaning to mix by.
+constexpr int kMaxMixedChannels = 8;
+constexpr int kMaxChannels = 64;
+
+}  // namespace
+
+Result<AudioTrack> AudioTrack::Create(AVStream* stream, AvPtr<AVCodecContext> decoder,
+                                      int sample_rate, int64_t bit_rate, Window window) {
+  AudioTrack t;
+  t.time_base_ = stream->time_base;
+  t.window_ = window;
+  if (window.end) {
+    t.end_sample_ = av_rescale(*window.end - window.begin, sample_rate, 1'000'000);
+  }
+  t.max_samples_ = av_rescale(window.max_microseconds, sample_rate, 1'000'000);
+  t.decoder_ = std::move(decoder);
+
+  const AVCodec* codec = avcodec_find_encoder_by_name("aac");
+  if (codec == nullptr) return TransformFailed("the transform failed", "no AAC encoder");
+  t.encoder_.reset(avcodec_alloc_context3(codec));
+  AVCodecContext* c = t.encoder_.get();
+  if (c == nullptr) return EngineError("AAC encoder", AVERROR(ENOMEM));
+  c->sample_rate = sample_rate;
+  c->sample_fmt = kOutputFormat;
+  av_channel_layout_default(&c->ch_layout, kOutputChannels);
+  c->bit_rate = bit_rate;
+  c->time_base = AVRational{1, sample_rate};
+  c->thread_count = 1;
+  c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
+  const int r = avcodec_open2(c, codec, nullptr);
+  if (r < 0) return EngineError("AAC encoder", r);
+  t.fifo_.reset(av_audio_fifo_alloc(kOutputFormat, kOutputChannels, 1 << 14));
+  t.decoded_ = NewFrame();
+  t.converted_ = NewFrame();
+  t.packet_ = NewPacket();
+  if (!t.fifo_ || !t.decoded_ || !t.converted_ || !t.packet_) {
+    return EngineError("audio", AVERROR(ENOMEM));
+  }
+  return t;
+}
+
+double AudioTrack::seconds() const {
+  return static_cast<double>(encoded_) / encoder_->sample_rate;
+}
+
+Result<void> AudioTrack::Feed(const AVPacket* packet, const PacketSink& sink) {
+  if (complete_) return {};
+  int r = avcodec_send_packet(decoder_.get(), packet);
+  if (r == AVERROR(ENOMEM)) return EngineError("audio decoding", r);
+  if (r < 0 && r != AVERROR_EOF && r != AVERROR(EAGAIN)) ++skipped_;
+  for (;;) {
+    r = avcodec_receive_frame(decoder_.get(), decoded_.get());
+    if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) break;
+    if (r == AVERROR(ENOMEM)) return EngineError("audio decoding", r);
+    if (r < 0) {
+      ++skipped_;
+      break;
+    }
+    CHECK_OK(OnFrame(*decoded_, sink));
+    av_frame_unref(decoded_.get());
+    if (complete_) return {};
+  }
+  return {};
+}
+
+Result<void> AudioTrack::OnFrame(const AVFrame& frame, const PacketSink& sink) {
+  if (frame.nb_samples <= 0 || frame.sample_rate <= 0 || frame.ch_layout.nb_channels <= 0 ||
+      frame.ch_layout.nb_channels > kMaxChannels) {
+    ++skipped_;
+    return {};
+  }
+  const InputShape shape{frame.sample_rate, frame.format, frame.ch_layout.nb_channels,
+                         frame.ch_layout.order == AV_CHANNEL_ORDER_NATIVE ? frame.ch_layout.u.mask : 0};
+  if (!(shape == input_)) {
+    if (resampler_) CHECK_OK(Resample(nullptr, sink));
+    CHECK_OK(Reconfigure(frame));
+    input_ = shape;
+  }
+  const int rate = encoder_->sample_rate;
+  const int64_t pts = frame.best_effort_timestamp;
+  if (pts != AV_NOPTS_VALUE) {
+    const int64_t us = av_rescale_q(pts, time_base_, kMicroseconds) - window_.begin;
+    const int64_t at = av_rescale(us, rate, 1'000'000);
+    if (!cursor_) {
+      cursor_ = at;
+      if (at > 0) {
+        cursor_ = 0;
+        CHECK_OK(AppendSilence(at, sink));
+      }
+    } else {
+      const int64_t expected = *cursor_ + swr_get_delay(resampler_.get(), rate) - drop_;
+      const int64_t off = at - expected;
+      if (std::abs(off) > static_cast<int64_t>(rate) * kToleranceMs / 1000) {
+        if (off > 0) {
+          CHECK_OK(Resample(nullptr, sink));
+          CHECK_OK(Reconfigure(frame));
+          CHECK_OK(AppendSilence(off, sink));
+        } else {
+          drop_ -= off;
+        }
+      }
+    }
+  } else if (!cursor_) {
+    cursor_ = 0;
+  }
+  return Resample(&frame, sink);
+}
+
+Result<void> AudioTrack::Reconfigure(const AVFrame& frame) {
+  AVChannelLayout stereo{};
+  av_channel_layout_default(&stereo, kOutputChannels);
+  AVChannelLayout in{};
+  const int channels = frame.ch_layout.nb_channels;
+  const bool known = frame.ch_layout.order == AV_CHANNEL_ORDER_NATIVE;
+  if (known && channels <= kMaxMixedChannels) {
+    av_channel_layout_copy(&in, &frame.ch_layout);
+  } else {
+    av_channel_layout_default(&in, channels);
+  }
+  SwrContext* made = nullptr;
+  int r = swr_alloc_set_opts2(&made, &stereo, kOutputFormat, encoder_->sample_rate, &in,
+                              static_cast<AVSampleFormat>(frame.format), frame.sample_rate, 0,
+                              nullptr);
+  resampler_.reset(made);
+  if (r >= 0 && (in.order != AV_CHANNEL_ORDER_NATIVE || channels > kMaxMixedChannels)) {
+    // No layout to mix by: the first two channels are left and right.
+    std::vector<double> matrix(static_cast<size_t>(2 * channels), 0.0);
+    matrix[0] = 1;
+    matrix[static_cast<size_t>(channels + (channels > 1 ? 1 : 0))] = 1;
+    r = swr_set_matrix(made, matrix.data(), channels);
+  }
+  if (r >= 0) r = swr_init(made);
+  av_channel_layout_uninit(&in);
+  if (r < 0) return EngineError("audio conversion", r);
+  return {};
+}
+
+Result<void> AudioTrack::Resample(const AVFrame* frame, const PacketSink& sink) {
+  const int in = frame != nullptr ? frame->nb_samples : 0;
+  const int room = swr_get_out_samples(resampler_.get(), in);
+  if (room < 0) return EngineError("audio conversion", room);
+  if (room == 0) return {};
+  av_frame_unref(converted_.get());
+  converted_->format = kOutputFormat;
+  converted_->nb_samples = room;
+  av_channel_layout_default(&converted_->ch_layout, kOutputChannels);
+  int r = av_frame_get_buffer(converted_.get(), 0);
+  if (r < 0) return EngineError("audio conversion", r);
+  auto** input = frame != nullptr ? const_cast<const uint8_t**>(frame->extended_data) : nullptr;
+  r = swr_convert(resampler_.get(), converted_->data, room, input, in);
+  if (r < 0) return EngineError("audio conversion", r);
+  return Append(converted_->data, r, sink);
+}
+
+Result<void> AudioTrack::Append(uint8_t** planes, int count, const PacketSink& sink) {
+  int64_t skip = std::min<int64_t>(drop_, count);
+  drop_ -= skip;
+  const int64_t at = *cursor_;
+  const int64_t keep_from = std::max<int64_t>(skip, at < 0 ? skip - at : skip);
+  *cursor_ += count - skip;
+  int64_t usable = count;
+  if (end_sample_ && *cursor_ > *end_sample_) {
+    usable -= *cursor_ - *end_sample_;
+    complete_ = true;
+  }
+  if (*cursor_ > max_samples_) return TooLarge("the result would be too long", "audio");
+  if (usable > keep_from) {
+    void* from[kOutputChannels];
+    for (int c = 0; c < kOutputChannels; ++c) {
+      from[c] = planes[c] + keep_from * static_cast<int64_t>(sizeof(float));
+    }
+    const int n = static_cast<int>(usable - keep_from);
+    if (av_audio_fifo_write(fifo_.get(), from, n) < n) return EngineError("audio", AVERROR(ENOMEM));
+  }
+  return EncodeFull(false, sink);
+}
+
+Result<void> AudioTrack::AppendSilence(int64_t count, const PacketSink& sink) {
+  static float zeros[kSilenceChunk] = {};
+  uint8_t* planes[kOutputChannels] = {reinterpret_cast<uint8_t*>(zeros),
+                                      reinterpret_cast<uint8_t*>(zeros)};
+  const int64_t drop = std::exchange(drop_, 0);
+  while (count > 0 && !complete_) {
+    const int n = static_cast<int>(std::min<int64_t>(count, kSilenceChunk));
+    CHECK_OK(Append(planes, n, sink));
+    count -= n;
+  }
+  drop_ = drop;
+  return {};
+}
+
+Result<void> AudioTrack::FillUpTo(int64_t microseconds, const PacketSink& sink) {
+  const int64_t to = av_rescale(microseconds, encoder_->sample_rate, 1'000'000);
+  if (complete_ || to <= 0) return {};
+  if (!cursor_) cursor_ = 0;
+  if (*cursor_ >= to) return {};
+  return AppendSilence(to - *cursor_, sink);
+}
+
+Result<void> AudioTrack::Finish(const PacketSink& sink) {
+  if (resampler_ && !complete_) CHECK_OK(Resample(nullptr, sink));
+  CHECK_OK(EncodeFull(true, sink));
+  complete_ = true;
+  return {};
+}
+
+Result<void> AudioTrack::EncodeFull(bool flush, const PacketSink& sink) {
+  const int size = encoder_->frame_size;
+  const auto drain = [&]() -> Result<void> {
+    for (;;) {
+      const int r = avcodec_receive_packet(encoder_.get(), packet_.get());
+      if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) return {};
+      if (r < 0) return EngineError("AAC encoding", r);
+      CHECK_OK(sink(*packet_));
+      av_packet_unref(packet_.get());
+    }
+  };
+  while (av_audio_fifo_size(fifo_.get()) >= size ||
+         (flush && av_audio_fifo_size(fifo_.get()) > 0)) {
+    AvPtr<AVFrame> frame = NewFrame();
+    frame->format = kOutputFormat;
+    frame->sample_rate = encoder_->sample_rate;
+    frame->nb_samples = std::min(size, av_audio_fifo_size(fifo_.get()));
+    av_channel_layout_default(&frame->ch_layout, kOutputChannels);
+    int r = av_frame_get_buffer(frame.get(), 0);
+    if (r < 0) return EngineError("audio", r);
+    av_audio_fifo_read(fifo_.get(), reinterpret_cast<void**>(frame->data), frame->nb_samples);
+    frame->pts = encoded_;
+    encoded_ += frame->nb_samples;
+    r = avcodec_send_frame(encoder_.get(), frame.get());
+    if (r < 0) return EngineError("AAC encoding", r);
+    CHECK_OK(drain());
+  }
+  if (flush) {
+    const int r = avcodec_send_frame(encoder_.get(), nullptr);
+    if (r < 0 && r != AVERROR_EOF) return EngineError("AAC encoding", r);
+    CHECK_OK(drain());
+  }
+  return {};
+}
+
+}  // namespace vr::worker

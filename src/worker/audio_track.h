@@ -1,0 +1,78 @@
+// AudioTrack: packets of any audio codec, rate and channel layout in, stereo AAC-LC packets out, cut to
+// the sample and kept in step with the video.
+//
+// Every sample has a place on the output's clock. Gaps in the source are filled with silence, overlaps are
+// dropped; small jitter is left alone. Parameters may change mid-stream. Main thread only; decoder and encoder
+// have one thread, so the output does not depend on the machine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "base/result.h"
+#include "worker/av.h"
+#include "worker/h264_encoder.h"
+
+namespace vr::worker {
+
+class AudioTrack {
+ public:
+  struct Window {
+    int64_t begin = 0;                ///< microseconds in the source's presentation time = output time 0
+    std::optional<int64_t> end;       ///< likewise, exclusive
+    int64_t max_microseconds = 0;     ///< of output; more is refused
+  };
+
+  /// @param decoder opened for `stream`
+  static Result<AudioTrack> Create(AVStream* stream, AvPtr<AVCodecContext> decoder, int sample_rate,
+                                   int64_t bit_rate, Window window);
+
+  /// @param packet null = no more. A packet that cannot be decoded is counted, not an error.
+  /// @errors SOURCE_TOO_LARGE, TRANSFORM_FAILED, what sink returns
+  Result<void> Feed(const AVPacket* packet, const PacketSink& sink);
+  /// Silence up to `microseconds` of output time, where the source has left more than that behind.
+  Result<void> FillUpTo(int64_t microseconds, const PacketSink& sink);
+  /// Encodes what is left. Call once, after Feed(null).
+  Result<void> Finish(const PacketSink& sink);
+
+  /// Nothing after this can be heard.
+  bool complete() const { return complete_; }
+  const AVCodecContext* encoder() const { return encoder_.get(); }
+  int64_t samples() const { return encoded_; }
+  double seconds() const;
+  int skipped_packets() const { return skipped_; }
+
+ private:
+  Result<void> OnFrame(const AVFrame& frame, const PacketSink& sink);
+  Result<void> Resample(const AVFrame* frame, const PacketSink& sink);
+  Result<void> Reconfigure(const AVFrame& frame);
+  /// Samples that sit at cursor_; cut to the window and queued.
+  Result<void> Append(uint8_t** planes, int count, const PacketSink& sink);
+  Result<void> AppendSilence(int64_t count, const PacketSink& sink);
+  Result<void> EncodeFull(bool flush, const PacketSink& sink);
+
+  AVRational time_base_{0, 1};
+  Window window_;
+  std::optional<int64_t> end_sample_;
+  int64_t max_samples_ = 0;
+  AvPtr<AVCodecContext> decoder_;
+  AvPtr<AVCodecContext> encoder_;
+  AvPtr<SwrContext> resampler_;
+  AvPtr<AVAudioFifo> fifo_;
+  AvPtr<AVFrame> decoded_, converted_;
+  AvPtr<AVPacket> packet_;
+  struct InputShape {
+    int rate = 0, format = -1, channels = 0;
+    uint64_t mask = 0;
+    bool operator==(const InputShape&) const = default;
+  };
+  InputShape input_;
+  std::optional<int64_t> cursor_;  // output sample the next sample out of the resampler belongs to
+  int64_t drop_ = 0;               // samples to drop because they overlap
+  int64_t encoded_ = 0;
+  int skipped_ = 0;
+  bool complete_ = false;
+};
+
+}  // namespace vr::worker

@@ -1,0 +1,273 @@
+#include "worker/media.h"
+
+extern "C" {
+#include <libavutil/avstring.h>
+}
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "worker/av_log.h"
+#include "worker/failure.h"
+
+namespace vr::worker {
+namespace {
+
+// One name of a demuxer's list suffices. 352 demuxers are compiled in; most of them are ways to reach files
+// and networks (hls, dash, concat, sdp, image2, ...).
+constexpr const char* kContainers =
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,ogg,flv,asf,gif,ivf,"
+    "mp3,aac,wav,flac";
+
+// Decoders by name: never a hardware or network one, never one nobody needs.
+constexpr const char* kDecoders =
+    "h264,hevc,libdav1d,vp8,vp9,libvpx,libvpx-vp9,vp6,vp6f,vp6a,theora,mpeg1video,mpeg2video,mpeg4,"
+    "msmpeg4v1,msmpeg4v2,msmpeg4,h261,h263,h263i,h263p,flv,wmv1,wmv2,wmv3,vc1,mjpeg,mjpegb,prores,dnxhd,"
+    "dvvideo,gif,rawvideo,huffyuv,ffvhuff,ffv1,utvideo,v210,qtrle,rpza,svq1,svq3,cinepak,png,jpeg2000,"
+    "cfhd,indeo5,indeo4,indeo3,cljr,"
+    "aac,aac_latm,mp3float,mp3,mp2float,mp2,mp1float,mp1,ac3,eac3,dca,truehd,mlp,vorbis,libvorbis,opus,"
+    "libopus,flac,alac,amrnb,amrwb,wmav1,wmav2,wmapro,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_swf,"
+    "nellymoser,speex,libspeex,qdm2,qdmc,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
+    "pcm_u8,pcm_s8,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd";
+
+constexpr int64_t kProbeBytes = 5'000'000;
+constexpr int64_t kProbeMicroseconds = 5'000'000;
+
+bool InList(const char* names, const char* list) {
+  return av_match_list(names, list, ',') > 0;
+}
+
+bool IsEncrypted(const AVStream* stream) {
+  const uint32_t tag = stream->codecpar->codec_tag;
+  return tag == MKTAG('e', 'n', 'c', 'v') || tag == MKTAG('e', 'n', 'c', 'a') ||
+         tag == MKTAG('d', 'r', 'm', 'i') || tag == MKTAG('d', 'r', 'm', 's') ||
+         av_stream_get_side_data(stream, AV_PKT_DATA_ENCRYPTION_INIT_INFO, nullptr) != nullptr;
+}
+
+const AVCodec* AllowedDecoder(AVCodecID id) {
+  void* state = nullptr;
+  while (const AVCodec* codec = av_codec_iterate(&state)) {
+    if (codec->id == id && av_codec_is_decoder(codec) && InList(codec->name, kDecoders) &&
+        (codec->capabilities & AV_CODEC_CAP_HARDWARE) == 0) {
+      return codec;
+    }
+  }
+  return nullptr;
+}
+
+Error Encrypted() { return Unsupported("the source is encrypted"); }
+
+int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
+  return AVERROR(EPERM);
+}
+
+}  // namespace
+
+Media::~Media() { avformat_close_input(&format_); }
+
+Result<std::unique_ptr<Media>> Media::Open(SourceIo& io,
+                                           const transform::protocol::Limits& limits) {
+  std::unique_ptr<Media> media(new Media(io, limits));
+  CHECK_OK(media->Probe());
+  CHECK_OK(media->ChooseStreams());
+  return media;
+}
+
+Error Media::WhyNoPicture(std::string detail) const {
+  if (io_.failed()) return SourceBroken(io_.failure());
+  const std::string lines = AvLogLines();
+  if (!lines.empty()) detail += ": " + lines;
+  if (AvLogSawTooManyPixels()) return TooLarge("the source has too many pixels", detail);
+  return Corrupt("the source cannot be decoded", detail);
+}
+
+Result<void> Media::Probe() {
+  const AVInputFormat* input = nullptr;
+  int r = av_probe_input_buffer2(io_.avio(), &input, nullptr, nullptr, 0, 1 << 20);
+  if (io_.failed()) return SourceBroken(io_.failure());
+  if (r < 0 || input == nullptr) {
+    return Unsupported("the source is not a video", "probing: " + AvError(r));
+  }
+  if (!InList(input->name, kContainers)) {
+    return Unsupported("the source is not a video we support",
+                       std::string("container ") + input->name);
+  }
+  format_ = avformat_alloc_context();
+  if (format_ == nullptr) return EngineError("opening", AVERROR(ENOMEM));
+  format_->pb = io_.avio();
+  format_->flags |= AVFMT_FLAG_CUSTOM_IO;
+  format_->io_open = &RefuseToOpen;
+  format_->probesize = kProbeBytes;
+  format_->max_analyze_duration = kProbeMicroseconds;
+  AVDictionary* options = nullptr;
+  av_dict_set(&options, "format_whitelist", kContainers, 0);
+  av_dict_set(&options, "protocol_whitelist", "none", 0);
+  av_dict_set(&options, "codec_whitelist", kDecoders, 0);
+  av_dict_set_int(&options, "max_streams", limits_.max_streams, 0);
+  r = avformat_open_input(&format_, nullptr, input, &options);
+  av_dict_free(&options);
+  if (r < 0) {
+    if (io_.failed()) return SourceBroken(io_.failure());
+    if (r == AVERROR(ENOMEM)) return EngineError("opening", r);
+    return Corrupt("the source cannot be opened",
+                   std::string(input->name) + ": " + AvError(r) + ": " + AvLogLines());
+  }
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    if (IsEncrypted(format_->streams[i])) return Encrypted();
+  }
+  CHECK_OK(CheckSizes());
+
+  // find_stream_info decodes with contexts of its own; without max_pixels a picture bomb goes off there.
+  std::vector<AVDictionary*> per_stream(format_->nb_streams, nullptr);
+  for (AVDictionary*& d : per_stream) {
+    av_dict_set_int(&d, "max_pixels", static_cast<int64_t>(limits_.max_pixels), 0);
+    av_dict_set(&d, "codec_whitelist", kDecoders, 0);
+  }
+  r = avformat_find_stream_info(format_, per_stream.empty() ? nullptr : per_stream.data());
+  for (AVDictionary*& d : per_stream) av_dict_free(&d);
+  if (io_.failed()) return SourceBroken(io_.failure());
+  if (r < 0) return WhyNoPicture("stream info: " + AvError(r));
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    if (IsEncrypted(format_->streams[i])) return Encrypted();
+  }
+  return CheckSizes();
+}
+
+Result<void> Media::CheckSizes() const {
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    const AVCodecParameters* p = format_->streams[i]->codecpar;
+    if (p->codec_type != AVMEDIA_TYPE_VIDEO || p->width <= 0 || p->height <= 0) continue;
+    if (static_cast<uint64_t>(p->width) * static_cast<uint64_t>(p->height) > limits_.max_pixels) {
+      return TooLarge("the source has too many pixels", std::to_string(p->width) + "x" +
+                                                            std::to_string(p->height))
+          .WithFact("limit", "pixels");
+    }
+  }
+  return {};
+}
+
+Result<void> Media::ChooseStreams() {
+  double best_video = -1, best_audio = -1;
+  bool seen_video = false;
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    AVStream* s = format_->streams[i];
+    const AVCodecParameters* p = s->codecpar;
+    const bool is_default = (s->disposition & AV_DISPOSITION_DEFAULT) != 0;
+    if (p->codec_type == AVMEDIA_TYPE_VIDEO) {
+      if (s->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS)) continue;
+      seen_video = true;
+      if (AllowedDecoder(p->codec_id) == nullptr) continue;
+      const double score = (is_default ? 1e12 : 0) + 1.0 * p->width * p->height;
+      if (score > best_video) {
+        best_video = score;
+        video_ = s;
+      }
+    } else if (p->codec_type == AVMEDIA_TYPE_AUDIO) {
+      if (AllowedDecoder(p->codec_id) == nullptr || p->sample_rate <= 0) continue;
+      const bool special = (s->disposition & (AV_DISPOSITION_COMMENT | AV_DISPOSITION_HEARING_IMPAIRED |
+                                              AV_DISPOSITION_VISUAL_IMPAIRED)) != 0;
+      const double score = (is_default ? 1e6 : 0) + (special ? 0 : 1e5) + p->ch_layout.nb_channels;
+      if (score > best_audio) {
+        best_audio = score;
+        audio_ = s;
+      }
+    }
+  }
+  if (video_ == nullptr) {
+    if (AvLogSawTooManyPixels()) return WhyNoPicture("choosing streams");
+    if (seen_video) return Unsupported("the source's video codec is not supported");
+    return Unsupported(audio_ != nullptr ? "the source has sound but no video"
+                                         : "the source has no video");
+  }
+  if (video_->codecpar->width <= 0 || video_->codecpar->height <= 0) {
+    return WhyNoPicture("no picture size");
+  }
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    AVStream* s = format_->streams[i];
+    if (s != video_ && s != audio_) s->discard = AVDISCARD_ALL;
+  }
+  origin_ = format_->start_time != AV_NOPTS_VALUE ? format_->start_time : 0;
+  if (format_->duration != AV_NOPTS_VALUE && format_->duration > 0) {
+    duration_ = static_cast<double>(format_->duration) / 1e6;
+  }
+  if (duration_ > limits_.max_source_seconds) {
+    return TooLarge("the source is too long", std::to_string(duration_) + " s")
+        .WithFact("limit", "duration");
+  }
+  orientation_ = OrientationOf(reinterpret_cast<const int32_t*>(
+      av_stream_get_side_data(video_, AV_PKT_DATA_DISPLAYMATRIX, nullptr)));
+  for (const AVRational rate : {video_->avg_frame_rate, video_->r_frame_rate}) {
+    if (rate.num <= 0 || rate.den <= 0) continue;
+    const double fps = av_q2d(rate);
+    if (fps < 0.1 || fps > 120) continue;
+    av_reduce(&frame_rate_.num, &frame_rate_.den, rate.num, rate.den, 1'000'000);
+    break;
+  }
+  video_bit_rate_ = video_->codecpar->bit_rate;
+  if (video_bit_rate_ <= 0 && duration_ > 0 && io_.size() > 0) {
+    video_bit_rate_ = static_cast<int64_t>(static_cast<double>(io_.size()) * 8 / duration_);
+  }
+  return {};
+}
+
+Result<bool> Media::Read(AVPacket* packet) {
+  for (;;) {
+    av_packet_unref(packet);
+    const int r = av_read_frame(format_, packet);
+    if (io_.failed()) return SourceBroken(io_.failure());
+    if (r == AVERROR(EAGAIN)) continue;
+    if (r == AVERROR_EOF) return false;
+    if (r == AVERROR(ENOMEM)) return EngineError("reading", r);
+    if (r < 0) {
+      broke_off_ = true;
+      return false;
+    }
+    if (packet->stream_index != video_->index &&
+        (audio_ == nullptr || packet->stream_index != audio_->index)) {
+      continue;
+    }
+    if (av_packet_get_side_data(packet, AV_PKT_DATA_ENCRYPTION_INFO, nullptr) != nullptr) {
+      return Encrypted();
+    }
+    return true;
+  }
+}
+
+bool Media::Seek(double seconds) {
+  const int64_t us = static_cast<int64_t>(std::llround(seconds * 1e6)) + origin_;
+  const int64_t ts = av_rescale_q(us, kMicroseconds, video_->time_base);
+  return av_seek_frame(format_, video_->index, ts, AVSEEK_FLAG_BACKWARD) >= 0;
+}
+
+Result<AvPtr<AVCodecContext>> Media::OpenDecoder(AVStream* stream, int threads,
+                                                 bool want_alpha) const {
+  const AVCodec* codec = AllowedDecoder(stream->codecpar->codec_id);
+  if (want_alpha) {
+    // The native VP8 and VP9 decoders drop the alpha plane.
+    const AVDictionaryEntry* alpha = av_dict_get(stream->metadata, "alpha_mode", nullptr, 0);
+    const char* name = codec->id == AV_CODEC_ID_VP8   ? "libvpx"
+                       : codec->id == AV_CODEC_ID_VP9 ? "libvpx-vp9"
+                                                      : nullptr;
+    if (alpha != nullptr && name != nullptr && std::string(alpha->value) == "1") {
+      if (const AVCodec* other = avcodec_find_decoder_by_name(name)) codec = other;
+    }
+  }
+  AvPtr<AVCodecContext> c(avcodec_alloc_context3(codec));
+  if (c == nullptr) return EngineError("decoder", AVERROR(ENOMEM));
+  int r = avcodec_parameters_to_context(c.get(), stream->codecpar);
+  if (r < 0) return EngineError("decoder parameters", r);
+  c->pkt_timebase = stream->time_base;
+  c->max_pixels = static_cast<int64_t>(limits_.max_pixels);
+  c->thread_count = std::clamp(threads, 1, 16);
+  c->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+  AVDictionary* options = nullptr;
+  av_dict_set(&options, "codec_whitelist", kDecoders, 0);
+  r = avcodec_open2(c.get(), codec, &options);
+  av_dict_free(&options);
+  if (r == AVERROR(ENOMEM)) return EngineError("decoder", r);
+  if (r < 0) return WhyNoPicture(std::string("decoder ") + codec->name + ": " + AvError(r));
+  return c;
+}
+
+}  // namespace vr::worker

@@ -1,0 +1,74 @@
+// Media: a source opened safely: only known containers and codecs, no references to elsewhere, within
+// the limits. Which of its streams are *the* video and *the* audio is decided here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "transform/protocol/messages.h"
+#include "worker/av.h"
+#include "worker/geometry.h"
+#include "worker/source_io.h"
+
+namespace vr::worker {
+
+/// Must not outlive the SourceIo it was opened on. Main thread only.
+class Media {
+ public:
+  /// @errors SOURCE_UNSUPPORTED (not media, refused container, encrypted, no video), SOURCE_CORRUPT,
+  ///   SOURCE_TOO_LARGE, SOURCE_FAILED
+  static Result<std::unique_ptr<Media>> Open(SourceIo& io, const transform::protocol::Limits& limits);
+  ~Media();
+  Media(const Media&) = delete;
+  Media& operator=(const Media&) = delete;
+
+  AVFormatContext* format() const { return format_; }
+  AVStream* video() const { return video_; }
+  AVStream* audio() const { return audio_; }
+  /// Seconds from origin() on as the container tells, 0 = unknown.
+  double duration() const { return duration_; }
+  /// Presentation time, in microseconds of the container, that counts as time 0.
+  int64_t origin() const { return origin_; }
+  Orientation orientation() const { return orientation_; }
+  /// Average frames per second within (0, 120], or 30 when the container does not know.
+  AVRational frame_rate() const { return frame_rate_; }
+  /// Of the video stream, bits per second; 0 = unknown.
+  int64_t video_bit_rate() const { return video_bit_rate_; }
+  /// Why nothing may have come out: tells a broken source from corrupt data, size limits and encryption.
+  Error WhyNoPicture(std::string detail) const;
+
+  /// The next packet of the video or audio stream. @return false at the end (or where reading broke off,
+  /// see broke_off)
+  /// @errors SOURCE_FAILED, SOURCE_UNSUPPORTED (encrypted)
+  Result<bool> Read(AVPacket* packet);
+  bool broke_off() const { return broke_off_; }
+  /// To the last key frame of the video at or before `seconds`. @return false when the container cannot.
+  bool Seek(double seconds);
+
+  /// @param threads for frame or slice threads; does not change the pictures
+  Result<AvPtr<AVCodecContext>> OpenDecoder(AVStream* stream, int threads,
+                                            bool want_alpha = false) const;
+
+ private:
+  explicit Media(SourceIo& io, const transform::protocol::Limits& limits) : io_(io), limits_(limits) {}
+  Result<void> Probe();
+  Result<void> ChooseStreams();
+  Result<void> CheckSizes() const;
+
+  SourceIo& io_;
+  const transform::protocol::Limits limits_;
+  AVFormatContext* format_ = nullptr;
+  AVStream* video_ = nullptr;
+  AVStream* audio_ = nullptr;
+  double duration_ = 0;
+  int64_t origin_ = 0;
+  Orientation orientation_;
+  AVRational frame_rate_{30, 1};
+  int64_t video_bit_rate_ = 0;
+  bool broke_off_ = false;
+};
+
+}  // namespace vr::worker

@@ -1,0 +1,18 @@
+// The video job: any source becomes H.264 and AAC in MP4, muxed twice from the same packets.
+#pragma once
+
+#include "base/result.h"
+#include "transform/protocol/messages.h"
+#include "worker/job_files.h"
+#include "worker/reporter.h"
+#include "worker/source_io.h"
+
+namespace vr::worker {
+
+/// @return facts about the output; cpu_seconds is left to the caller
+/// @errors with the reasons of protocol::Failed
+Result<transform::protocol::Done> TranscodeVideo(const transform::protocol::Job& job,
+                                                 SourceIo& source, const JobFiles& files,
+                                                 Reporter& reporter);
+
+}  // namespace vr::worker
