@@ -46,6 +46,8 @@ class Blocking {
       co_return Error(Code::kResourceExhausted, "the server is busy", "blocking pool queue is full");
     }
     std::optional<R> result = co_await shot->Wait();
+    // Without a deadline only a cancelled coroutine (its client has left) comes back empty-handed.
+    if (!result) co_return Error(Code::kCancelled, "nobody waits any more", "blocking call abandoned");
     co_return std::move(*result);
   }
 

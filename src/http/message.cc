@@ -1,0 +1,62 @@
+#include "http/message.h"
+
+#include <atomic>
+
+#include "http/ascii.h"
+#include "http/message_stats.h"
+#include "observe/log.h"
+
+namespace vr::http {
+
+namespace {
+
+std::atomic<uint64_t> refused_fields{0};
+
+bool IsSafe(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
+}  // namespace
+
+uint64_t RefusedResponseFields() { return refused_fields.load(std::memory_order_relaxed); }
+
+std::optional<std::string_view> Request::Get(std::string_view name) const {
+  for (const Field& field : fields) {
+    if (EqualsNoCase(field.name, name)) return field.value;
+  }
+  return std::nullopt;
+}
+
+std::string Request::GetAll(std::string_view name) const {
+  std::string all;
+  bool first = true;
+  for (const Field& field : fields) {
+    if (!EqualsNoCase(field.name, name)) continue;
+    if (!first) all += ", ";
+    all += field.value;
+    first = false;
+  }
+  return all;
+}
+
+void Response::Add(std::string_view name, std::string_view value) {
+  if (!IsToken(name) || !IsSafe(value)) {
+    refused_fields.fetch_add(1, std::memory_order_relaxed);
+    LogError("response_field_refused", {{"name", name.substr(0, 64)}});
+    return;
+  }
+  fields.reserve(fields.size() + name.size() + value.size() + 4);
+  fields += name;
+  fields += ": ";
+  fields += value;
+  fields += "\r\n";
+}
+
+void Response::SetBody(std::string text) {
+  const uint64_t size = text.size();
+  std::vector<Piece> pieces;
+  pieces.push_back(MemoryPiece{std::make_shared<const std::string>(std::move(text)), 0, size});
+  body = std::move(pieces);
+}
+
+}  // namespace vr::http

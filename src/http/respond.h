@@ -1,0 +1,51 @@
+// From a complete representation and a GET or HEAD request to the response: conditions (RFC 9110 §13) and
+// ranges (§14) are applied here and nowhere else. Pure function; the last step of the hit path.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "http/message.h"
+
+namespace vr::http {
+
+/// A body in an open regular file.
+struct FileBody {
+  SharedFd file;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+
+/// Everything known about what would be sent to a plain GET. Views are borrowed for the call.
+struct Representation {
+  int status = 200;  ///< conditions and ranges apply to 200 only
+  std::variant<std::shared_ptr<const std::string>, FileBody> body;
+  std::string_view content_type;           ///< not in the fields below: a multipart answer replaces it
+  std::string_view etag;                   ///< with quotes; empty = none
+  std::optional<WallTime> last_modified;
+  /// Lines of 200, 206 and 304, rendered once per entity: ETag, Last-Modified and Accept-Ranges
+  /// (AppendValidatorFields), Cache-Control, Vary, our X- fields. May be null.
+  std::shared_ptr<const std::string> shared_fields;
+  /// Lines of every answer, also 412 and 416: Age, X-Cache-Status, Cache-Status, X-Request-ID.
+  std::string fields;
+};
+
+/// 200, 206 (single or multipart/byteranges), 304, 412 or 416. HEAD gets what GET would get; the writer leaves the
+/// body out. `Content-Range`, `Content-Type` are added here, `Content-Length` by the writer.
+Response RespondWith(Representation representation, const Request& request);
+
+/// "ETag", "Last-Modified" (each when present) and "Accept-Ranges: bytes" lines.
+void AppendValidatorFields(std::string& fields, std::string_view etag, std::optional<WallTime> last_modified);
+
+/// An answer with `{"error":{"code":...,"message":...,"details":{...}}}`; `details` only when there are facts.
+/// Carries Content-Type and nosniff; Cache-Control is the caller's.
+Response ErrorResponse(int status, std::string_view code, std::string_view message,
+                       std::span<const std::pair<std::string, std::string>> facts = {});
+
+}  // namespace vr::http

@@ -1,0 +1,136 @@
+#include "http/respond.h"
+
+#include <gtest/gtest.h>
+
+#include "http/testing/make_request.h"
+
+namespace vr::http {
+namespace {
+
+using testing::MakeGet;
+using testing::MakeRequest;
+
+const std::string kText = "0123456789";
+
+Representation Digits() {
+  Representation r;
+  r.body = std::make_shared<const std::string>(kText);
+  r.content_type = "text/plain";
+  r.etag = "\"d\"";
+  auto shared = std::make_shared<std::string>();
+  AppendValidatorFields(*shared, r.etag, WallTime(std::chrono::seconds(784111777)));
+  r.shared_fields = shared;
+  r.last_modified = WallTime(std::chrono::seconds(784111777));
+  r.fields = "Age: 5\r\n";
+  return r;
+}
+
+std::string BodyOf(const Response& response) {
+  std::string body;
+  if (const auto* pieces = std::get_if<std::vector<Piece>>(&response.body)) {
+    for (const Piece& piece : *pieces) {
+      const auto& m = std::get<MemoryPiece>(piece);
+      body += m.data->substr(m.offset, m.length);
+    }
+  }
+  return body;
+}
+
+TEST(Respond, GivesEverythingToAPlainGet) {
+  const Response r = RespondWith(Digits(), MakeGet());
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(r.fields, "Age: 5\r\nContent-Type: text/plain\r\n");
+  EXPECT_EQ(*r.shared_fields,
+            "ETag: \"d\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nAccept-Ranges: bytes\r\n");
+  EXPECT_EQ(BodyOf(r), kText);
+}
+
+TEST(Respond, HeadGetsWhatGetGets) {
+  const Response get = RespondWith(Digits(), MakeGet("Range: bytes=2-4"));
+  const Response head = RespondWith(Digits(), MakeRequest("HEAD / HTTP/1.1\nHost: a\nRange: bytes=2-4"));
+  EXPECT_EQ(head.status, get.status);
+  EXPECT_EQ(head.fields, get.fields);
+  EXPECT_EQ(BodyOf(head), BodyOf(get));
+}
+
+TEST(Respond, CutsOneRange) {
+  const Response r = RespondWith(Digits(), MakeGet("Range: bytes=2-4"));
+  EXPECT_EQ(r.status, 206);
+  EXPECT_EQ(r.fields, "Age: 5\r\nContent-Type: text/plain\r\nContent-Range: bytes 2-4/10\r\n");
+  EXPECT_EQ(BodyOf(r), "234");
+}
+
+TEST(Respond, CutsAFileAtItsOffset) {
+  Representation r = Digits();
+  FileBody file;
+  file.file = std::make_shared<const UniqueFd>();
+  file.offset = 100;
+  file.size = 10;
+  r.body = file;
+  const Response response = RespondWith(std::move(r), MakeGet("Range: bytes=-3"));
+  const auto& piece = std::get<FilePiece>(std::get<std::vector<Piece>>(response.body).at(0));
+  EXPECT_EQ(piece.offset, 107u);
+  EXPECT_EQ(piece.length, 3u);
+}
+
+TEST(Respond, MakesMultipartOfSeveralRanges) {
+  const Response r = RespondWith(Digits(), MakeGet("Range: bytes=0-1,-2"));
+  EXPECT_EQ(r.status, 206);
+  const std::string marker = "multipart/byteranges; boundary=";
+  const size_t at = r.fields.find(marker);
+  ASSERT_NE(at, std::string::npos) << r.fields;
+  const std::string boundary = r.fields.substr(at + marker.size(), r.fields.find("\r\n", at) - at - marker.size());
+  EXPECT_EQ(r.fields.find("text/plain"), std::string::npos);
+  EXPECT_EQ(r.fields.find("Content-Range"), std::string::npos);
+  EXPECT_EQ(BodyOf(r), "--" + boundary +
+                           "\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n--" + boundary +
+                           "\r\nContent-Type: text/plain\r\nContent-Range: bytes 8-9/10\r\n\r\n89\r\n--" + boundary +
+                           "--\r\n");
+}
+
+TEST(Respond, SaysHowLongItIsWhenNoByteOfTheRangeExists) {
+  const Response r = RespondWith(Digits(), MakeGet("Range: bytes=10-"));
+  EXPECT_EQ(r.status, 416);
+  EXPECT_NE(r.fields.find("Content-Range: bytes */10\r\n"), std::string::npos);
+  EXPECT_NE(r.fields.find("Age: 5\r\n"), std::string::npos);
+  EXPECT_EQ(r.shared_fields, nullptr);
+  EXPECT_EQ(BodyOf(r), "{\"error\":{\"code\":\"RANGE_NOT_SATISFIABLE\",\"message\":\"no byte of the range exists\"}}");
+}
+
+TEST(Respond, AppliesConditionsBeforeRanges) {
+  Response r = RespondWith(Digits(), MakeGet("Range: bytes=10-\nIf-None-Match: \"d\""));
+  EXPECT_EQ(r.status, 304);
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(r.body));
+  ASSERT_NE(r.shared_fields, nullptr);
+  EXPECT_EQ(r.fields, "Age: 5\r\n");
+  r = RespondWith(Digits(), MakeGet("Range: bytes=0-1\nIf-Match: \"x\""));
+  EXPECT_EQ(r.status, 412);
+  r = RespondWith(Digits(), MakeGet("Range: bytes=0-1\nIf-Range: \"x\""));
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(BodyOf(r), kText);
+}
+
+TEST(Respond, LeavesOtherStatusesAlone) {
+  Representation r = Digits();
+  r.status = 404;
+  const Response response = RespondWith(std::move(r), MakeGet("Range: bytes=0-1\nIf-None-Match: *"));
+  EXPECT_EQ(response.status, 404);
+  EXPECT_EQ(BodyOf(response), kText);
+}
+
+TEST(Respond, IgnoresMalformedRanges) {
+  EXPECT_EQ(RespondWith(Digits(), MakeGet("Range: bytes=4-2")).status, 200);
+  EXPECT_EQ(RespondWith(Digits(), MakeGet("Range: lines=1-2")).status, 200);
+}
+
+TEST(Respond, ErrorsAreJson) {
+  const std::vector<std::pair<std::string, std::string>> facts = {{"limit", "by\"tes"}};
+  const Response r = ErrorResponse(413, "SOURCE_TOO_LARGE", "too \"large\"", facts);
+  EXPECT_EQ(r.status, 413);
+  EXPECT_EQ(BodyOf(r),
+            "{\"error\":{\"code\":\"SOURCE_TOO_LARGE\",\"message\":\"too \\\"large\\\"\","
+            "\"details\":{\"limit\":\"by\\\"tes\"}}}");
+}
+
+}  // namespace
+}  // namespace vr::http

@@ -1,0 +1,864 @@
+// The server as a client sees it: real loops, real sockets on port 0, raw bytes.
+#include "http/server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "http/respond.h"
+#include "io/notifier.h"
+#include "io/timer.h"
+
+namespace vr::http {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr milliseconds kPatience{20'000};
+
+/// A blocking client socket with a deadline on everything.
+class Client {
+ public:
+  explicit Client(const std::string& address, int receive_buffer = 0) {
+    fd_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (receive_buffer > 0) {
+      ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    }
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) fd_.Reset();
+  }
+  bool connected() const { return static_cast<bool>(fd_); }
+  int fd() const { return fd_.get(); }
+  void Close() { fd_.Reset(); }
+  void Reset() {
+    const linger now{1, 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    fd_.Reset();
+  }
+  bool Send(std::string_view bytes) {
+    return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+  }
+
+  enum class End { kData, kClosed, kReset, kTimeout };
+  End ReadSome(std::string& out, milliseconds patience = kPatience) {
+    pollfd p{fd_.get(), POLLIN, 0};
+    if (::poll(&p, 1, static_cast<int>(patience.count())) <= 0) return End::kTimeout;
+    char buffer[65536];
+    const ssize_t n = ::recv(fd_.get(), buffer, sizeof buffer, 0);
+    if (n == 0) return End::kClosed;
+    if (n < 0) return End::kReset;
+    out.append(buffer, static_cast<size_t>(n));
+    return End::kData;
+  }
+  /// Everything until the server ends the connection.
+  End ReadAll(std::string& out) {
+    for (;;) {
+      const End end = ReadSome(out);
+      if (end != End::kData) return end;
+    }
+  }
+  /// Up to and including `marker`; what came behind it waits for the next call.
+  std::string ReadUntil(std::string_view marker) {
+    for (;;) {
+      const size_t at = pending_.find(marker);
+      if (at != std::string::npos) return Cut(at + marker.size());
+      if (ReadSome(pending_) != End::kData) return {};
+    }
+  }
+  std::string ReadExactly(size_t n) {
+    while (pending_.size() < n) {
+      if (ReadSome(pending_) != End::kData) return {};
+    }
+    return Cut(n);
+  }
+  struct Answer {
+    int status = 0;
+    std::string head;
+    std::string body;
+    bool Has(const std::string& line) const { return head.find(line + "\r\n") != std::string::npos; }
+  };
+  /// One answer with Content-Length (or without body).
+  Answer ReadAnswer(bool has_body = true) {
+    Answer answer;
+    answer.head = ReadUntil("\r\n\r\n");
+    if (answer.head.size() < 12) return answer;
+    answer.status = std::stoi(answer.head.substr(9, 3));
+    const size_t at = answer.head.find("Content-Length: ");
+    if (has_body && at != std::string::npos) answer.body = ReadExactly(std::stoul(answer.head.substr(at + 16)));
+    return answer;
+  }
+  Answer Ask(const std::string& path, const std::string& lines = "", const char* method = "GET") {
+    Send(std::string(method) + " " + path + " HTTP/1.1\r\nHost: a\r\n" + lines + "\r\n");
+    return ReadAnswer(std::string_view(method) != "HEAD");
+  }
+
+ private:
+  std::string Cut(size_t n) {
+    std::string part = pending_.substr(0, n);
+    pending_.erase(0, n);
+    return part;
+  }
+  UniqueFd fd_;
+  std::string pending_;
+};
+
+/// A file that grows as the test says, read by as many streams as there are requests.
+struct Growing {
+  Growing() : file(std::make_shared<const UniqueFd>(::fileno(std::tmpfile()))) {}
+  void Append(std::string_view bytes) {
+    ASSERT_EQ(::pwrite(file->get(), bytes.data(), bytes.size(), static_cast<off_t>(size.load())),
+              static_cast<ssize_t>(bytes.size()));
+    size += bytes.size();
+    notifier.NotifyAll();
+  }
+  void End(bool is_good) {
+    (is_good ? ended : failed) = true;
+    notifier.NotifyAll();
+  }
+  SharedFd file;
+  std::atomic<uint64_t> size{0};
+  std::atomic<bool> ended{false};
+  std::atomic<bool> failed{false};
+  std::atomic<int> streams{0};
+  io::Notifier notifier;
+};
+
+class GrowingStream final : public BodyStream {
+ public:
+  explicit GrowingStream(std::shared_ptr<Growing> growing) : growing_(std::move(growing)) { ++growing_->streams; }
+  ~GrowingStream() override {
+    --growing_->streams;
+    growing_->notifier.NotifyAll();
+  }
+  Task<Result<std::optional<FilePiece>>> Next(Context) override {
+    for (;;) {
+      const uint64_t ticket = growing_->notifier.ticket();
+      if (growing_->failed) co_return Error(Code::kUnavailable, "failed", "as the test said");
+      const uint64_t size = growing_->size;
+      if (size > offset_) {
+        FilePiece piece{growing_->file, offset_, size - offset_};
+        offset_ = size;
+        std::optional<FilePiece> next(std::move(piece));
+        co_return next;
+      }
+      if (growing_->ended) co_return std::optional<FilePiece>();
+      co_await growing_->notifier.WaitChange(ticket);
+    }
+  }
+
+ private:
+  const std::shared_ptr<Growing> growing_;
+  uint64_t offset_ = 0;
+};
+
+class TestHandler final : public Handler {
+ public:
+  using Now = std::function<std::optional<Response>(const Request&)>;
+  using Later = std::function<Task<Response>(const Request&)>;
+
+  std::optional<Response> TryNow(const Request& request) override {
+    const auto found = now.find(std::string(request.path));
+    return found == now.end() ? std::nullopt : found->second(request);
+  }
+  Task<Response> Handle(Context, const Request& request) override {
+    const auto found = later.find(std::string(request.path));
+    if (found == later.end()) {
+      Response response = ErrorResponse(404, "NOT_FOUND", "nothing here");
+      co_return response;
+    }
+    Response response = co_await found->second(request);
+    co_return response;
+  }
+  struct End {
+    std::string path;
+    std::string id;
+    int status;
+    Sent sent;
+  };
+  void Finished(const Request& request, const Response& response, const Sent& sent) override {
+    std::lock_guard lock(mutex_);
+    ends_.push_back(End{std::string(request.path), request.id, response.status, sent});
+    changed_.notify_all();
+  }
+  /// Waits until `n` answers ended.
+  std::vector<End> WaitEnds(size_t n) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kPatience, [&] { return ends_.size() >= n; });
+    return ends_;
+  }
+
+  std::map<std::string, Now> now;
+  std::map<std::string, Later> later;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<End> ends_;
+};
+
+class ServerTest : public ::testing::Test {
+ protected:
+  ServerTest() {
+    options_.listen = "127.0.0.1:0";
+    handler_.now["/hello"] = [](const Request& request) {
+      Response response;
+      response.Add("Content-Type", "text/plain");
+      response.Add("X-Request-ID", request.id);
+      response.SetBody("hello " + std::string(request.query) + request.body);
+      return std::optional<Response>(std::move(response));
+    };
+    handler_.later["/later"] = [](const Request&) -> Task<Response> {
+      co_await io::SleepUntil(std::chrono::steady_clock::now() + milliseconds(5));
+      Response response;
+      response.SetBody("later");
+      co_return response;
+    };
+  }
+  ~ServerTest() override {
+    if (server_) server_->CloseAll();
+    loops_.Stop();
+  }
+  void Start() {
+    loops_.Start();
+    auto made = Server::Create(options_, handler_, loops_, metrics_);
+    ASSERT_TRUE(made.ok()) << made.error().ToLogString();
+    server_ = std::move(*made);
+  }
+  /// Serves `growing` at /stream.
+  void ServeStream(std::shared_ptr<Growing> growing, std::optional<uint64_t> length = std::nullopt) {
+    handler_.later["/stream"] = [growing, length](const Request&) -> Task<Response> {
+      Response response;
+      StreamBody body;
+      body.stream = std::make_shared<GrowingStream>(growing);
+      body.length = length;
+      response.body = std::move(body);
+      co_return response;
+    };
+  }
+  void WaitFor(const std::function<bool()>& condition) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_TRUE(condition());
+  }
+  double Metric(const std::string& line) {
+    const std::string text = metrics_.Render();
+    const size_t at = text.find("\n" + line + " ");
+    return at == std::string::npos ? -1 : std::stod(text.substr(at + line.size() + 2));
+  }
+
+  ServerOptions options_;
+  Metrics metrics_;
+  TestHandler handler_;
+  io::LoopPool loops_{2};
+  std::unique_ptr<Server> server_;
+};
+
+std::string Chunked(std::string_view wire) {
+  std::string body;
+  for (;;) {
+    const size_t line = wire.find("\r\n");
+    if (line == std::string_view::npos) return "no chunk line";
+    const size_t size = std::stoul(std::string(wire.substr(0, line)), nullptr, 16);
+    wire.remove_prefix(line + 2);
+    if (size == 0) return wire == "\r\n" ? body : "bad end";
+    if (wire.size() < size + 2 || wire.substr(size, 2) != "\r\n") return "short chunk";
+    body += wire.substr(0, size);
+    wire.remove_prefix(size + 2);
+  }
+}
+
+TEST_F(ServerTest, AnswersOnAConnectionThatStaysOpen) {
+  Start();
+  Client client(server_->address());
+  for (int i = 0; i < 200; ++i) {
+    const auto answer = client.Ask("/hello?" + std::to_string(i));
+    ASSERT_EQ(answer.status, 200);
+    ASSERT_EQ(answer.body, "hello " + std::to_string(i));
+    ASSERT_NE(answer.head.find("\r\nDate: "), std::string::npos);
+    ASSERT_EQ(answer.head.find("Connection:"), std::string::npos);
+  }
+  const auto ends = handler_.WaitEnds(200);
+  EXPECT_EQ(ends.size(), 200u);
+  EXPECT_TRUE(ends[0].sent.complete);
+  EXPECT_EQ(ends[0].sent.body_bytes, 7u);
+  EXPECT_EQ(server_->connections(), 1u);
+  EXPECT_EQ(Metric("video_resizer_http_connections"), 1);
+}
+
+TEST_F(ServerTest, AnswersPipelinedRequestsInOrder) {
+  Start();
+  Client client(server_->address());
+  std::string wire;
+  for (int i = 0; i < 500; ++i) {
+    wire += "GET " + std::string(i % 3 == 0 ? "/later" : "/hello?" + std::to_string(i)) + " HTTP/1.1\r\nHost: a\r\n\r\n";
+  }
+  client.Send(wire);
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_EQ(client.ReadAnswer().body, i % 3 == 0 ? "later" : "hello " + std::to_string(i)) << i;
+  }
+}
+
+TEST_F(ServerTest, TakesARequestByteByByte) {
+  Start();
+  Client client(server_->address());
+  for (char c : std::string("POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")) {
+    ASSERT_TRUE(client.Send(std::string(1, c)));
+  }
+  EXPECT_EQ(client.ReadAnswer().body, "hello hi");
+}
+
+TEST_F(ServerTest, SendsContinueWhenAsked) {
+  Start();
+  Client client(server_->address());
+  client.Send("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.Send("hi");
+  EXPECT_EQ(client.ReadAnswer().body, "hello hi");
+}
+
+TEST_F(ServerTest, KeepsAnHttp10ConnectionOnlyWhenAsked) {
+  Start();
+  Client keeps(server_->address());
+  keeps.Send("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  EXPECT_TRUE(keeps.ReadAnswer().Has("Connection: keep-alive"));
+  EXPECT_EQ(keeps.Ask("/hello").status, 200);
+  Client closes(server_->address());
+  closes.Send("GET /hello HTTP/1.0\r\n\r\n");
+  std::string all;
+  EXPECT_EQ(closes.ReadAll(all), Client::End::kClosed);
+  EXPECT_NE(all.find("Connection: close\r\n"), std::string::npos);
+}
+
+TEST_F(ServerTest, ClosesWhenTheClientSaysClose) {
+  Start();
+  Client client(server_->address());
+  client.Send("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  std::string all;
+  EXPECT_EQ(client.ReadAll(all), Client::End::kClosed);
+  EXPECT_NE(all.find("Connection: close\r\n"), std::string::npos);
+  WaitFor([&] { return server_->connections() == 0; });
+}
+
+TEST_F(ServerTest, RefusesInJsonAndCloses) {
+  options_.max_head_bytes = 1000;
+  options_.max_target_bytes = 300;
+  options_.max_body_bytes = 100;
+  Start();
+  const std::map<std::string, int> cases = {
+      {"GET / HTTP/1.1\r\n\r\n", 400},
+      {"GET /" + std::string(2000, 'a') + " HTTP/1.1\r\n\r\n", 414},
+      {"GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(2000, 'a'), 431},
+      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n" + std::string(101, 'b'), 413},
+      {"GET / HTTP/2.0\r\n\r\n", 505},
+      {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
+  };
+  size_t n = 0;
+  for (const auto& [wire, status] : cases) {
+    Client client(server_->address());
+    client.Send(wire);
+    std::string all;
+    EXPECT_EQ(client.ReadAll(all), Client::End::kClosed) << status;
+    EXPECT_EQ(all.substr(0, 13), "HTTP/1.1 " + std::to_string(status) + " ") << all;
+    EXPECT_NE(all.find("{\"error\":{\"code\":\""), std::string::npos);
+    EXPECT_NE(all.find("Connection: close\r\n"), std::string::npos);
+    EXPECT_EQ(handler_.WaitEnds(++n).back().status, status);
+  }
+  EXPECT_EQ(Metric("video_resizer_http_refused_total{reason=\"headers_too_large\"}"), 1);
+}
+
+TEST_F(ServerTest, TheRefusalArrivesAlthoughTheClientIsStillSending) {
+  Start();
+  Client client(server_->address());
+  // More than is ever read: closing with unread bytes would reset the connection and lose the answer.
+  client.Send("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n" + std::string(500000, 'x'));
+  EXPECT_EQ(client.ReadAnswer().status, 413);
+}
+
+TEST_F(ServerTest, GivesUpOnASlowHead) {
+  options_.header_timeout = milliseconds(50);
+  Start();
+  Client client(server_->address());
+  client.Send("GET /hello HT");
+  std::string all;
+  EXPECT_EQ(client.ReadAll(all), Client::End::kClosed);
+  EXPECT_EQ(all.substr(0, 12), "HTTP/1.1 408");
+  EXPECT_EQ(handler_.WaitEnds(1)[0].status, 408);
+}
+
+TEST_F(ServerTest, ADripOfBytesDoesNotExtendTheHeaderTimeout) {
+  options_.header_timeout = milliseconds(100);
+  Start();
+  Client client(server_->address());
+  std::string all;
+  for (int i = 0; i < 2000 && client.ReadSome(all, milliseconds(5)) == Client::End::kTimeout; ++i) client.Send("G");
+  EXPECT_EQ(all.substr(0, 12), "HTTP/1.1 408");
+}
+
+TEST_F(ServerTest, GivesUpOnASlowBody) {
+  options_.body_timeout = milliseconds(50);
+  Start();
+  Client client(server_->address());
+  client.Send("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+  EXPECT_EQ(client.ReadAnswer().status, 408);
+}
+
+TEST_F(ServerTest, ClosesIdleConnectionsSilently) {
+  options_.idle_timeout = milliseconds(50);
+  Start();
+  Client client(server_->address());
+  EXPECT_EQ(client.Ask("/hello").status, 200);
+  std::string all;
+  EXPECT_EQ(client.ReadAll(all), Client::End::kClosed);
+  EXPECT_EQ(all, "");
+  EXPECT_EQ(handler_.WaitEnds(1).size(), 1u);
+}
+
+TEST_F(ServerTest, HeadHasTheSameHeadAndNoBody) {
+  Start();
+  Client client(server_->address());
+  const auto head = client.Ask("/hello?x", "X-Request-ID: same\r\n", "HEAD");
+  const auto get = client.Ask("/hello?x", "X-Request-ID: same\r\n");
+  EXPECT_TRUE(head.Has("Content-Length: 7"));
+  const auto without_date = [](std::string text) { return text.erase(text.find("Date: "), 37); };
+  EXPECT_EQ(without_date(head.head), without_date(get.head));
+  EXPECT_EQ(get.body, "hello x");
+}
+
+TEST_F(ServerTest, A304HasNoBodyAndNoLength) {
+  handler_.now["/same"] = [](const Request&) {
+    Response response;
+    response.status = 304;
+    response.Add("ETag", "\"a\"");
+    return std::optional<Response>(std::move(response));
+  };
+  Start();
+  Client client(server_->address());
+  const auto answer = client.Ask("/same");
+  EXPECT_EQ(answer.status, 304);
+  EXPECT_EQ(answer.head.find("Content-Length"), std::string::npos);
+  EXPECT_EQ(answer.head.find("Transfer-Encoding"), std::string::npos);
+  EXPECT_EQ(client.Ask("/hello").body, "hello ");
+}
+
+TEST_F(ServerTest, TakesTheClientsRequestIdWhenItIsSane) {
+  Start();
+  Client client(server_->address());
+  EXPECT_TRUE(client.Ask("/hello", "X-Request-ID: my-id.1\r\n").Has("X-Request-ID: my-id.1"));
+  EXPECT_FALSE(client.Ask("/hello", "X-Request-ID: a b\r\n").Has("X-Request-ID: a b"));
+}
+
+TEST_F(ServerTest, SendsALargeFileIntact) {
+  const size_t size = 9'000'001;
+  std::string bytes(size, '\0');
+  uint32_t x = 1;
+  for (char& c : bytes) c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+  std::FILE* file = std::tmpfile();
+  ASSERT_EQ(::write(::fileno(file), bytes.data(), size), static_cast<ssize_t>(size));
+  auto fd = std::make_shared<const UniqueFd>(::fileno(file));
+  handler_.now["/file"] = [fd, size](const Request& request) {
+    Representation r;
+    FileBody body;
+    body.file = fd;
+    body.size = size;
+    r.body = body;
+    r.content_type = "video/mp4";
+    r.etag = "\"e\"";
+    return std::optional<Response>(RespondWith(std::move(r), request));
+  };
+  Start();
+  Client client(server_->address());
+  EXPECT_TRUE(client.Ask("/file").body == bytes);
+  const auto part = client.Ask("/file", "Range: bytes=1000000-5999999\r\n");
+  EXPECT_EQ(part.status, 206);
+  EXPECT_TRUE(part.Has("Content-Range: bytes 1000000-5999999/9000001"));
+  EXPECT_TRUE(part.body == bytes.substr(1000000, 5000000));
+  const auto parts = client.Ask("/file", "Range: bytes=0-1,4000000-6999999\r\n");
+  EXPECT_EQ(parts.status, 206);
+  EXPECT_NE(parts.body.find(bytes.substr(4000000, 3000000)), std::string::npos);
+  EXPECT_EQ(client.Ask("/file", "Range: bytes=9000001-\r\n").status, 416);
+  EXPECT_EQ(client.Ask("/file", "If-None-Match: \"e\"\r\n").status, 304);
+}
+
+TEST_F(ServerTest, AFileShorterThanAnnouncedEndsInAReset) {
+  std::FILE* file = std::tmpfile();
+  ASSERT_EQ(::write(::fileno(file), "0123456789", 10), 10);
+  auto fd = std::make_shared<const UniqueFd>(::fileno(file));
+  handler_.now["/short"] = [fd](const Request&) {
+    Response response;
+    std::vector<Piece> pieces;
+    pieces.push_back(FilePiece{fd, 0, 11});
+    response.body = std::move(pieces);
+    return std::optional<Response>(std::move(response));
+  };
+  Start();
+  Client client(server_->address());
+  client.Send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n");
+  std::string all;
+  EXPECT_EQ(client.ReadAll(all), Client::End::kReset);
+  const auto ends = handler_.WaitEnds(1);
+  EXPECT_FALSE(ends[0].sent.complete);
+  EXPECT_EQ(ends[0].sent.error, "body_failed");
+  EXPECT_EQ(ends[0].sent.body_bytes, 10u);
+}
+
+TEST_F(ServerTest, StreamsAGrowingFileInChunks) {
+  auto growing = std::make_shared<Growing>();
+  ServeStream(growing);
+  Start();
+  Client client(server_->address());
+  client.Send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string head = client.ReadUntil("\r\n\r\n");  // before any byte of the body is there
+  EXPECT_NE(head.find("Transfer-Encoding: chunked\r\n"), std::string::npos);
+  EXPECT_EQ(head.find("Content-Length"), std::string::npos);
+  growing->Append("first");
+  EXPECT_EQ(client.ReadUntil("first"), "5\r\nfirst");  // at once, not at the end
+  const std::string large(3'000'000, 'z');
+  growing->Append(large);
+  growing->End(true);
+  const std::string rest = client.ReadUntil("\r\n0\r\n\r\n");
+  EXPECT_TRUE(Chunked("5\r\nfirst" + rest) == "first" + large);
+  EXPECT_EQ(client.Ask("/hello").body, "hello ");  // the connection goes on
+  WaitFor([&] { return growing->streams == 0; });
+  const auto ends = handler_.WaitEnds(2);
+  EXPECT_TRUE(ends[0].sent.complete);
+  EXPECT_EQ(ends[0].sent.body_bytes, 3'000'005u);
+}
+
+TEST_F(ServerTest, AnEmptyStreamIsAnEmptyBody) {
+  auto growing = std::make_shared<Growing>();
+  growing->End(true);
+  ServeStream(growing);
+  Start();
+  Client client(server_->address());
+  client.Send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.ReadUntil("\r\n\r\n");
+  EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "0\r\n\r\n");
+}
+
+TEST_F(ServerTest, HeadOfAStreamEndsAtOnce) {
+  auto growing = std::make_shared<Growing>();
+  ServeStream(growing);
+  Start();
+  Client client(server_->address());
+  EXPECT_TRUE(client.Ask("/stream", "", "HEAD").Has("Transfer-Encoding: chunked"));
+  EXPECT_EQ(client.Ask("/hello").body, "hello ");
+  WaitFor([&] { return growing->streams == 0; });
+}
+
+TEST_F(ServerTest, StreamsToHttp10UntilClose) {
+  auto growing = std::make_shared<Growing>();
+  growing->Append("abc");
+  growing->End(true);
+  ServeStream(growing);
+  Start();
+  Client client(server_->address());
+  client.Send("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  std::string all;
+  EXPECT_EQ(client.ReadAll(all), Client::End::kClosed);
+  EXPECT_EQ(all.substr(all.find("\r\n\r\n")), "\r\n\r\nabc");
+  EXPECT_NE(all.find("Connection: close\r\n"), std::string::npos);
+  EXPECT_EQ(all.find("chunked"), std::string::npos);
+}
+
+TEST_F(ServerTest, StreamsWithALengthWhenItIsKnown) {
+  auto growing = std::make_shared<Growing>();
+  growing->Append("abcdef");
+  growing->End(true);
+  ServeStream(growing, 6);
+  Start();
+  Client client(server_->address());
+  const auto answer = client.Ask("/stream");
+  EXPECT_TRUE(answer.Has("Content-Length: 6"));
+  EXPECT_EQ(answer.body, "abcdef");
+  EXPECT_EQ(client.Ask("/hello").status, 200);
+}
+
+TEST_F(ServerTest, AStreamThatFailsEndsInAReset) {
+  for (const char* version : {"HTTP/1.1", "HTTP/1.0"}) {
+    auto growing = std::make_shared<Growing>();
+    ServeStream(growing);
+    if (!server_) Start();
+    Client client(server_->address());
+    client.Send(std::string("GET /stream ") + version + "\r\nHost: a\r\n\r\n");
+    growing->Append("some");
+    EXPECT_NE(client.ReadUntil("some"), "");
+    growing->End(false);
+    std::string rest;
+    EXPECT_EQ(client.ReadAll(rest), Client::End::kReset) << version;
+    EXPECT_EQ(rest.find("0\r\n\r\n"), std::string::npos);
+    WaitFor([&] { return growing->streams == 0; });
+  }
+  const auto ends = handler_.WaitEnds(2);
+  EXPECT_EQ(ends[0].sent.error, "body_failed");
+}
+
+TEST_F(ServerTest, AStreamOfTheWrongLengthEndsInAReset) {
+  for (const uint64_t announced : {5u, 7u}) {
+    auto growing = std::make_shared<Growing>();
+    growing->Append("abcdef");
+    growing->End(true);
+    ServeStream(growing, announced);
+    if (!server_) Start();
+    Client client(server_->address());
+    client.Send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+    std::string all;
+    EXPECT_EQ(client.ReadAll(all), Client::End::kReset) << announced;
+  }
+}
+
+TEST_F(ServerTest, AStreamIsDestroyedSoonAfterItsClientLeft) {
+  auto growing = std::make_shared<Growing>();
+  ServeStream(growing);
+  Start();
+  for (const bool is_polite : {true, false}) {
+    for (const std::string further : {"", "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"}) {
+      Client client(server_->address());
+      client.Send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+      EXPECT_NE(client.ReadUntil("\r\n\r\n"), "");
+      WaitFor([&] { return growing->streams == 1; });
+      client.Send(further);  // unread bytes must not hide the end
+      is_polite ? client.Close() : client.Reset();
+      WaitFor([&] { return growing->streams == 0; });
+    }
+  }
+  const auto ends = handler_.WaitEnds(4);
+  ASSERT_EQ(ends.size(), 4u);
+  EXPECT_EQ(ends[0].sent.error, "client_gone");
+  WaitFor([&] { return server_->connections() == 0; });
+}
+
+TEST_F(ServerTest, AClientThatLeavesDuringHandleNeitherStopsItNorStartsTheStream) {
+  auto growing = std::make_shared<Growing>();
+  auto gate = std::make_shared<Growing>();
+  std::atomic<bool> has_run{false};
+  handler_.later["/slow"] = [&has_run, growing, gate](const Request&) -> Task<Response> {
+    const uint64_t ticket = gate->notifier.ticket();
+    ++gate->streams;
+    if (!gate->ended) co_await gate->notifier.WaitChange(ticket);
+    has_run = true;
+    Response response;
+    StreamBody body;
+    body.stream = std::make_shared<GrowingStream>(growing);
+    response.body = std::move(body);
+    co_return response;
+  };
+  Start();
+  Client client(server_->address());
+  client.Send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+  WaitFor([&] { return gate->streams == 1; });
+  client.Close();
+  // The loop has seen the end once it has answered somebody else on each loop.
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Client(server_->address()).Ask("/hello").status, 200);
+  gate->End(true);
+  const auto ends = handler_.WaitEnds(5);
+  EXPECT_TRUE(has_run);
+  EXPECT_FALSE(ends.back().sent.complete);
+  WaitFor([&] { return growing->streams == 0; });
+}
+
+TEST_F(ServerTest, AClientThatStopsReadingIsCutAfterTheWriteTimeout) {
+  options_.write_timeout = milliseconds(100);
+  auto data = std::make_shared<const std::string>(32 * 1024 * 1024, 'x');
+  handler_.now["/big"] = [data](const Request&) {
+    Response response;
+    std::vector<Piece> pieces;
+    pieces.push_back(MemoryPiece{data, 0, data->size()});
+    response.body = std::move(pieces);
+    return std::optional<Response>(std::move(response));
+  };
+  Start();
+  Client client(server_->address(), 4096);
+  client.Send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+  const auto ends = handler_.WaitEnds(1);
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].sent.error, "write_timeout");
+  EXPECT_LT(ends[0].sent.body_bytes, data->size());
+}
+
+TEST_F(ServerTest, ASlowButSteadyClientOutlivesTheWriteTimeout) {
+  options_.write_timeout = milliseconds(300);
+  auto data = std::make_shared<const std::string>(6 * 1024 * 1024, 'x');
+  handler_.now["/big"] = [data](const Request&) {
+    Response response;
+    std::vector<Piece> pieces;
+    pieces.push_back(MemoryPiece{data, 0, data->size()});
+    response.body = std::move(pieces);
+    return std::optional<Response>(std::move(response));
+  };
+  Start();
+  Client client(server_->address(), 65536);
+  client.Send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.ReadUntil("\r\n\r\n");
+  size_t total = 0;
+  while (total < data->size()) {
+    std::string some;
+    if (client.ReadSome(some) != Client::End::kData) break;
+    total += some.size();
+    // 64 KiB per 15 ms: the socket's buffer frees up far more slowly than the time-out.
+    std::this_thread::sleep_for(milliseconds(15));
+    if (total > 5 * 1024 * 1024) break;
+  }
+  EXPECT_GT(total, 5u * 1024 * 1024);
+}
+
+TEST_F(ServerTest, TurnsAnExceptionInto500) {
+  handler_.now["/throws"] = [](const Request&) -> std::optional<Response> { throw std::runtime_error("secret"); };
+  handler_.later["/throws-later"] = [](const Request&) -> Task<Response> {
+    co_await io::SleepUntil(std::chrono::steady_clock::now());
+    throw std::runtime_error("secret");
+  };
+  Start();
+  for (const char* path : {"/throws", "/throws-later"}) {
+    Client client(server_->address());
+    const auto answer = client.Ask(path);
+    EXPECT_EQ(answer.status, 500);
+    EXPECT_EQ(answer.body, "{\"error\":{\"code\":\"INTERNAL\",\"message\":\"internal error\"}}");
+    EXPECT_TRUE(answer.Has("Connection: close"));
+  }
+  EXPECT_EQ(handler_.WaitEnds(2).size(), 2u);
+}
+
+TEST_F(ServerTest, ClosesWhatExceedsMaxConnections) {
+  options_.max_connections = 2;
+  Start();
+  Client one(server_->address()), two(server_->address());
+  EXPECT_EQ(one.Ask("/hello").status, 200);
+  EXPECT_EQ(two.Ask("/hello").status, 200);
+  Client three(server_->address());
+  std::string all;
+  EXPECT_NE(three.ReadAll(all), Client::End::kTimeout);
+  EXPECT_EQ(all, "");
+  EXPECT_EQ(Metric("video_resizer_http_refused_total{reason=\"max_connections\"}"), 1);
+  one.Close();
+  WaitFor([&] { return server_->connections() == 1; });
+  Client four(server_->address());
+  EXPECT_EQ(four.Ask("/hello").status, 200);
+}
+
+TEST_F(ServerTest, SpreadsConnectionsOverTheLoops) {
+  std::mutex mutex;
+  std::map<int, int> seen;
+  handler_.now["/loop"] = [&](const Request&) {
+    std::lock_guard lock(mutex);
+    ++seen[io::Loop::Current()->index()];
+    Response response;
+    response.SetBody("x");
+    return std::optional<Response>(std::move(response));
+  };
+  Start();
+  std::vector<Client> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.emplace_back(server_->address());
+    EXPECT_EQ(clients.back().Ask("/loop").status, 200);
+  }
+  EXPECT_EQ(seen[0], 5);
+  EXPECT_EQ(seen[1], 5);
+}
+
+TEST_F(ServerTest, DrainLetsRunningAnswersEndAndClosesTheRest) {
+  auto growing = std::make_shared<Growing>();
+  auto gate = std::make_shared<Growing>();
+  ServeStream(growing);
+  handler_.later["/gated"] = [gate](const Request&) -> Task<Response> {
+    const uint64_t ticket = gate->notifier.ticket();
+    ++gate->streams;
+    if (!gate->ended) co_await gate->notifier.WaitChange(ticket);
+    Response response;
+    response.SetBody("done");
+    co_return response;
+  };
+  Start();
+  Client idle(server_->address()), streaming(server_->address()), waiting(server_->address());
+  EXPECT_EQ(idle.Ask("/hello").status, 200);
+  streaming.Send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+  streaming.ReadUntil("\r\n\r\n");
+  waiting.Send("GET /gated HTTP/1.1\r\nHost: a\r\n\r\n");
+  WaitFor([&] { return gate->streams == 1; });
+
+  server_->Drain();
+  std::string all;
+  EXPECT_EQ(idle.ReadAll(all), Client::End::kClosed);
+  WaitFor([&] { return !Client(server_->address()).connected(); });
+  gate->End(true);
+  const auto answer = waiting.ReadAnswer();
+  EXPECT_EQ(answer.body, "done");
+  EXPECT_TRUE(answer.Has("Connection: close"));
+  growing->Append("abc");
+  growing->End(true);
+  EXPECT_NE(streaming.ReadUntil("\r\n0\r\n\r\n"), "");
+  EXPECT_EQ(streaming.ReadAll(all), Client::End::kClosed);
+  EXPECT_EQ(waiting.ReadAll(all), Client::End::kClosed);
+  WaitFor([&] { return server_->connections() == 0; });
+}
+
+TEST_F(ServerTest, CloseAllCutsStreamsAndIdleConnections) {
+  auto growing = std::make_shared<Growing>();
+  ServeStream(growing);
+  Start();
+  Client idle(server_->address()), streaming(server_->address());
+  EXPECT_EQ(idle.Ask("/hello").status, 200);
+  streaming.Send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+  streaming.ReadUntil("\r\n\r\n");
+  server_->CloseAll();
+  EXPECT_EQ(server_->connections(), 0u);
+  EXPECT_EQ(growing->streams, 0);
+  std::string all;
+  EXPECT_EQ(streaming.ReadAll(all), Client::End::kReset);
+  EXPECT_NE(idle.ReadAll(all), Client::End::kTimeout);
+  EXPECT_EQ(handler_.WaitEnds(2).size(), 2u);
+}
+
+TEST_F(ServerTest, ManyClientsFollowOneStream) {
+  auto growing = std::make_shared<Growing>();
+  ServeStream(growing);
+  Start();
+  std::vector<Client> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.emplace_back(server_->address());
+    clients.back().Send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+  }
+  WaitFor([&] { return growing->streams == 100; });
+  std::string expected;
+  for (int i = 0; i < 50; ++i) {
+    const std::string part = std::string(1000, static_cast<char>('a' + i % 26));
+    growing->Append(part);
+    expected += part;
+  }
+  growing->End(true);
+  for (Client& client : clients) {
+    client.ReadUntil("\r\n\r\n");
+    ASSERT_TRUE(Chunked(client.ReadUntil("\r\n0\r\n\r\n")) == expected);
+  }
+}
+
+TEST(ServerOptionsTest, AddressesThatCannotBeUsedAreErrors) {
+  io::LoopPool loops(1);
+  Metrics metrics;
+  TestHandler handler;
+  const auto code = [&](std::string listen, std::string cc = "system") {
+    ServerOptions options;
+    options.listen = std::move(listen);
+    options.congestion_control = std::move(cc);
+    auto made = Server::Create(options, handler, loops, metrics);
+    return made.ok() ? Code::kInternal : made.error().code;
+  };
+  for (const char* listen : {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:99999", "nohost:1", "::1:80"}) {
+    EXPECT_EQ(code(listen), Code::kInvalidArgument) << listen;
+  }
+  EXPECT_EQ(code("127.0.0.1:0", "nosuch"), Code::kInvalidArgument);
+  EXPECT_EQ(code("192.0.2.1:0"), Code::kUnavailable);
+}
+
+}  // namespace
+}  // namespace vr::http

@@ -1,0 +1,246 @@
+#include "http/writer.h"
+
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "http/date.h"
+#include "http/status.h"
+
+namespace vr::http {
+
+namespace {
+
+constexpr size_t kMaxIovecs = 64;
+constexpr std::string_view kEndOfHead = "\r\n";
+
+uint64_t LengthOf(const std::vector<Piece>& pieces) {
+  uint64_t length = 0;
+  for (const Piece& piece : pieces) {
+    length += std::visit([](const auto& p) { return p.length; }, piece);
+  }
+  return length;
+}
+
+/// Appends to a fixed buffer the caller knows to be large enough.
+struct Pen {
+  char* at;
+  void Text(std::string_view text) {
+    std::memcpy(at, text.data(), text.size());
+    at += text.size();
+  }
+  void Number(uint64_t n, int base = 10) { at = std::to_chars(at, at + 20, n, base).ptr; }
+};
+
+}  // namespace
+
+void ResponseWriter::AddMemory(std::string_view bytes, bool is_body) {
+  if (bytes.empty()) return;
+  Segment segment;
+  segment.data = bytes.data();
+  segment.length = bytes.size();
+  segment.is_body = is_body;
+  segments_.push_back(segment);
+}
+
+void ResponseWriter::AddPiece(const Piece& piece) {
+  if (const auto* memory = std::get_if<MemoryPiece>(&piece)) {
+    if (memory->length > 0) AddMemory(std::string_view(*memory->data).substr(memory->offset, memory->length), true);
+    return;
+  }
+  const auto& file = std::get<FilePiece>(piece);
+  if (file.length == 0) return;
+  Segment segment;
+  segment.fd = file.file->get();
+  segment.offset = file.offset;
+  segment.length = file.length;
+  segment.is_body = true;
+  segments_.push_back(segment);
+}
+
+bool ResponseWriter::Start(const Response& response, const HeadOptions& options) {
+  segments_.clear();
+  next_ = 0;
+  length_.reset();
+  chunked_ = more_follows_ = anything_sent_ = false;
+  first_chunk_ = true;
+  stream_left_ = body_bytes_ = 0;
+  first_byte_time_.reset();
+
+  const auto* pieces = std::get_if<std::vector<Piece>>(&response.body);
+  const auto* stream = std::get_if<StreamBody>(&response.body);
+  const bool no_body = HasNoBody(response.status);
+  const bool sends_body = !no_body && !options.is_head;
+  bool close = options.close;
+  if (stream == nullptr) {
+    length_ = pieces != nullptr ? LengthOf(*pieces) : 0;
+  } else if (stream->length) {
+    length_ = *stream->length;
+  } else if (options.minor_version >= 1) {
+    chunked_ = !no_body;
+  } else {
+    close = close || sends_body;
+  }
+
+  Pen pen{head_};
+  const std::string_view line = StatusLine(response.status);
+  if (!line.empty()) {
+    pen.Text(line);
+  } else {
+    pen.Text("HTTP/1.1 ");
+    pen.Number(static_cast<uint64_t>(std::clamp(response.status, 100, 999)));
+    pen.Text(" Unknown\r\n");
+  }
+  pen.Text(CurrentDateLine());
+  if (length_ && !no_body) {
+    pen.Text("Content-Length: ");
+    pen.Number(*length_);
+    pen.Text("\r\n");
+  } else if (chunked_) {
+    pen.Text("Transfer-Encoding: chunked\r\n");
+  }
+  if (close) {
+    pen.Text("Connection: close\r\n");
+  } else if (options.minor_version == 0) {
+    pen.Text("Connection: keep-alive\r\n");
+  }
+  AddMemory(std::string_view(head_, static_cast<size_t>(pen.at - head_)), false);
+  AddMemory(response.fields, false);
+  if (response.shared_fields) AddMemory(*response.shared_fields, false);
+  AddMemory(kEndOfHead, false);
+  if (!sends_body) return close;
+  if (pieces != nullptr) {
+    for (const Piece& piece : *pieces) AddPiece(piece);
+  } else if (stream != nullptr) {
+    stream_left_ = length_.value_or(0);
+    more_follows_ = true;
+  }
+  return close;
+}
+
+void ResponseWriter::StartRaw(std::string_view bytes) {
+  segments_.clear();
+  next_ = 0;
+  more_follows_ = false;
+  first_byte_time_.reset();
+  AddMemory(bytes, false);
+}
+
+bool ResponseWriter::AddStreamPiece(FilePiece piece) {
+  if (piece.length == 0) return true;
+  if (length_) {
+    if (piece.length > stream_left_) return false;
+    stream_left_ -= piece.length;
+  }
+  segments_.clear();
+  next_ = 0;
+  more_follows_ = false;
+  if (chunked_) {
+    Pen pen{chunk_};
+    if (!first_chunk_) pen.Text("\r\n");
+    pen.Number(piece.length, 16);
+    pen.Text("\r\n");
+    AddMemory(std::string_view(chunk_, static_cast<size_t>(pen.at - chunk_)), false);
+    first_chunk_ = false;
+  }
+  stream_piece_ = std::move(piece);
+  Segment segment;
+  segment.fd = stream_piece_.file->get();
+  segment.offset = stream_piece_.offset;
+  segment.length = stream_piece_.length;
+  segment.is_body = true;
+  segments_.push_back(segment);
+  return true;
+}
+
+bool ResponseWriter::EndStream() {
+  if (length_ && stream_left_ > 0) return false;
+  segments_.clear();
+  next_ = 0;
+  more_follows_ = false;
+  if (chunked_) AddMemory(first_chunk_ ? "0\r\n\r\n" : "\r\n0\r\n\r\n", false);
+  stream_piece_ = FilePiece();
+  return true;
+}
+
+void ResponseWriter::Sent(uint64_t n) {
+  anything_sent_ = true;
+  bool sent_body = false;
+  while (n > 0) {
+    Segment& segment = segments_[next_];
+    const uint64_t part = std::min(n, segment.length);
+    segment.length -= part;
+    segment.offset += part;
+    if (segment.data != nullptr) segment.data += part;
+    if (segment.is_body) {
+      body_bytes_ += part;
+      sent_body = true;
+    }
+    n -= part;
+    if (segment.length == 0) ++next_;
+  }
+  if (!first_byte_time_ && (sent_body || (next_ == segments_.size() && !more_follows_))) {
+    first_byte_time_ = std::chrono::steady_clock::now();
+  }
+}
+
+ResponseWriter::Progress ResponseWriter::PushMemory(int fd) {
+  iovec iov[kMaxIovecs];
+  size_t count = 0;
+  size_t i = next_;
+  for (; i < segments_.size() && count < kMaxIovecs && segments_[i].data != nullptr; ++i) {
+    iov[count].iov_base = const_cast<char*>(segments_[i].data);
+    iov[count].iov_len = segments_[i].length;
+    ++count;
+  }
+  msghdr message{};
+  message.msg_iov = iov;
+  message.msg_iovlen = count;
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (i < segments_.size() || more_follows_ ? MSG_MORE : 0);
+  for (;;) {
+    const ssize_t n = ::sendmsg(fd, &message, flags);
+    if (n >= 0) {
+      Sent(static_cast<uint64_t>(n));
+      return Progress::kDone;
+    }
+    if (errno == EINTR) continue;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? Progress::kBlocked : Progress::kFailed;
+  }
+}
+
+ResponseWriter::Progress ResponseWriter::PushFile(int fd, uint64_t& turn_left) {
+  const Segment& segment = segments_[next_];
+  for (;;) {
+    auto offset = static_cast<off_t>(segment.offset);
+    const ssize_t n = ::sendfile(fd, segment.fd, &offset, std::min(segment.length, turn_left));
+    if (n > 0) {
+      turn_left -= static_cast<uint64_t>(n);
+      Sent(static_cast<uint64_t>(n));
+      return Progress::kDone;
+    }
+    if (n == 0) return Progress::kShort;
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return Progress::kBlocked;
+    return errno == EPIPE || errno == ECONNRESET || errno == ETIMEDOUT || errno == ENOTCONN
+               ? Progress::kFailed
+               : Progress::kShort;
+  }
+}
+
+ResponseWriter::Progress ResponseWriter::Push(int fd) {
+  uint64_t turn_left = kTurnBytes;
+  while (next_ < segments_.size()) {
+    if (turn_left == 0) return Progress::kTurn;
+    const Progress progress =
+        segments_[next_].data != nullptr ? PushMemory(fd) : PushFile(fd, turn_left);
+    if (progress != Progress::kDone) return progress;
+  }
+  return Progress::kDone;
+}
+
+}  // namespace vr::http
