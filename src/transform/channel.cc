@@ -29,23 +29,42 @@ void Channel::WaitReadable() {
 }
 
 void Channel::OnReadable() {
-  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
-    if (!stream_.is_open()) return;
-    std::vector<UniqueFd> unwanted;  // nobody sends us descriptors; what came closes itself
-    auto received = protocol::TryReceive(stream_.native_handle(), in_, unwanted);
-    if (!received.ok()) return Fail(std::move(received).error());
-    if (*received == protocol::Received::kNothing) break;
-    if (*received == protocol::Received::kClosed) return Fail(std::nullopt);
-    while (stream_.is_open()) {
-      auto message = protocol::TakeFrame(in_);
-      if (!message.ok()) return Fail(std::move(message).error());
-      if (!message->has_value()) break;
-      // A copy, since the callback may Close(), which drops the callbacks.
-      const auto on_message = on_message_;
-      on_message(std::move(**message));
-    }
-  }
+  int turn = 0;
+  while (turn < kReadsPerTurn && ReadOnce()) ++turn;
   if (stream_.is_open()) WaitReadable();
+}
+
+void Channel::Drain() {
+  const auto self = shared_from_this();
+  while (ReadOnce()) {
+  }
+}
+
+bool Channel::ReadOnce() {
+  if (!stream_.is_open()) return false;
+  std::vector<UniqueFd> unwanted;  // nobody sends us descriptors; what came closes itself
+  auto received = protocol::TryReceive(stream_.native_handle(), in_, unwanted);
+  if (!received.ok()) {
+    Fail(std::move(received).error());
+    return false;
+  }
+  if (*received == protocol::Received::kNothing) return false;
+  if (*received == protocol::Received::kClosed) {
+    Fail(std::nullopt);
+    return false;
+  }
+  while (stream_.is_open()) {
+    auto message = protocol::TakeFrame(in_);
+    if (!message.ok()) {
+      Fail(std::move(message).error());
+      return false;
+    }
+    if (!message->has_value()) break;
+    // A copy, since the callback may Close(), which drops the callbacks.
+    const auto on_message = on_message_;
+    on_message(std::move(**message));
+  }
+  return stream_.is_open();
 }
 
 void Channel::Send(const protocol::Message& message, std::vector<SharedFd> fds) {

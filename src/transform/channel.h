@@ -33,6 +33,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   /// Queues a message. The descriptors are kept open until they have been sent.
   void Send(const protocol::Message& message, std::vector<SharedFd> fds = {});
 
+  /// Delivers what has arrived, up to the peer's end, now. For a peer that is known to be dead.
+  void Drain();
   void Close();
   bool is_open() const { return stream_.is_open(); }
   /// Not yet taken by the socket, bytes.
@@ -45,6 +47,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   };
   void WaitReadable();
   void OnReadable();
+  /// @return false when there is nothing more now, or the channel is closed
+  bool ReadOnce();
   void Flush();
   void Fail(std::optional<Error> error);
 

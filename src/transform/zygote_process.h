@@ -29,7 +29,9 @@ class ZygoteProcess {
   ~ZygoteProcess();
 
   pid_t pid() const { return pid_; }
-  /// The server's end of the control socket, once.
+  /// The server's end of the control socket.
+  int socket() const { return socket_.get(); }
+  /// The same, handed over.
   UniqueFd TakeSocket() { return std::move(socket_); }
   /// SIGKILL; its workers die with it (PDEATHSIG).
   void Kill();
