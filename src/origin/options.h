@@ -68,20 +68,20 @@ struct OriginOptions {
 
 /// What a symbolic link inside a file root may do.
 enum class SymlinkPolicy {
-  kWithinRoot,  ///< "within_root": relative links that stay below the root are followed, absolute
-                ///< ones never
-  kNever,       ///< "never": a path with any symbolic link is not found
-  kAlways,      ///< "always": links may lead anywhere the server may read
+  /// "within_root": relative links that stay below the root are followed, absolute ones never
+  kWithinRoot,
+  kNever,   ///< "never": a path with any symbolic link is not found
+  kAlways,  ///< "always": links may lead anywhere the server may read
 };
 
 /// How sources are fetched, for all origins.
 struct FetchOptions {
   std::chrono::milliseconds connect_timeout{5'000};      ///< DNS, TCP and TLS
   std::chrono::milliseconds first_byte_timeout{15'000};  ///< request sent to response head complete
-  std::chrono::milliseconds idle_timeout{
-      30'000};  ///< between two pieces of body; pauses of ours do not count
-  std::chrono::milliseconds total_timeout{
-      600'000};  ///< one request with its redirects; pauses do not count
+  /// Between two pieces of body; pauses of ours do not count.
+  std::chrono::milliseconds idle_timeout{30'000};
+  /// One ranged request with its redirects. A source that comes whole is bounded by idle_timeout.
+  std::chrono::milliseconds total_timeout{600'000};
   int max_redirects = 5;
   uint64_t max_source_bytes = 6ull << 30;
   /// Redirects to another host may reach loopback, private and link-local addresses. A configured

@@ -114,9 +114,11 @@ TEST(OriginTable, TemplatesSubstituteGroupsDefaultsAndThePath) {
 }
 
 TEST(OriginTable, FileNamesArriveAsTheyAre) {  // R-133
-  for (const char* path :
-       {"/a.b.c.MP4", "/V\xc3\xad" "d\xc3\xa9o.mp4", "/100%.mp4", "/a b+c&d=e.mp4", "/a%20b.mp4",
-        "/..a/b", "/a../b", "/...", "/a:b@c.mp4", "/.hidden", "/%zz"}) {
+  for (const char* path : {"/a.b.c.MP4",
+                           "/V\xc3\xad"
+                           "d\xc3\xa9o.mp4",
+                           "/100%.mp4", "/a b+c&d=e.mp4", "/a%20b.mp4", "/..a/b", "/a../b", "/...",
+                           "/a:b@c.mp4", "/.hidden", "/%zz"}) {
     EXPECT_EQ(Path("^/(.*)$", {"p"}, "${p}", path), path + 1) << path;
   }
 }

@@ -1,0 +1,30 @@
+// MakeOpener: opens sources where OriginTable says they are.
+//
+// Locations are tried by priority, each once; the next one when a location has nothing (404, 410,
+// no such file) or fails (5xx, other refusals, timeout, unreachable). A location that has the
+// source but with something that no other place would cure (too large, not a video) ends the
+// search. Configuration reload: make a new table and a new opener from the new settings; pass the
+// same SpoolCache on, so that what is open stays shared.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "http/client.h"
+#include "io/blocking.h"
+#include "observe/metrics.h"
+#include "origin/options.h"
+#include "origin/source.h"
+#include "origin/spool.h"
+
+namespace vr::origin {
+
+/// `origins` must be those of the OriginTable whose Resolved come to Open(). Does no I/O.
+/// `blocking`, `client` and `metrics` outlive the opener's use; sources may outlive client and
+/// opener.
+/// @param spools shared over reloads; null: one of its own, made when first needed
+std::unique_ptr<Opener> MakeOpener(FetchOptions fetch, std::vector<OriginOptions> origins,
+                                   io::Blocking& blocking, http::Client& client, Metrics& metrics,
+                                   std::shared_ptr<SpoolCache> spools = nullptr);
+
+}  // namespace vr::origin
