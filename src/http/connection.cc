@@ -208,7 +208,8 @@ Task<void> Connection::Run() {
     }
     Finish(true, {});
     if (must_close) {
-      co_await Linger();
+      // A client that asked for the close sends nothing more.
+      if (parser_.keep_alive()) co_await Linger();
       co_return;
     }
     if (++answers >= kAnswersPerTurn) {

@@ -50,7 +50,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<Progress> Drive(Progress progress);
   Task<Progress> SendStream();
   Task<void> Refuse(ParseError error);
-  /// Lets the client read the last answer although it is still sending (RFC 9112 §9.6).
+  /// Says no more and waits a little for the client's end: a close with unread bytes would reset the connection and could
+  /// take the answer with it (RFC 9112 §9.6).
   Task<void> Linger();
 
   ssize_t Receive();

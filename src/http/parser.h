@@ -61,6 +61,8 @@ class RequestParser {
   bool in_head() const { return state_ == State::kHead && end_ > begin_; }
   bool in_body() const { return state_ != State::kHead && state_ != State::kReady; }
   bool has_input() const { return end_ > begin_; }
+  /// Bytes received and not consumed: those behind a complete request.
+  size_t input_size() const { return end_ - begin_; }
   size_t buffer_size() const { return capacity_; }
 
  private:
