@@ -1,9 +1,9 @@
-// Settings: the options of all rooms in one struct, as one configuration file, the environment and the flags
-// make them together.
+// Settings: the options of all rooms in one struct, as one configuration file, the environment and
+// the flags make them together.
 //
-// Load() is used at the start and at every reload; it reports everything that is wrong at once and never
-// returns half of a configuration. Settings are plain values: whoever runs by them copies
-// what it needs.
+// Load() is used at the start and at every reload; it reports everything that is wrong at once and
+// never returns half of a configuration. Settings are plain values: whoever runs by
+// them copies what it needs.
 #pragma once
 
 #include <chrono>
@@ -31,13 +31,13 @@ namespace vr::app {
 
 struct AdminOptions {
   std::string listen = "127.0.0.1:9090";
-  std::string token;              ///< secret; empty: routes that need one are closed
+  std::string token;  ///< secret; empty: routes that need one are closed
   bool on_main_listener = false;
 };
 
 struct TlsOptions {
-  std::string certificate;        ///< PEM file
-  std::string key;                ///< PEM file
+  std::string certificate;  ///< PEM file
+  std::string key;          ///< PEM file
 };
 
 /// A bucket that sources of type s3 name.
@@ -46,7 +46,7 @@ struct BucketOptions {
   std::string bucket;
   std::string region = "auto";
   std::string access_key;
-  std::string secret_key;         ///< secret
+  std::string secret_key;  ///< secret
 };
 
 struct AccessOptions {
@@ -70,16 +70,18 @@ struct KvNamespace {
 };
 
 struct Settings {
-  http::ServerOptions server;            ///< of the main listener; the admin listener takes its limits too
-  std::chrono::seconds drain_timeout{30};///< from SIGTERM until running answers are cut
+  http::ServerOptions server;  ///< of the main listener; the admin listener takes its limits too
+  std::chrono::seconds drain_timeout{30};  ///< from SIGTERM until running answers are cut
   std::string public_url;
   std::optional<TlsOptions> tls;
   AdminOptions admin;
-  std::filesystem::path data = "./var";  ///< the rooms' own directories below it are filled in by Load()
+  std::filesystem::path data =
+      "./var";  ///< the rooms' own directories below it are filled in by Load()
   std::vector<origin::OriginOptions> origins;
   std::map<std::string, BucketOptions, std::less<>> buckets;
   origin::FetchOptions fetch;
-  variant::Options variant;              ///< derivatives, responsive, passthrough.formats, validation, bypass names
+  variant::Options
+      variant;  ///< derivatives, responsive, passthrough.formats, validation, bypass names
   cache::Options cache;
   kv::Options kv;
   FreshnessOptions freshness;
@@ -93,9 +95,10 @@ struct Settings {
 
 /// Where settings come from, weakest first: defaults, file, environment, flags.
 struct Sources {
-  std::filesystem::path file;                       ///< empty: no file
-  std::map<std::string, std::string> environment;   ///< the whole environment; CurrentEnvironment()
-  /// (path, value) as in `--set cache.edge.maxBytes=64MiB`; `flag` is how problems call it ("--listen").
+  std::filesystem::path file;                      ///< empty: no file
+  std::map<std::string, std::string> environment;  ///< the whole environment; CurrentEnvironment()
+  /// (path, value) as in `--set cache.edge.maxBytes=64MiB`; `flag` is how problems call it
+  /// ("--listen").
   struct Flag {
     std::string flag;
     std::vector<std::string> path;
@@ -105,8 +108,8 @@ struct Sources {
 };
 
 struct LoadOutcome {
-  std::optional<Settings> settings;                 ///< set exactly when there are no problems
-  std::vector<config::Problem> problems;            ///< in the order of the file
+  std::optional<Settings> settings;       ///< set exactly when there are no problems
+  std::vector<config::Problem> problems;  ///< in the order of the file
   std::vector<config::Problem> warnings;
 };
 

@@ -257,7 +257,10 @@ void Object::Field(std::string_view key, std::string& value, const Text& rule) {
     value = node.text;
     return true;
   };
-  leaf.print = [&] { return Node::String(rule.raw ? value : EscapeReferences(value)); };
+  leaf.print = [&]() -> std::optional<Node> {
+    if (rule.omit_empty && value.empty()) return std::nullopt;
+    return Node::String(rule.raw ? value : EscapeReferences(value));
+  };
   Visit(key, leaf);
 }
 
@@ -505,6 +508,7 @@ void Object::Texts(std::string_view key, std::map<std::string, std::string, std:
     return;
   }
   if (session_.mode == Mode::kPrint) {
+    if (each.omit_empty && values.empty()) return;
     Node map = Node::Object();
     for (const auto& [name, value] : values) {
       map.Add(name, Node::String(each.secret && !session_.show_secrets ? std::string(kMask)

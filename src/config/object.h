@@ -56,6 +56,8 @@ struct Text {
   bool secret = false;      ///< masked when printed and in problems
   bool warn_inline = true;  ///< a secret that is no reference earns a warning
   bool required = false;
+  bool omit_empty =
+      false;  ///< an empty value is not printed: it would mean something else than none
   size_t min_length = 0, max_length = 4096;  ///< bytes
   std::string allowed = "a string";
   std::function<bool(const std::string&)> check;  ///< false: not as `allowed` says

@@ -1,0 +1,355 @@
+#include "app/bind.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "config/units.h"
+
+namespace vr::app {
+namespace {
+
+using config::Object;
+using config::Text;
+using namespace std::chrono_literals;
+
+constexpr uint64_t kMiB = 1ull << 20;
+constexpr uint64_t kGiB = 1ull << 30;
+constexpr uint64_t kTiB = 1ull << 40;
+constexpr std::chrono::seconds kYear{31536000};
+
+bool IsPrintableAscii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+bool IsAlnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool OnlyAlnumAnd(std::string_view text, std::string_view more) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return IsAlnum(c) || more.find(c) != more.npos;
+  });
+}
+
+void BindHttp(Object& o, Settings& s) {
+  o.Field("congestionControl", s.server.congestion_control,
+          {.min_length = 1,
+           .max_length = 15,
+           .allowed = "\"system\" or a name of the kernel's (\"cubic\", \"bbr\")",
+           .check = [](const std::string& name) { return OnlyAlnumAnd(name, "_-"); }});
+  o.Bytes("maxHeadBytes", s.server.max_head_bytes, {.min = 1024, .max = kMiB});
+  o.Bytes("maxBodyBytes", s.server.max_body_bytes, {.min = 0, .max = kGiB});
+  o.Field("maxConnections", s.server.max_connections, {1, 1'000'000});
+  o.Duration("headerTimeout", s.server.header_timeout, {1s, 600s});
+  o.Duration("idleTimeout", s.server.idle_timeout, {1s, 3600s});
+  o.Duration("writeTimeout", s.server.write_timeout, {1s, 3600s});
+  o.Duration("drainTimeout", s.drain_timeout, {0s, 3600s});
+}
+
+void BindAdmin(Object& o, AdminOptions& admin) {
+  o.Field("listen", admin.listen, ListenAddress());
+  o.Field("token", admin.token,
+          {.secret = true,
+           .max_length = 1024,
+           .allowed = "printable ASCII without spaces, at most 1024 bytes",
+           .check = IsPrintableAscii});
+  o.Field("onMainListener", admin.on_main_listener);
+}
+
+void BindTls(Object& o, TlsOptions& tls) {
+  o.Field("certificate", tls.certificate,
+          {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
+  o.Field("key", tls.key, {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
+}
+
+void BindBucket(Object& o, BucketOptions& bucket) {
+  Text url = HttpUrl();
+  url.raw = false;
+  url.required = true;
+  o.Field("endpoint", bucket.endpoint, url);
+  o.Field("bucket", bucket.bucket,
+          {.required = true, .min_length = 1, .max_length = 255, .allowed = "a bucket's name"});
+  o.Field("region", bucket.region,
+          {.min_length = 1, .max_length = 64, .allowed = "a region's name, or \"auto\""});
+  o.Field("accessKey", bucket.access_key, {.max_length = 256, .allowed = "an access key id"});
+  o.Field("secretKey", bucket.secret_key,
+          {.secret = true, .max_length = 1024, .allowed = "a secret access key"});
+}
+
+void BindTtl(Object& o, cache::TtlOptions& ttl) {
+  o.Duration("ok", ttl.ok, {0s, kYear});
+  o.Duration("redirects", ttl.redirects, {0s, kYear});
+  o.Duration("clientError", ttl.client_error, {0s, kYear});
+  o.Duration("serverError", ttl.server_error, {0s, kYear});
+}
+
+void BindEdge(Object& o, cache::EdgeOptions& edge) {
+  o.Bytes("maxBytes", edge.max_bytes, {.min = 0, .max = kTiB});
+  o.Bytes("maxObjectInMemory", edge.max_object_in_memory, {.min = 0, .max = kGiB});
+  o.Field("maxOpenFiles", edge.max_open_files, {0, 1'000'000});
+}
+
+void BindKv(Object& o, kv::Options& kv) {
+  enum class Backend { kEmbedded } backend = Backend::kEmbedded;
+  o.Enum("backend", backend, {{"embedded", Backend::kEmbedded}});
+  o.Bytes("maxBytes", kv.max_bytes, {.min = kMiB, .max = 1024 * kTiB});
+  o.Enum("durability", kv.durability,
+         {{"none", kv::Durability::kNone},
+          {"body", kv::Durability::kBody},
+          {"full", kv::Durability::kFull}});
+  o.Bytes("inlineThreshold", kv.inline_threshold, {.min = 0, .max = kMiB});
+  o.Bytes("minFreeBytes", kv.min_free_bytes, {.min = 0, .max = 1024 * kTiB});
+  o.Bytes("indexCacheBytes", kv.index_cache_bytes, {.min = kMiB, .max = kTiB});
+  o.Field("openBodies", kv.open_bodies, {0, 100'000});
+}
+
+void BindCache(Object& o, Settings& s) {
+  o.Field("enableKVCache", s.cache.enable_kv);
+  o.Nested("kvTtl", [&](Object& n) { BindTtl(n, s.cache.ttl); });
+  o.Optional("kvNamespace", s.kv_namespace, [](Object& n, KvNamespace& name) {
+    n.Field("binding", name.binding, {.max_length = 255, .allowed = "a name"});
+    n.Field("id", name.id, {.max_length = 255, .allowed = "an id"});
+  });
+  o.Nested("edge", [&](Object& n) { BindEdge(n, s.cache.edge); });
+  o.Nested("kv", [&](Object& n) { BindKv(n, s.kv); });
+  o.Duration("staleWhileRevalidate", s.freshness.stale_while_revalidate, {0s, kYear});
+  o.Duration("staleIfError", s.freshness.stale_if_error, {0s, kYear});
+  o.Duration("sourceCheckInterval", s.freshness.source_check_interval, {0s, kYear});
+  o.Strings("bypassQueryParameters", s.variant.bypass_parameters,
+            {.max_length = 64,
+             .allowed = "a query parameter's name: A-Z a-z 0-9 - _ .",
+             .check = [](const std::string& name) { return OnlyAlnumAnd(name, "-_."); }},
+            100);
+  o.Field("allowPublicBypass", s.delivery.allow_public_bypass);
+  o.Duration("productionTimeout", s.cache.production_timeout, {1s, 86400s});
+  o.Duration("coldRangeWait", s.cache.cold_range_wait, {0s, 3600s});
+  o.Field("maxBackgroundStores", s.cache.max_background_stores, {0, 100'000});
+}
+
+void BindTransform(Object& o, Settings& s) {
+  transform::Options& t = s.transform;
+  o.Field("workers", t.workers, {0, 1024});
+  o.Field("queue", t.queue, {0, 1'000'000});
+  o.Bytes("maxSourceBytes", t.max_source_bytes, {.min = 1, .max = 1024 * kTiB});
+  o.Field("maxPixels", t.max_pixels, {256, 1'000'000'000});
+  o.Duration("maxDuration", t.max_duration, {1s, 168h});
+  o.Duration("timeout", t.timeout, {1s, 24h});
+  o.Duration("noProgressTimeout", t.no_progress_timeout, {1s, 1h});
+  o.Duration("asyncThreshold", s.async_threshold, {0s, 86400s});
+  o.Field("maxDimension", t.max_dimension, {16, 16384});
+  o.Field("maxStreams", t.max_streams, {1, 10'000});
+  o.Bytes("maxOutputBytes", t.max_output_bytes, {.min = kMiB, .max = kTiB});
+  o.Duration("maxCpu", t.max_cpu, {1s, 86400s});
+  o.Bytes("workerMemory", t.worker_memory, {.min = 512 * kMiB, .max = kTiB});
+  o.Duration("drainTimeout", t.drain_timeout, {0s, 1h});
+  o.Duration("restartBackoff", t.restart_backoff, {1ms, 60s});
+  o.Field("workerPath", t.worker_path,
+          {.allowed = "the path of video-resizer-worker; empty: beside our own program"});
+}
+
+void BindFetch(Object& o, origin::FetchOptions& fetch) {
+  o.Duration("connectTimeout", fetch.connect_timeout, {1ms, 600s});
+  o.Duration("firstByteTimeout", fetch.first_byte_timeout, {1ms, 600s});
+  o.Duration("idleTimeout", fetch.idle_timeout, {1ms, 3600s});
+  o.Duration("totalTimeout", fetch.total_timeout, {1ms, 24h});
+  o.Field("maxRedirects", fetch.max_redirects, {0, 20});
+  o.Enum("followSymlinks", fetch.follow_symlinks,
+         {{"within_root", origin::SymlinkPolicy::kWithinRoot},
+          {"never", origin::SymlinkPolicy::kNever},
+          {"always", origin::SymlinkPolicy::kAlways}});
+  o.Bytes("spoolMaxBytes", fetch.spool_max_bytes, {.min = kMiB, .max = 1024 * kTiB});
+  o.Duration("spoolKeep", fetch.spool_keep, {0s, 604800s});
+  uint64_t block = fetch.block_bytes;
+  o.Bytes("blockBytes", block, {.min = 4096, .max = 64 * kMiB});
+  fetch.block_bytes = static_cast<uint32_t>(block);
+  uint64_t ahead = fetch.read_ahead_bytes;
+  o.Bytes("readAheadBytes", ahead, {.min = 0, .max = kGiB});
+  fetch.read_ahead_bytes = static_cast<uint32_t>(ahead);
+}
+
+void BindAccess(Object& o, AccessOptions& access) {
+  o.Nested("signing", [&](Object& n) {
+    n.Field("required", access.signing_required);
+    n.Texts("keys", access.signing_keys,
+            {.secret = true,
+             .min_length = 1,
+             .max_length = 1024,
+             .allowed = "a secret of 1..1024 bytes"});
+  });
+  o.Field("presetsOnly", access.presets_only);
+  o.Strings("allowedSources", access.allowed_sources, HostOrPattern());
+  o.Field("allowPrivateAddresses", access.allow_private_addresses);
+}
+
+void BindResponsive(Object& o, variant::Responsive& responsive) {
+  o.List(
+      "breakpoints", responsive.breakpoints,
+      [](Object& n, variant::Breakpoint& breakpoint) {
+        n.Field("maxWidth", breakpoint.max_width, {1u, 1'000'000u, true});
+        Text name = Name();
+        name.required = true;
+        n.Field("derivative", breakpoint.derivative, name);
+      },
+      100);
+  Text name = Name();
+  name.min_length = 0;
+  name.allowed += "; empty: none";
+  name.check = [](const std::string& text) { return text.empty() || OnlyAlnumAnd(text, "-_."); };
+  o.Field("defaultDerivative", responsive.default_derivative, name);
+}
+
+void BindDebug(Object& o, delivery::Options& delivery) {
+  o.Field("enabled", delivery.debug_enabled);
+  o.Strings("allowedAddresses", delivery.debug_addresses, IpAddress());
+}
+
+void BindLog(Object& o, LogOptions& log) {
+  o.Enum("level", log.level,
+         {{"debug", LogLevel::kDebug},
+          {"info", LogLevel::kInfo},
+          {"warn", LogLevel::kWarn},
+          {"error", LogLevel::kError},
+          {"off", LogLevel::kOff}});
+  enum class Format { kJson, kText } format = log.json ? Format::kJson : Format::kText;
+  o.Enum("format", format, {{"json", Format::kJson}, {"text", Format::kText}});
+  log.json = format == Format::kJson;
+}
+
+/// A preset of the file replaces the shipped one of its name as a whole, null removes it, the
+/// others stay.
+void BindDerivatives(Object& o, Settings& s) {
+  const auto bind = [&](Object& n, variant::Derivative& derivative) {
+    BindDerivative(n, derivative, s.variant.limits);
+  };
+  std::vector<std::string> removed;
+  for (const auto& [name, derivative] : variant::ShippedDerivatives()) {
+    if (!s.variant.derivatives.contains(name)) removed.push_back(name);
+  }
+  o.Map("derivatives", s.variant.derivatives, bind, config::Merge{.removed = removed});
+}
+
+}  // namespace
+
+Text ListenAddress() {
+  Text text;
+  text.min_length = 1;
+  text.allowed = R"("address:port", "[IPv6]:port")";
+  text.check = [](const std::string& value) {
+    const size_t colon = value.rfind(':');
+    if (colon == std::string::npos || colon == 0) return false;
+    const std::optional<int64_t> port = config::ParseInteger(value.substr(colon + 1));
+    if (!port || *port < 0 || *port > 65535 || !OnlyAlnumAnd(value.substr(colon + 1), ""))
+      return false;
+    const std::string host = value.substr(0, colon);
+    if (host.front() != '[') return OnlyAlnumAnd(host, ".-");
+    if (host.size() < 4 || host.back() != ']') return false;
+    in6_addr address;
+    return inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &address) == 1;
+  };
+  return text;
+}
+
+Text HttpUrl() {
+  Text text;
+  text.raw = true;
+  text.min_length = 1;
+  text.allowed = R"("http://host[:port][/path]" or https, without user, query and fragment)";
+  text.check = [](const std::string& value) {
+    size_t start = 0;
+    for (const std::string_view scheme : {"http://", "https://"}) {
+      if (value.compare(0, scheme.size(), scheme) == 0) start = scheme.size();
+    }
+    if (start == 0 || value.size() == start || value[start] == '/') return false;
+    return IsPrintableAscii(value) && value.find_first_of("@?#", start) == std::string::npos;
+  };
+  return text;
+}
+
+Text HostOrPattern() {
+  Text text;
+  text.max_length = 253;
+  text.allowed = R"(a host name, or "*.example.com" for all below it)";
+  text.check = [](const std::string& value) {
+    const std::string_view host =
+        std::string_view(value).substr(value.compare(0, 2, "*.") == 0 ? 2 : 0);
+    return OnlyAlnumAnd(host, ".-:[]");
+  };
+  return text;
+}
+
+Text IpAddress() {
+  Text text;
+  text.allowed = "an IPv4 or IPv6 address";
+  text.check = [](const std::string& value) {
+    in6_addr address;
+    return inet_pton(AF_INET, value.c_str(), &address) == 1 ||
+           inet_pton(AF_INET6, value.c_str(), &address) == 1;
+  };
+  return text;
+}
+
+Text Name() {
+  Text text;
+  text.min_length = 1;
+  text.max_length = 100;
+  text.allowed = "a name of 1..100 characters A-Z a-z 0-9 - _ .";
+  text.check = [](const std::string& value) { return OnlyAlnumAnd(value, "-_."); };
+  return text;
+}
+
+Text CacheTag() {
+  Text text;
+  text.min_length = 1;
+  text.max_length = 200;
+  text.allowed = "a tag of 1..200 printable ASCII characters without comma and space";
+  text.check = [](const std::string& value) {
+    return IsPrintableAscii(value) && value.find(',') == std::string::npos;
+  };
+  return text;
+}
+
+void BindSettings(Object& o, Settings& s) {
+  o.Field("listen", s.server.listen, ListenAddress());
+  Text public_url = HttpUrl();
+  public_url.raw = false;
+  public_url.min_length = 0;
+  public_url.allowed += "; empty: from the request";
+  public_url.check = [check = HttpUrl().check](const std::string& url) {
+    return url.empty() || check(url);
+  };
+  o.Field("publicUrl", s.public_url, public_url);
+  o.Optional("tls", s.tls, BindTls);
+  o.Nested("http", [&](Object& n) { BindHttp(n, s); });
+  o.Nested("admin", [&](Object& n) { BindAdmin(n, s.admin); });
+  std::string data = s.data.string();
+  o.Field("data", data, {.min_length = 1, .allowed = "a directory's path"});
+  s.data = data;
+  // Before the presets, whose sizes it limits.
+  o.Nested("transform", [&](Object& n) { BindTransform(n, s); });
+  s.variant.limits.max_size = s.transform.max_dimension;
+  o.List("origins", s.origins, BindOrigin);
+  o.Map("buckets", s.buckets, BindBucket);
+  o.Nested("fetch", [&](Object& n) { BindFetch(n, s.fetch); });
+  BindDerivatives(o, s);
+  o.Nested("responsive", [&](Object& n) { BindResponsive(n, s.variant.responsive); });
+  o.Nested("passthrough", [&](Object& n) {
+    n.Strings("formats", s.variant.video_formats,
+              {.min_length = 1,
+               .max_length = 16,
+               .allowed = "a file name's extension: lower-case letters and digits, without dot",
+               .check = [](const std::string& e) {
+                 return std::all_of(e.begin(), e.end(), [](char c) {
+                   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+                 });
+               }});
+  });
+  o.Enum("validation", s.variant.validation,
+         {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});
+  o.Nested("cache", [&](Object& n) { BindCache(n, s); });
+  o.Nested("access", [&](Object& n) { BindAccess(n, s.access); });
+  o.Nested("debug", [&](Object& n) { BindDebug(n, s.delivery); });
+  o.Nested("log", [&](Object& n) { BindLog(n, s.log); });
+}
+
+}  // namespace vr::app

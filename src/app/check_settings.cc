@@ -1,0 +1,266 @@
+#include "app/check_settings.h"
+
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "config/units.h"
+#include "origin/origin_table.h"
+
+namespace vr::app {
+namespace {
+
+const Settings& Defaults() {
+  static const Settings defaults;
+  return defaults;
+}
+
+std::string At(std::string_view list, size_t index, std::string_view rest = {}) {
+  return std::string(list) + '/' + std::to_string(index) + std::string(rest);
+}
+
+enum class Severity {
+  kError,    ///< ignoring it in silence would be dangerous: the start stops
+  kWarning,  ///< said at every start and check
+};
+
+/// Pointers of what is set and not acted on; empty: as the default.
+using Probe = std::vector<std::string> (*)(const Settings&);
+
+struct Unimplemented {
+  Severity severity;
+  Probe probe;
+};
+
+std::vector<std::string> When(bool is_set, const char* pointer) {
+  return is_set ? std::vector<std::string>{pointer} : std::vector<std::string>{};
+}
+
+/// The one list. A row goes when its feature comes; docs/configuration.md and settings_test.cc name
+/// each.
+const Unimplemented kUnimplemented[] = {
+    {Severity::kError, [](const Settings& s) { return When(s.tls.has_value(), "/tls"); }},
+    {Severity::kError,
+     [](const Settings& s) { return When(s.access.signing_required, "/access/signing/required"); }},
+    {Severity::kError,
+     [](const Settings& s) { return When(s.access.presets_only, "/access/presetsOnly"); }},
+    {Severity::kError,
+     [](const Settings& s) {
+       std::vector<std::string> out;
+       for (size_t i = 0; i < s.origins.size(); ++i) {
+         if (s.origins[i].mode == origin::OriginMode::kPassthrough)
+           out.push_back(At("/origins", i, "/mode"));
+       }
+       return out;
+     }},
+    {Severity::kError,
+     [](const Settings& s) {
+       std::vector<std::string> out;
+       for (size_t i = 0; i < s.origins.size(); ++i) {
+         for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
+           if (s.origins[i].sources[k].type != origin::SourceType::kS3) continue;
+           out.push_back(At(At("/origins", i, "/sources"), k, "/type"));
+         }
+       }
+       return out;
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) { return When(!s.public_url.empty(), "/publicUrl"); }},
+    {Severity::kWarning,
+     [](const Settings& s) { return When(!s.admin.token.empty(), "/admin/token"); }},
+    {Severity::kWarning,
+     [](const Settings& s) { return When(s.admin.on_main_listener, "/admin/onMainListener"); }},
+    {Severity::kWarning, [](const Settings& s) { return When(!s.buckets.empty(), "/buckets"); }},
+    {Severity::kWarning,
+     [](const Settings& s) {
+       return When(!s.access.signing_keys.empty() && !s.access.signing_required,
+                   "/access/signing/keys");
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) {
+       return When(!s.access.allowed_sources.empty(), "/access/allowedSources");
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
+    {Severity::kWarning,
+     [](const Settings& s) {
+       return When(
+           s.freshness.stale_while_revalidate != Defaults().freshness.stale_while_revalidate,
+           "/cache/staleWhileRevalidate");
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) {
+       return When(s.freshness.stale_if_error != Defaults().freshness.stale_if_error,
+                   "/cache/staleIfError");
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) {
+       return When(s.freshness.source_check_interval != Defaults().freshness.source_check_interval,
+                   "/cache/sourceCheckInterval");
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) {
+       return When(s.async_threshold != Defaults().async_threshold, "/transform/asyncThreshold");
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) {
+       const variant::Responsive& shipped = Defaults().variant.responsive;
+       return When(s.variant.responsive.breakpoints != shipped.breakpoints ||
+                       s.variant.responsive.default_derivative != shipped.default_derivative,
+                   "/responsive");
+     }},
+};
+
+/// Paths that a matcher beginning with `prefix` may be meant for.
+std::vector<std::string> Samples(const std::string& prefix) {
+  std::vector<std::string> out;
+  for (const char* name : {"", "a", "a.", "a.b.", "A1-b_c.", "a/b/c.", "2024/a b."}) {
+    for (const char* extension :
+         {"mp4", "webm", "mov", "mkv", "avi", "m4v", "ts", "gif", "jpg", "MP4", "html"}) {
+      out.push_back(prefix + name + extension);
+    }
+  }
+  return out;
+}
+
+/// Whether a regular expression is a part of another cannot be asked of RE2, so this tries names:
+/// enough to find the catch-all that was written too early, which is how origins are shadowed in
+/// practice.
+void CheckShadows(const Settings& s, std::vector<Finding>& out) {
+  RE2::Options options;
+  options.set_log_errors(false);
+  std::vector<std::unique_ptr<RE2>> matchers;
+  for (size_t i = 0; i < s.origins.size(); ++i) {
+    matchers.push_back(std::make_unique<RE2>(s.origins[i].matcher, options));
+    const RE2& mine = *matchers[i];
+    if (!mine.ok()) continue;
+    std::string prefix;
+    std::string last;
+    // assign: `prefix = "/"` is a false -Wstringop-overflow of g++ 12 at -O3.
+    if (!mine.PossibleMatchRange(&prefix, &last, 200) || prefix.empty() || prefix[0] != '/')
+      prefix.assign(1, '/');
+    std::vector<std::string> samples = Samples(prefix);
+    std::erase_if(samples, [&](const std::string& path) { return !RE2::PartialMatch(path, mine); });
+    for (size_t k = 0; k < i; ++k) {
+      const RE2& earlier = *matchers[k];
+      const bool takes_all =
+          s.origins[k].matcher == s.origins[i].matcher ||
+          (earlier.ok() && !samples.empty() &&
+           std::all_of(samples.begin(), samples.end(),
+                       [&](const std::string& path) { return RE2::PartialMatch(path, earlier); }));
+      if (!takes_all) continue;
+      out.push_back({At("/origins", i, "/matcher"), config::Quote(s.origins[i].matcher),
+                     "paths that origin " + config::Quote(s.origins[k].name) + " (" +
+                         config::Quote(s.origins[k].matcher) +
+                         ") does not take first: this one seems to be out of reach, put it before",
+                     true});
+      break;
+    }
+  }
+}
+
+void CheckOrigins(const Settings& s, std::vector<Finding>& out) {
+  for (origin::Problem& problem : origin::OriginTable::Check(s.origins)) {
+    const bool is_value = problem.found != "nothing" && problem.found.substr(0, 1) != "(";
+    out.push_back({std::move(problem.field),
+                   is_value ? config::Quote(problem.found) : std::move(problem.found),
+                   std::move(problem.allowed)});
+  }
+  for (size_t i = 0; i < s.origins.size(); ++i) {
+    for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
+      const origin::SourceOptions& source = s.origins[i].sources[k];
+      if (source.type == origin::SourceType::kS3 && !source.bucket.empty() &&
+          !s.buckets.contains(source.bucket)) {
+        out.push_back({At(At("/origins", i, "/sources"), k, "/bucket"),
+                       config::Quote(source.bucket), "a name of \"buckets\""});
+      }
+    }
+  }
+  CheckShadows(s, out);
+  if (s.origins.empty())
+    out.push_back({"/origins", "no origins", "some: without one every request is a 404", true});
+}
+
+void CheckResponsive(const Settings& s, std::vector<Finding>& out) {
+  const variant::Responsive& responsive = s.variant.responsive;
+  std::string names;
+  for (const auto& [name, derivative] : s.variant.derivatives)
+    names += (names.empty() ? "" : ", ") + name;
+  const std::string allowed = "a name of \"derivatives\": " + names;
+  uint32_t previous = 0;
+  for (size_t i = 0; i < responsive.breakpoints.size(); ++i) {
+    const variant::Breakpoint& breakpoint = responsive.breakpoints[i];
+    if (breakpoint.max_width <= previous && breakpoint.max_width > 0) {
+      out.push_back({At("/responsive/breakpoints", i, "/maxWidth"),
+                     std::to_string(breakpoint.max_width),
+                     "more than the " + std::to_string(previous) + " before it"});
+    }
+    previous = breakpoint.max_width;
+    if (!breakpoint.derivative.empty() && !s.variant.derivatives.contains(breakpoint.derivative)) {
+      out.push_back({At("/responsive/breakpoints", i, "/derivative"),
+                     config::Quote(breakpoint.derivative), allowed});
+    }
+  }
+  if (!responsive.default_derivative.empty() &&
+      !s.variant.derivatives.contains(responsive.default_derivative)) {
+    out.push_back(
+        {"/responsive/defaultDerivative", config::Quote(responsive.default_derivative), allowed});
+  }
+}
+
+/// What the variant room itself refuses and no check of ours has found: "derivatives.mobile: ...".
+void CheckVariant(const Settings& s, std::vector<Finding>& out) {
+  for (const std::string& problem : variant::Problems(s.variant)) {
+    const size_t colon = problem.find(": ");
+    std::string pointer;
+    std::string_view where = std::string_view(problem).substr(0, colon);
+    if (where.substr(0, 10) == "responsive") continue;  // CheckResponsive
+    const size_t dot = where.find('.');
+    pointer = config::AppendPointer("", where.substr(0, dot));
+    if (dot != std::string_view::npos)
+      pointer = config::AppendPointer(pointer, where.substr(dot + 1));
+    out.push_back(
+        {pointer, "a problem", colon == std::string::npos ? problem : problem.substr(colon + 2)});
+  }
+}
+
+void CheckSizes(const Settings& s, std::vector<Finding>& out) {
+  if (s.cache.edge.max_bytes > 0 && s.cache.edge.max_object_in_memory > s.cache.edge.max_bytes) {
+    out.push_back({"/cache/edge/maxObjectInMemory",
+                   config::FormatBytes(s.cache.edge.max_object_in_memory),
+                   "at most cache.edge.maxBytes"});
+  }
+  if (s.server.listen == s.admin.listen &&
+      s.server.listen.substr(s.server.listen.rfind(':')) != ":0") {
+    out.push_back(
+        {"/admin/listen", config::Quote(s.admin.listen), "another address than \"listen\""});
+  }
+}
+
+}  // namespace
+
+std::vector<Finding> CheckBetweenFields(const Settings& settings) {
+  std::vector<Finding> out;
+  CheckOrigins(settings, out);
+  CheckResponsive(settings, out);
+  CheckVariant(settings, out);
+  CheckSizes(settings, out);
+  return out;
+}
+
+std::vector<Finding> CheckImplemented(const Settings& settings) {
+  std::vector<Finding> out;
+  for (const Unimplemented& row : kUnimplemented) {
+    const bool is_warning = row.severity == Severity::kWarning;
+    for (std::string& pointer : row.probe(settings)) {
+      out.push_back({std::move(pointer), "a setting that is not implemented yet",
+                     is_warning ? "the default; this value has no effect"
+                                : "not supported yet: remove it to start",
+                     is_warning});
+    }
+  }
+  return out;
+}
+
+}  // namespace vr::app

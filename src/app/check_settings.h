@@ -1,0 +1,27 @@
+// What no single field can know: checks between fields, and the settings this version does not act
+// on yet. Used by settings.cc only. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/settings.h"
+
+namespace vr::app {
+
+/// A finding about the value at a JSON pointer; settings.cc adds the place.
+struct Finding {
+  std::string pointer;
+  std::string found;
+  std::string allowed;
+  bool is_warning = false;
+};
+
+std::vector<Finding> CheckBetweenFields(const Settings& settings);
+
+/// Settings whose feature does not exist yet (docs/configuration.md, "Not implemented yet"). Where
+/// ignoring one could expose what its author wanted closed, or answer what he wanted refused, it is
+/// a problem, else a warning.
+std::vector<Finding> CheckImplemented(const Settings& settings);
+
+}  // namespace vr::app

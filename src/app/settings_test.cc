@@ -1,0 +1,490 @@
+#include "app/settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "app/config_command.h"
+
+namespace vr::app {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::filesystem::path ProjectFile(const std::string& name) {
+  return std::filesystem::path(__FILE__).parent_path() / "../.." / name;
+}
+
+std::string ReadAll(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::vector<std::string> Lines(const std::vector<config::Problem>& problems) {
+  std::vector<std::string> out;
+  for (const config::Problem& p : problems) out.push_back(p.ToString());
+  return out;
+}
+
+std::vector<std::string> Pointers(const std::vector<config::Problem>& problems) {
+  std::vector<std::string> out;
+  for (const config::Problem& p : problems) out.push_back(p.pointer);
+  return out;
+}
+
+LoadOutcome LoadWith(std::string_view text, std::map<std::string, std::string> environment = {},
+                     std::vector<Sources::Flag> flags = {}) {
+  Sources sources;
+  sources.environment = std::move(environment);
+  sources.flags = std::move(flags);
+  return LoadText(text, "f", sources);
+}
+
+constexpr std::string_view kOneOrigin =
+    R"("origins": [{"name": "a", "matcher": "^/(.+)$", "sources": [{"type": "file", "root": "/srv"}]}])";
+
+std::string WithOrigin(std::string_view rest) {
+  return "{" + std::string(kOneOrigin) + ", " + std::string(rest) + "}";
+}
+
+// The example of the configuration contract, word for word but for the "…" it abbreviates with.
+constexpr std::string_view kContract = R"({
+  "listen": "0.0.0.0:8080",                      // main listener; "[::]:8080" too
+  "publicUrl": "https://media.example.com",      // for absolute links (SSE); else from the request
+  "tls": { "certificate": "…", "key": "…" },     // optional
+  "admin": { "listen": "127.0.0.1:9090", "token": "${ADMIN_TOKEN}", "onMainListener": false },  // true: also under /admin and /client/v4 of the main one
+  "data": "./var",                               // embedded store, staging, spools
+  "origins": [
+    { "name": "videos",
+      "matcher": "^/videos/(.+)$",               // RE2 on the decoded path
+      "captureGroups": ["path"],
+      "sources": [
+        { "type": "file", "root": "/srv/videos", "path": "${path}", "priority": 0 },
+        { "type": "http", "url": "https://origin.example.com", "path": "videos/${path}", "priority": 1,
+          "auth": { "type": "bearer", "token": "${ORIGIN_TOKEN}" } },
+        { "type": "s3", "bucket": "VIDEOS", "path": "${path}", "priority": 2 } ],
+      "ttl": { "ok": 86400, "redirects": 3600, "clientError": 60, "serverError": 10 },
+      "cacheTags": ["customer-1"], "quality": "auto", "compression": "auto" },
+    { "name": "pages", "matcher": "^/", "mode": "passthrough",      // plain RFC 9111 shared cache, never transformed
+      "sources": [ { "type": "http", "url": "http://127.0.0.1:8000" } ] } ],
+  "buckets": { "VIDEOS": { "endpoint": "https://s3.example.com", "bucket": "videos", "region": "auto", "accessKey": "${AK}", "secretKey": "${SK}" } },
+  "derivatives": { "mobile": { "width": 854, "height": 640, "fit": "contain" }, "thumbnail": { "mode": "frame", "width": 640, "height": 360, "fit": "cover", "format": "png", "time": "2s" } },
+  "responsive": { "breakpoints": [ { "maxWidth": 854, "derivative": "mobile" } ], "defaultDerivative": "desktop" },
+  "passthrough": { "formats": ["mp4","webm","mov","mkv","avi","m4v","3gp","ogv","ts","flv","mpeg","gif"] },   // what counts as video
+  "validation": "lenient",                       // or "strict"
+  "cache": {
+    "enableKVCache": true,
+    "kvTtl": { "ok": 86400, "redirects": 3600, "clientError": 60, "serverError": 10 },
+    "kvNamespace": { "binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "…" },
+    "edge": { "maxBytes": "256MiB", "maxObjectInMemory": "1MiB" },   // maxBytes 0 switches the edge off
+    "kv": { "backend": "embedded", "maxBytes": "50GiB", "durability": "body" },
+    "staleWhileRevalidate": 60, "staleIfError": 86400, "sourceCheckInterval": 60,
+    "bypassQueryParameters": ["nocache", "bypass"], "allowPublicBypass": true },
+  "transform": { "workers": 0, "maxSourceBytes": "6GiB", "maxPixels": 35000000, "maxDuration": "4h", "timeout": "10m", "asyncThreshold": "60s", "queue": 256 },
+  "access": { "signing": { "required": false, "keys": { "k1": "${SIGN_K1}" } }, "presetsOnly": false, "allowedSources": ["*.example.com"], "allowPrivateAddresses": false },
+  "debug": { "enabled": false, "allowedAddresses": ["127.0.0.1"] },
+  "log": { "level": "info", "format": "json" }
+})";
+
+const std::map<std::string, std::string>& ContractEnvironment() {
+  static const std::map<std::string, std::string> environment = {{"ADMIN_TOKEN", "s-admin"},
+                                                                 {"ORIGIN_TOKEN", "s-origin"},
+                                                                 {"AK", "key-id"},
+                                                                 {"SK", "s-bucket"},
+                                                                 {"SIGN_K1", "s-sign"}};
+  return environment;
+}
+
+/// The contract without what this version refuses.
+std::string SupportedContract() {
+  std::string text(kContract);
+  const auto cut = [&](const std::string& from, const std::string& to) {
+    const size_t begin = text.find(from);
+    const size_t end = text.find(to, begin);
+    ASSERT_NE(begin, std::string::npos);
+    ASSERT_NE(end, std::string::npos);
+    text.erase(begin, end - begin);
+  };
+  cut("\"tls\"", "// optional");
+  cut("{ \"type\": \"s3\"", " ],\n      \"ttl\"");
+  cut("\"mode\": \"passthrough\",", "// plain");
+  return text;
+}
+
+TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
+  const LoadOutcome outcome = LoadWith(kContract, ContractEnvironment());
+  EXPECT_FALSE(outcome.settings);
+  const std::string why =
+      "found a setting that is not implemented yet, allowed: not supported yet: remove it to start";
+  EXPECT_THAT(Lines(outcome.problems),
+              ElementsAre("f:4:10: /tls: " + why, "f:15:19: /origins/0/sources/2/type: " + why,
+                          "f:18:49: /origins/1/mode: " + why));
+  EXPECT_THAT(Pointers(outcome.warnings),
+              ElementsAre("/publicUrl", "/admin/token", "/buckets", "/responsive",
+                          "/cache/kvNamespace", "/access/signing/keys", "/access/allowedSources"));
+}
+
+TEST(Settings, TheContractsExampleLoadsWithoutThat) {
+  const LoadOutcome outcome = LoadWith(SupportedContract(), ContractEnvironment());
+  ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  const Settings& s = *outcome.settings;
+  EXPECT_EQ(s.server.listen, "0.0.0.0:8080");
+  EXPECT_EQ(s.admin.token, "s-admin");
+  EXPECT_EQ(s.kv.data_dir, "./var");
+  EXPECT_EQ(s.cache.staging_dir, "./var/staging");
+  EXPECT_EQ(s.fetch.spool_dir, "./var/spool");
+  ASSERT_EQ(s.origins.size(), 2u);
+  EXPECT_EQ(s.origins[0].matcher, "^/videos/(.+)$");
+  EXPECT_THAT(s.origins[0].capture_groups, ElementsAre("path"));
+  ASSERT_EQ(s.origins[0].sources.size(), 2u);
+  EXPECT_EQ(s.origins[0].sources[0].path, "${path}");
+  EXPECT_EQ(s.origins[0].sources[1].auth.token, "s-origin");
+  EXPECT_EQ(s.origins[0].sources[1].priority, 1);
+  EXPECT_EQ(s.origins[0].ttl.ok, 86400s);
+  EXPECT_EQ(s.origins[0].quality, "auto");
+  EXPECT_THAT(s.origins[0].cache_tags, ElementsAre("customer-1"));
+  EXPECT_EQ(s.variant.derivatives, variant::ShippedDerivatives());
+  EXPECT_EQ(s.variant.responsive.breakpoints.size(), 1u);
+  EXPECT_EQ(s.kv.max_bytes, 50ull << 30);
+  EXPECT_EQ(s.transform.max_duration, 4h);
+  EXPECT_EQ(s.fetch.max_source_bytes, 6ull << 30);
+  EXPECT_EQ(s.transform.timeout, 10min);
+  EXPECT_THAT(s.delivery.debug_addresses, ElementsAre("127.0.0.1"));
+}
+
+TEST(Settings, TheSampleFileLoadsWithoutAWord) {
+  Sources sources;
+  sources.file = ProjectFile("config/example.jsonc");
+  const LoadOutcome outcome = Load(sources);
+  EXPECT_THAT(Lines(outcome.problems), IsEmpty());
+  EXPECT_THAT(Lines(outcome.warnings), IsEmpty());
+  ASSERT_TRUE(outcome.settings);
+  EXPECT_EQ(outcome.settings->variant.derivatives.size(), 6u);
+}
+
+TEST(Settings, EverythingWrongIsSaidAtOnce) {
+  const LoadOutcome outcome = LoadWith(R"({
+  "listen": "8080",
+  "lisen": "x",
+  "origins": [
+    { "name": "a", "matcher": "^/", "sources": [ { "type": "file" }, { "type": "http", "url": "ftp://x" } ] },
+    { "name": "a", "sources": [], "quality": 101 },
+    { "name": "b", "matcher": "^/b", "sources": [ { "type": "file", "root": "/x", "url": "http://x" } ] }
+  ],
+  "derivatives": { "mobile": { "width": 5, "fit": "stretch", "audio": "perhaps" }, "bad name": {} },
+  "responsive": { "breakpoints": [ { "maxWidth": 900, "derivative": "mobil" }, { "maxWidth": 800, "derivative": "mobile" } ] },
+  "cache": { "kvTtl": { "ok": "abc", "redirects": -1 }, "edge": { "maxBytes": "1MiB", "maxObjectInMemory": "2MiB" } },
+  "debug": { "allowedAddresses": ["localhost"] },
+  "log": { "level": "loud" }
+})");
+  EXPECT_FALSE(outcome.settings);
+  EXPECT_THAT(
+      Lines(outcome.problems),
+      ElementsAre(
+          "f:2:13: /listen: found \"8080\", allowed: \"address:port\", \"[IPv6]:port\"",
+          "f:3:3: /lisen: found the unknown key \"lisen\", allowed: did you mean \"listen\"?",
+          "f:5:50: /origins/0/sources/0/root: found nothing, allowed: a directory's path (type "
+          "\"file\" needs one)",
+          "f:5:95: /origins/0/sources/1/url: found \"ftp://x\", allowed: "
+          "\"http://host[:port][/path]\" or https, without "
+          "user, query and fragment",
+          "f:6:5: /origins/1/matcher: found nothing, allowed: a regular expression (RE2) for the "
+          "decoded path (required)",
+          "f:6:15: /origins/1/name: found \"a\", allowed: a unique name",
+          "f:6:31: /origins/1/sources: found no sources, allowed: a list of at least one",
+          "f:6:46: /origins/1/quality: found 101, allowed: low, medium, high, auto or 1-100",
+          "f:7:90: /origins/2/sources/0/url: found a value, allowed: none, it belongs to type "
+          "\"http\"",
+          "f:9:41: /derivatives/mobile/width: found 5, allowed: a whole number 10-8192",
+          "f:9:51: /derivatives/mobile/fit: found \"stretch\", allowed: contain, scale-down, cover "
+          "or pad",
+          "f:9:71: /derivatives/mobile/audio: found \"perhaps\", allowed: true or false",
+          "f:9:96: /derivatives/bad name: found a problem, allowed: a name is 1-100 of A-Z a-z 0-9 "
+          "- _ .",
+          "f:10:69: /responsive/breakpoints/0/derivative: found \"mobil\", allowed: a name of "
+          "\"derivatives\": bad name, "
+          "desktop, mobile, tablet, thumbnail",
+          "f:10:94: /responsive/breakpoints/1/maxWidth: found 800, allowed: more than the 900 "
+          "before it",
+          "f:11:31: /cache/kvTtl/ok: found \"abc\", allowed: whole seconds 0..31536000 or \"30s\", "
+          "\"10m\", \"2h\", \"7d\"",
+          "f:11:51: /cache/kvTtl/redirects: found -1, allowed: whole seconds 0..31536000 or "
+          "\"30s\", \"10m\", \"2h\", "
+          "\"7d\"",
+          "f:11:108: /cache/edge/maxObjectInMemory: found 2MiB, allowed: at most "
+          "cache.edge.maxBytes",
+          "f:12:35: /debug/allowedAddresses/0: found \"localhost\", allowed: an IPv4 or IPv6 "
+          "address",
+          "f:13:21: /log/level: found \"loud\", allowed: \"debug\", \"info\", \"warn\", \"error\", "
+          "\"off\""));
+}
+
+TEST(Settings, OriginsThatCannotWorkAreRefusedOrShadowsPointedOut) {
+  const LoadOutcome bad = LoadWith(R"({"origins": [
+    {"name": "a", "matcher": "^/(x", "sources": [{"type": "file", "root": "/x"}]},
+    {"name": "b", "matcher": "^/b/(.+)$", "captureGroups": ["path", "more"], "sources": [{"type": "file", "root": "/x"}]},
+    {"name": "c", "matcher": "^/c/(.+)$", "captureGroups": ["path"],
+     "sources": [{"type": "file", "root": "/x", "path": "${paht}"}]}]})");
+  EXPECT_FALSE(bad.settings);
+  EXPECT_THAT(Pointers(bad.problems), ElementsAre("/origins/0/matcher", "/origins/1/captureGroups",
+                                                  "/origins/2/sources/0/path"));
+
+  const auto origins = [](std::vector<std::string> matchers) {
+    std::string text;
+    for (const std::string& m : matchers) {
+      text += (text.empty() ? "" : ",") + std::string(R"({"name": "o)") +
+              std::to_string(text.size()) + R"(", "matcher": ")" + m +
+              R"(", "sources": [{"type": "file", "root": "/x"}]})";
+    }
+    return LoadWith("{\"origins\": [" + text + "]}");
+  };
+  EXPECT_THAT(Pointers(origins({"^/videos/(.+)$", "^/shorts/(.+)$", "^/"}).warnings), IsEmpty());
+  EXPECT_THAT(Pointers(origins({".*", "^/shorts/(.+)$"}).warnings),
+              ElementsAre("/origins/1/matcher"));
+  EXPECT_THAT(Pointers(origins({"^/a/", "^/a/b/(.+)$", "^/c"}).warnings),
+              ElementsAre("/origins/1/matcher"));
+  // As the public resizer ships it: the authenticated videos are taken by the origin before.
+  EXPECT_THAT(Pointers(origins({"^/([^.]+)\\\\.(mp4|webm|mov)", "^/([^.]+)",
+                                "^/secure/([^.]+)\\\\.(mp4|webm)"})
+                           .warnings),
+              ElementsAre("/origins/2/matcher"));
+  EXPECT_THAT(Pointers(origins({"^/[^.]+\\\\.mp4$", "^/[^.]+\\\\.(mp4|webm)$"}).warnings),
+              IsEmpty());
+}
+
+TEST(Settings, DamagedSyntaxIsReportedWithoutItsConsequences) {
+  EXPECT_THAT(Lines(LoadWith("{\"listen\": \"x\" \"data\": 5").problems),
+              ElementsAre("f:1:16: /: found \"\\\"\", allowed: \",\" or \"}\"",
+                          "f:1:25: /: found the end of the text, allowed: \"}\" to close what was "
+                          "opened in line 1"));
+  EXPECT_THAT(Lines(LoadWith("[]").problems),
+              ElementsAre("f:1:1: /: found an array, allowed: an object { ... }"));
+  Sources nowhere;
+  nowhere.file = "/nonexistent/x.jsonc";
+  EXPECT_THAT(
+      Lines(Load(nowhere).problems),
+      ElementsAre(HasSubstr("/nonexistent/x.jsonc: /: found a file that cannot be opened")));
+  nowhere.file = "/";
+  EXPECT_THAT(Lines(Load(nowhere).problems), ElementsAre(HasSubstr("found a directory")));
+}
+
+TEST(Settings, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
+  const std::string file =
+      WithOrigin(R"("cache": {"edge": {"maxBytes": "64MiB"}}, "listen": "0.0.0.0:1")");
+  const std::map<std::string, std::string> environment = {
+      {"VIDEO_RESIZER_CACHE__EDGE__MAXBYTES", "32MiB"}};
+  const Sources::Flag flag{"--set cache.edge.maxBytes", {"cache", "edge", "maxBytes"}, "16MiB"};
+  EXPECT_EQ(LoadWith(WithOrigin(R"("data": "x")")).settings->cache.edge.max_bytes, 256u << 20);
+  EXPECT_EQ(LoadWith(file).settings->cache.edge.max_bytes, 64u << 20);
+  EXPECT_EQ(LoadWith(file, environment).settings->cache.edge.max_bytes, 32u << 20);
+  EXPECT_EQ(LoadWith(file, environment, {flag}).settings->cache.edge.max_bytes, 16u << 20);
+  EXPECT_EQ(LoadWith(file, environment, {flag}).settings->server.listen, "0.0.0.0:1");
+  EXPECT_THAT(Lines(LoadWith(file, {}, {{"--listen", {"listen"}, "nonsense"}}).problems),
+              ElementsAre("flag --listen: /listen: found \"nonsense\", allowed: \"address:port\", "
+                          "\"[IPv6]:port\""));
+}
+
+TEST(Settings, R104_FalseInTheEnvironmentIsFalse) {
+  const std::string file = WithOrigin(R"("cache": {"enableKVCache": true, "kvTtl": {"ok": 5}})");
+  for (const char* no : {"false", "0", "FALSE", "no", "off"}) {
+    const LoadOutcome outcome = LoadWith(file, {{"CACHE_ENABLE_KV", no}});
+    ASSERT_TRUE(outcome.settings);
+    EXPECT_FALSE(outcome.settings->cache.enable_kv) << no;
+  }
+  EXPECT_TRUE(
+      LoadWith(file, {{"CACHE_ENABLE_KV", "false"}, {"VIDEO_RESIZER_CACHE__ENABLEKVCACHE", "true"}})
+          .settings->cache.enable_kv);
+  EXPECT_THAT(Lines(LoadWith(file, {{"CACHE_ENABLE_KV", "nope"}}).problems),
+              ElementsAre("environment CACHE_ENABLE_KV: /cache/enableKVCache: found \"nope\", "
+                          "allowed: true or false"));
+  EXPECT_FALSE(LoadWith(WithOrigin(R"("cache": {"enableKVCache": "false"})")).settings);
+}
+
+TEST(Settings, TheCacheContractsVariablesSetTheTtls) {
+  const LoadOutcome outcome = LoadWith(WithOrigin(R"("cache": {"kvTtl": {"ok": 5}})"),
+                                       {{"CACHE_KV_TTL_OK", "100"},
+                                        {"CACHE_KV_TTL_REDIRECTS", "2h"},
+                                        {"CACHE_KV_TTL_CLIENT_ERROR", "0"},
+                                        {"CACHE_KV_TTL_SERVER_ERROR", "1m"}});
+  ASSERT_TRUE(outcome.settings);
+  EXPECT_EQ(outcome.settings->cache.ttl.ok, 100s);
+  EXPECT_EQ(outcome.settings->cache.ttl.redirects, 2h);
+  EXPECT_EQ(outcome.settings->cache.ttl.client_error, 0s);
+  EXPECT_EQ(outcome.settings->cache.ttl.server_error, 60s);
+}
+
+TEST(Settings, UnknownVariablesOfOurPrefixAreReported) {
+  const LoadOutcome outcome = LoadWith(WithOrigin(R"("data": "x")"),
+                                       {{"VIDEO_RESIZER_LISTN", "x"},
+                                        {"VIDEO_RESIZER_CACHE__EDGE__MAXBYTE", "1"},
+                                        {"VIDEO_RESIZER_ORIGINS__0__SOURCES__0__ROOT", "/y"}});
+  EXPECT_THAT(Lines(outcome.problems),
+              testing::UnorderedElementsAre("environment VIDEO_RESIZER_LISTN: /listn: found the "
+                                            "unknown setting \"listn\", allowed: did you mean "
+                                            "\"listen\"?",
+                                            "environment VIDEO_RESIZER_CACHE__EDGE__MAXBYTE: "
+                                            "/cache/edge/maxbyte: found the unknown setting "
+                                            "\"maxbyte\", allowed: did you mean \"maxBytes\"?"));
+}
+
+TEST(Settings, OriginsCanComeFromTheEnvironmentAlone) {
+  const LoadOutcome outcome =
+      LoadWith("{}", {{"VIDEO_RESIZER_ORIGINS__0__NAME", "a"},
+                      {"VIDEO_RESIZER_ORIGINS__0__MATCHER", "^/(?P<all>.+)$"},
+                      {"VIDEO_RESIZER_ORIGINS__0__SOURCES__0__TYPE", "file"},
+                      {"VIDEO_RESIZER_ORIGINS__0__SOURCES__0__ROOT", "/srv"},
+                      {"VIDEO_RESIZER_DERIVATIVES__TINY__WIDTH", "120"}});
+  ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  EXPECT_EQ(outcome.settings->origins.at(0).sources.at(0).root, "/srv");
+  EXPECT_EQ(outcome.settings->variant.derivatives.at("tiny").options.width, 120u);
+}
+
+TEST(Settings, PresetsReplaceShippedOnesAsAWholeAndNullRemoves) {
+  const LoadOutcome outcome =
+      LoadWith(WithOrigin(R"("derivatives": {"mobile": {"width": 100}, "tablet": null},
+                    "responsive": {"breakpoints": [], "defaultDerivative": ""})"));
+  ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  const auto& table = outcome.settings->variant.derivatives;
+  EXPECT_EQ(table.at("mobile").options.width, 100u);
+  EXPECT_FALSE(table.at("mobile").options.height);
+  EXPECT_FALSE(table.contains("tablet"));
+  EXPECT_TRUE(table.contains("desktop"));
+}
+
+TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"("tls": {"certificate": "a", "key": "b"})", "/tls"},
+      {R"("access": {"signing": {"required": true, "keys": {"k": "${K}"}}})",
+       "/access/signing/required"},
+      {R"("access": {"presetsOnly": true})", "/access/presetsOnly"},
+  };
+  for (const auto& [text, pointer] : cases) {
+    const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"K", "x"}});
+    EXPECT_FALSE(outcome.settings);
+    EXPECT_THAT(Pointers(outcome.problems), ElementsAre(pointer));
+    EXPECT_THAT(Lines(outcome.problems), ElementsAre(HasSubstr("not supported yet")));
+  }
+}
+
+TEST(Settings, WhatHasNoEffectYetIsAWarning) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"("publicUrl": "https://x.example")", "/publicUrl"},
+      {R"("admin": {"token": "${T}"})", "/admin/token"},
+      {R"("admin": {"onMainListener": true})", "/admin/onMainListener"},
+      {R"("buckets": {"B": {"endpoint": "https://s3.example", "bucket": "b"}})", "/buckets"},
+      {R"("access": {"signing": {"keys": {"k": "${T}"}}})", "/access/signing/keys"},
+      {R"("access": {"allowedSources": ["*.example.com"]})", "/access/allowedSources"},
+      {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
+      {R"("cache": {"staleWhileRevalidate": 61})", "/cache/staleWhileRevalidate"},
+      {R"("cache": {"staleIfError": "2d"})", "/cache/staleIfError"},
+      {R"("cache": {"sourceCheckInterval": 0})", "/cache/sourceCheckInterval"},
+      {R"("transform": {"asyncThreshold": "2m"})", "/transform/asyncThreshold"},
+      {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
+  };
+  for (const auto& [text, pointer] : cases) {
+    const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"T", "x"}});
+    EXPECT_TRUE(outcome.settings) << text << testing::PrintToString(Lines(outcome.problems));
+    EXPECT_THAT(Pointers(outcome.warnings), ElementsAre(pointer));
+    EXPECT_THAT(Lines(outcome.warnings), ElementsAre(HasSubstr("has no effect")));
+  }
+}
+
+TEST(Settings, PrintedSettingsHoldNoSecretAndLoadToTheSame) {
+  const LoadOutcome outcome = LoadWith(SupportedContract(), ContractEnvironment());
+  ASSERT_TRUE(outcome.settings);
+  const std::string printed = PrintEffective(*outcome.settings);
+  for (const char* secret : {"s-admin", "s-origin", "s-bucket", "s-sign"}) {
+    EXPECT_THAT(printed, testing::Not(HasSubstr(secret)));
+  }
+  EXPECT_THAT(printed, HasSubstr("\"token\": \"********\""));
+
+  const LoadOutcome plain = LoadWith(WithOrigin(R"(
+      "derivatives": {"x": {"mode": "frame", "width": 64, "quality": 80, "time": "1m0.5s", "format": "jpg", "audio": false,
+                            "crop": "10:20:30:40", "fps": 29.97, "rotate": 90, "bitrate": "2M", "compression": "low"},
+                      "mobile": null, "tablet": {"height": 20}},
+      "responsive": {"breakpoints": [{"maxWidth": 100, "derivative": "x"}]},
+      "cache": {"edge": {"maxBytes": 12345678}, "kvTtl": {"ok": "1h30m"}}, "http": {"idleTimeout": 7}, "data": "/a/$${b}")"));
+  ASSERT_TRUE(plain.settings) << testing::PrintToString(Lines(plain.problems));
+  const std::string once = PrintEffective(*plain.settings);
+  const LoadOutcome again = LoadWith(once);
+  ASSERT_TRUE(again.settings) << testing::PrintToString(Lines(again.problems));
+  EXPECT_EQ(PrintEffective(*again.settings), once);
+  EXPECT_EQ(again.settings->variant.derivatives, plain.settings->variant.derivatives);
+  EXPECT_EQ(again.settings->data, "/a/${b}");
+}
+
+TEST(Settings, DefaultsPrintAndLoadToTheDefaults) {
+  const std::string defaults = PrintEffective(Settings());
+  const LoadOutcome outcome = LoadWith(defaults);
+  ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  EXPECT_EQ(PrintEffective(*outcome.settings), defaults);
+  EXPECT_THAT(Pointers(outcome.warnings), ElementsAre("/origins"));
+}
+
+TEST(Settings, NeedsRestartNamesWhatRunningPartsWereMadeBy) {
+  Settings running;
+  EXPECT_THAT(NeedsRestart(running, running), IsEmpty());
+  Settings wanted = running;
+  wanted.server.listen = "0.0.0.0:1";
+  wanted.admin.token = "other";
+  wanted.cache.ttl.ok = 5s;
+  wanted.cache.edge.max_bytes = 1;
+  EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("listen", "admin", "cache.edge"));
+}
+
+// --- docs/configuration.md and the keys there are ---
+
+std::string Cell(const config::KeyInfo& key) {
+  std::string allowed = key.allowed;
+  for (size_t at = 0; (at = allowed.find('|', at)) != std::string::npos; at += 2)
+    allowed.replace(at, 1, "\\|");
+  std::string value = key.required                ? "required"
+                      : key.default_value.empty() ? "none"
+                                                  : "`" + key.default_value + "`";
+  return "| `" + key.path + "` | " + key.type + " | " + value + " | " + allowed + " |";
+}
+
+TEST(ConfigurationReference, HasExactlyTheKeysThereAre) {
+  const std::string docs = ReadAll(ProjectFile("docs/configuration.md"));
+  ASSERT_FALSE(docs.empty());
+  std::set<std::string> documented;
+  std::istringstream lines(docs);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.compare(0, 3, "| `") == 0) documented.insert(line.substr(3, line.find('`', 3) - 3));
+  }
+  std::set<std::string> existing;
+  for (const config::KeyInfo& key : DescribeKeys()) {
+    existing.insert(key.path);
+    EXPECT_THAT(docs, HasSubstr(Cell(key)))
+        << "docs/configuration.md lacks this row or says something else";
+  }
+  EXPECT_EQ(documented, existing);
+}
+
+TEST(ConfigurationReference, EveryDefaultIsAccepted) {
+  for (const config::KeyInfo& key : DescribeKeys()) {
+    if (key.default_value.empty() || key.path.find_first_of("[*") != std::string::npos) continue;
+    std::string text = key.default_value;
+    std::string rest = key.path;
+    while (true) {
+      const size_t dot = rest.rfind('.');
+      text = "{\"" + rest.substr(dot == std::string::npos ? 0 : dot + 1) + "\": " + text + "}";
+      if (dot == std::string::npos) break;
+      rest.erase(dot);
+    }
+    const LoadOutcome outcome = LoadWith(text);
+    if (key.path == "tls.certificate" || key.path == "tls.key") continue;
+    EXPECT_THAT(Lines(outcome.problems), IsEmpty()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace vr::app
