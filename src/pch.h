@@ -1,5 +1,5 @@
-// What nearly every translation unit of the server reads. Standard headers and the parts of Asio that
-// coroutines need; never our own headers (they change).
+// What nearly every translation unit of the server reads. Standard headers and the parts of Asio
+// that coroutines need; never our own headers (they change).
 #pragma once
 #include <algorithm>
 #include <array>

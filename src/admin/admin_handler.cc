@@ -20,11 +20,13 @@ http::Response Text(int status, std::string_view type, std::string body) {
 }  // namespace
 
 std::optional<http::Response> AdminHandler::TryNow(const http::Request& request) {
-  const bool is_read = request.method == http::Method::kGet || request.method == http::Method::kHead;
+  const bool is_read =
+      request.method == http::Method::kGet || request.method == http::Method::kHead;
   if (!is_read) {
-    http::Response refused =
-        Text(http::kMethodNotAllowed, "application/json",
-             R"({"error":{"code":"METHOD_NOT_ALLOWED","message":"only GET and HEAD are answered here"}})" "\n");
+    http::Response refused = Text(
+        http::kMethodNotAllowed, "application/json",
+        R"({"error":{"code":"METHOD_NOT_ALLOWED","message":"only GET and HEAD are answered here"}})"
+        "\n");
     refused.Add("Allow", "GET, HEAD");
     return refused;
   }
@@ -35,10 +37,12 @@ std::optional<http::Response> AdminHandler::TryNow(const http::Request& request)
   if (request.path == "/readyz") {
     const std::optional<std::string> why = not_ready_();
     if (!why) return Text(http::kOk, "text/plain; charset=utf-8", "ok\n");
-    return Text(http::kServiceUnavailable, "text/plain; charset=utf-8", "not ready: " + *why + "\n");
+    return Text(http::kServiceUnavailable, "text/plain; charset=utf-8",
+                "not ready: " + *why + "\n");
   }
   return Text(http::kNotFound, "application/json",
-              R"({"error":{"code":"NOT_FOUND","message":"no such admin route"}})" "\n");
+              R"({"error":{"code":"NOT_FOUND","message":"no such admin route"}})"
+              "\n");
 }
 
 Task<http::Response> AdminHandler::Handle(Context, const http::Request& request) {
@@ -47,7 +51,8 @@ Task<http::Response> AdminHandler::Handle(Context, const http::Request& request)
 
 void AdminHandler::Finished(const http::Request& request, const http::Response& response,
                             const http::Sent& sent) {
-  LogDebug("admin_request", {{"target", request.target}, {"status", response.status}, {"bytes", sent.body_bytes}});
+  LogDebug("admin_request",
+           {{"target", request.target}, {"status", response.status}, {"bytes", sent.body_bytes}});
 }
 
 }  // namespace vr::admin

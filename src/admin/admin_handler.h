@@ -21,7 +21,8 @@ class AdminHandler final : public http::Handler {
 
   std::optional<http::Response> TryNow(const http::Request& request) override;
   Task<http::Response> Handle(Context ctx, const http::Request& request) override;
-  void Finished(const http::Request& request, const http::Response& response, const http::Sent& sent) override;
+  void Finished(const http::Request& request, const http::Response& response,
+                const http::Sent& sent) override;
 
  private:
   const Metrics& metrics_;

@@ -20,8 +20,10 @@ namespace {
 constexpr std::chrono::seconds kTickEvery{60};
 
 void LogProblems(const LoadOutcome& outcome) {
-  for (const config::Problem& p : outcome.problems) std::fprintf(stderr, "%s\n", p.ToString().c_str());
-  for (const config::Problem& w : outcome.warnings) LogWarn("config_warning", {{"problem", w.ToString()}});
+  for (const config::Problem& p : outcome.problems)
+    std::fprintf(stderr, "%s\n", p.ToString().c_str());
+  for (const config::Problem& w : outcome.warnings)
+    LogWarn("config_warning", {{"problem", w.ToString()}});
 }
 
 /// Signals are taken by the main thread only; block them before any thread is started.
@@ -47,9 +49,11 @@ void ReloadFrom(ServerApp& app, const Sources& sources) {
   for (const config::Problem& p : outcome.problems) {
     LogError("config_reload_problem", {{"problem", p.ToString()}});
   }
-  for (const config::Problem& w : outcome.warnings) LogWarn("config_warning", {{"problem", w.ToString()}});
+  for (const config::Problem& w : outcome.warnings)
+    LogWarn("config_warning", {{"problem", w.ToString()}});
   if (!outcome.settings) {
-    LogError("config_reload_refused", {{"problems", outcome.problems.size()}, {"kept", "the running configuration"}});
+    LogError("config_reload_refused",
+             {{"problems", outcome.problems.size()}, {"kept", "the running configuration"}});
     return;
   }
   Result<void> done = app.Reload(std::move(*outcome.settings));
@@ -66,7 +70,8 @@ int Serve(const Sources& sources) {
   if (outcome.settings) InitLog(outcome.settings->log);
   LogProblems(outcome);
   if (!outcome.settings) {
-    std::fprintf(stderr, "%zu problem(s) in the configuration; not started\n", outcome.problems.size());
+    std::fprintf(stderr, "%zu problem(s) in the configuration; not started\n",
+                 outcome.problems.size());
     FlushLog();
     return 1;
   }
@@ -99,7 +104,8 @@ int Serve(const Sources& sources) {
   impatience.join();
   LogInfo("stopped", {{"clean", is_clean}});
   FlushLog();
-  // Work that did not end in time still holds what destructors would take away; a cut is what was asked for.
+  // Work that did not end in time still holds what destructors would take away; a cut is what was
+  // asked for.
   if (!is_clean) std::_Exit(hurry ? 0 : 1);
   started->reset();
   return 0;
@@ -110,10 +116,15 @@ int Main(int argc, char** argv) {
   if (!parsed.command) return parsed.exit_code;
   const cli::Command& command = *parsed.command;
   switch (command.kind) {
-    case cli::Command::Kind::kServe: return Serve(SourcesOf(command));
-    case cli::Command::Kind::kConfigCheck: return RunConfigCheck(SourcesOf(command));
-    case cli::Command::Kind::kConfigPrint: return RunConfigPrint(SourcesOf(command));
-    case cli::Command::Kind::kVersion: std::printf("video-resizer %s\n", VR_VERSION); return 0;
+    case cli::Command::Kind::kServe:
+      return Serve(SourcesOf(command));
+    case cli::Command::Kind::kConfigCheck:
+      return RunConfigCheck(SourcesOf(command));
+    case cli::Command::Kind::kConfigPrint:
+      return RunConfigPrint(SourcesOf(command));
+    case cli::Command::Kind::kVersion:
+      std::printf("video-resizer %s\n", VR_VERSION);
+      return 0;
   }
   return 2;
 }

@@ -15,13 +15,15 @@ namespace vr::app {
 
 namespace {
 
-/// How long the first workers may take to come up: linking libav costs 0.1 s, a cold disk some seconds.
+/// How long the first workers may take to come up: linking libav costs 0.1 s, a cold disk some
+/// seconds.
 constexpr std::chrono::seconds kWorkerStart{30};
 /// Entries stay readable this long after they expired, for what serves stale.
 constexpr std::chrono::hours kReapGrace{24};
 constexpr size_t kReapBatch = 1000;
 
-/// Each connection, spool and large hit holds descriptors; the soft limit of a shell is far too low.
+/// Each connection, spool and large hit holds descriptors; the soft limit of a shell is far too
+/// low.
 void RaiseDescriptorLimit() {
   struct rlimit limit;
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -71,7 +73,8 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   }
   TRY(auto table, origin::OriginTable::Create(settings.origins));
   snapshot->origins = std::move(table);
-  snapshot->opener = origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_);
+  snapshot->opener =
+      origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_);
   return delivery::SnapshotRef(std::move(snapshot));
 }
 
@@ -102,8 +105,8 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
       *app->snapshots_, *app->orchestrator_,
-      delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_}, app->clock_,
-      app->metrics_, not_ready});
+      delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_},
+      app->clock_, app->metrics_, not_ready});
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, not_ready);
   app->loops_.Start();
 

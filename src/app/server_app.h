@@ -1,5 +1,6 @@
-// ServerApp: the composition root. Constructs every part in the order of its needs, wires them, starts, reloads,
-// drains and stops. Members are destroyed in reverse, so what is used outlives who uses it.
+// ServerApp: the composition root. Constructs every part in the order of its needs, wires them,
+// starts, reloads, drains and stops. Members are destroyed in reverse, so what is used outlives who
+// uses it.
 //
 // Used from the main thread only.
 #pragma once
@@ -27,17 +28,19 @@ namespace vr::app {
 
 class ServerApp {
  public:
-  /// Opens the store, starts workers and loops, listens. Logs "listening" and "admin_listening" with the addresses.
+  /// Opens the store, starts workers and loops, listens. Logs "listening" and "admin_listening"
+  /// with the addresses.
   static Result<std::unique_ptr<ServerApp>> Start(Settings settings);
   ~ServerApp();
 
-  /// Publishes what of `settings` can change while running: origins, derivatives, limits, TTLs, validation,
-  /// debug, log. What needs a restart and differs is logged.
+  /// Publishes what of `settings` can change while running: origins, derivatives, limits, TTLs,
+  /// validation, debug, log. What needs a restart and differs is logged.
   /// @errors kInvalidArgument: nothing was changed
   Result<void> Reload(Settings settings);
   /// Housekeeping that nothing else triggers; call about once a minute.
   void Tick();
-  /// Stops accepting and waits for running answers and stores. @return false when `deadline` came first
+  /// Stops accepting and waits for running answers and stores. @return false when `deadline` came
+  /// first
   bool Drain(SteadyTime deadline, const std::atomic<bool>& hurry);
 
  private:

@@ -1,4 +1,5 @@
-// VR_CHECK: for our own mistakes only. What a client, a disk, a peer or a video can cause is an Error.
+// VR_CHECK: for our own mistakes only. What a client, a disk, a peer or a video can cause is an
+// Error.
 #pragma once
 
 namespace vr {

@@ -7,16 +7,26 @@ namespace vr {
 
 std::string_view ToString(Code code) {
   switch (code) {
-    case Code::kInvalidArgument: return "invalid_argument";
-    case Code::kNotFound: return "not_found";
-    case Code::kPermissionDenied: return "permission_denied";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kDeadlineExceeded: return "deadline_exceeded";
-    case Code::kCancelled: return "cancelled";
-    case Code::kResourceExhausted: return "resource_exhausted";
-    case Code::kCorruption: return "corruption";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kInternal: return "internal";
+    case Code::kInvalidArgument:
+      return "invalid_argument";
+    case Code::kNotFound:
+      return "not_found";
+    case Code::kPermissionDenied:
+      return "permission_denied";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kDeadlineExceeded:
+      return "deadline_exceeded";
+    case Code::kCancelled:
+      return "cancelled";
+    case Code::kResourceExhausted:
+      return "resource_exhausted";
+    case Code::kCorruption:
+      return "corruption";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kInternal:
+      return "internal";
   }
   return "internal";
 }
@@ -50,20 +60,29 @@ Error ErrnoError(int errno_value, std::string_view what) {
   Code code = Code::kUnavailable;
   switch (errno_value) {
     case ENOENT:
-    case ENOTDIR: code = Code::kNotFound; break;
+    case ENOTDIR:
+      code = Code::kNotFound;
+      break;
     case EACCES:
     case EPERM:
     case ELOOP:
-    case EXDEV: code = Code::kPermissionDenied; break;
+    case EXDEV:
+      code = Code::kPermissionDenied;
+      break;
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
     case ENFILE:
     case ENOMEM:
-    case EFBIG: code = Code::kResourceExhausted; break;
+    case EFBIG:
+      code = Code::kResourceExhausted;
+      break;
     case ENAMETOOLONG:
-    case EINVAL: code = Code::kInvalidArgument; break;
-    default: break;
+    case EINVAL:
+      code = Code::kInvalidArgument;
+      break;
+    default:
+      break;
   }
   char buffer[128];
   std::string text(what);

@@ -1,4 +1,5 @@
-// What went wrong, in three voices: a code for the caller, a sentence for the client, details for the log.
+// What went wrong, in three voices: a code for the caller, a sentence for the client, details for
+// the log.
 //
 // `Error` is a value. It crosses rooms unchanged; whoever passes it up adds a prefix with `In()`.
 // Thread-compatible.
@@ -50,7 +51,8 @@ struct [[nodiscard]] Error {
   std::string ToLogString() const;
 };
 
-/// An Error from errno: ENOENT → kNotFound, EACCES → kPermissionDenied, ENOSPC/EDQUOT/EMFILE → kResourceExhausted, else kUnavailable.
+/// An Error from errno: ENOENT → kNotFound, EACCES → kPermissionDenied, ENOSPC/EDQUOT/EMFILE →
+/// kResourceExhausted, else kUnavailable.
 Error ErrnoError(int errno_value, std::string_view what);
 
 }  // namespace vr

@@ -28,7 +28,8 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-/// An open file several parties read with positioned I/O (pread, sendfile with offset); closed by the last.
+/// An open file several parties read with positioned I/O (pread, sendfile with offset); closed by
+/// the last.
 using SharedFd = std::shared_ptr<const UniqueFd>;
 
 }  // namespace vr

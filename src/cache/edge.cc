@@ -12,7 +12,8 @@ namespace {
 constexpr uint64_t kEntryOverhead = 1024;
 
 uint64_t ChargeOf(const Entity& entity) {
-  uint64_t charge = kEntryOverhead + 2 * entity.key.size() + (entity.head ? entity.head->size() : 0);
+  uint64_t charge =
+      kEntryOverhead + 2 * entity.key.size() + (entity.head ? entity.head->size() : 0);
   for (const std::string& tag : entity.meta.cache_tags) charge += tag.size() + 32;
   if (entity.memory) charge += entity.memory->size();
   return charge;
@@ -25,7 +26,9 @@ Edge::Edge(EdgeOptions options)
       shard_bytes_(options.max_bytes / kShards),
       shard_files_(std::max<uint32_t>(1, options.max_open_files / kShards)) {}
 
-Edge::Shard& Edge::ShardOf(std::string_view key) { return shards_[Hash64Of(key) % kShards]; }
+Edge::Shard& Edge::ShardOf(std::string_view key) {
+  return shards_[Hash64Of(key) % kShards];
+}
 
 EntityRef Edge::Find(std::string_view key) {
   Shard& shard = ShardOf(key);

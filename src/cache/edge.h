@@ -1,10 +1,10 @@
 // Edge (L1): the response cache of this process. Byte-bounded, sharded, SIEVE eviction.
 //
-// A hit takes one shard's mutex, finds the entry and sets its "visited" bit; nothing moves. SIEVE (Zhang et
-// al., NSDI '24): one FIFO queue and a hand that walks from old to new, spares what was visited since its
-// last pass and evicts the first entry that was not.
-// Entities up to `max_object_in_memory` are held as memory, larger ones as an open file: their bytes live
-// in the kernel's page cache. Thread-safe; never waits.
+// A hit takes one shard's mutex, finds the entry and sets its "visited" bit; nothing moves. SIEVE
+// (Zhang et al., NSDI '24): one FIFO queue and a hand that walks from old to new, spares what was
+// visited since its last pass and evicts the first entry that was not. Entities up to
+// `max_object_in_memory` are held as memory, larger ones as an open file: their bytes live in the
+// kernel's page cache. Thread-safe; never waits.
 #pragma once
 
 #include <array>
@@ -30,7 +30,8 @@ class Edge {
   /// Puts or replaces. What is larger than a shard's share of the limit is not kept.
   /// @return whether it is held now
   bool Insert(EntityRef entity);
-  /// Removes `key`; with `expected`, only if it still holds that very entity. @return whether something was removed.
+  /// Removes `key`; with `expected`, only if it still holds that very entity. @return whether
+  /// something was removed.
   bool Erase(std::string_view key, const EntityRef& expected = nullptr);
   void Clear();
 

@@ -9,7 +9,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string Hex(const Hash128& hash) { return hash.ToHex(); }
+std::string Hex(const Hash128& hash) {
+  return hash.ToHex();
+}
 
 bool ParseHex(const std::string& text, Hash128* out) {
   if (text.size() != 32) return false;

@@ -1,4 +1,5 @@
-// Entity: metadata and body that can be served, whichever layer it came from. Immutable once published.
+// Entity: metadata and body that can be served, whichever layer it came from. Immutable once
+// published.
 #pragma once
 
 #include <cstdint>
@@ -15,28 +16,28 @@
 
 namespace vr::cache {
 
-/// What is stored beside a body. The JSON form (docs/formats/metadata.md) has exactly the field names of the
-/// cache contract; everything of our own lives in its `customData`.
+/// What is stored beside a body. The JSON form (docs/formats/metadata.md) has exactly the field
+/// names of the cache contract; everything of our own lives in its `customData`.
 struct Metadata {
   std::string source_path;
   std::optional<uint32_t> width, height;  ///< requested, pixels
   std::string format, quality, compression, derivative;
   std::vector<std::string> cache_tags;
   std::string content_type;
-  uint64_t content_length = 0;            ///< measured, bytes
+  uint64_t content_length = 0;  ///< measured, bytes
   int64_t created_at_ms = 0;
-  int64_t expires_at_ms = 0;              ///< 0 = never
-  std::optional<double> duration, fps;    ///< of the result; seconds, frames per second
+  int64_t expires_at_ms = 0;            ///< 0 = never
+  std::optional<double> duration, fps;  ///< of the result; seconds, frames per second
 
   // customData
   int status = http::kOk;
-  std::string etag;                       ///< strong, with quotes
+  std::string etag;  ///< strong, with quotes
   std::string origin, source_type;
   std::string source_etag, source_validator;
   int64_t source_last_modified_ms = 0;
   Hash128 plan_digest;
   Hash128 body_hash;
-  double encode_seconds = 0;              ///< CPU seconds it took to make
+  double encode_seconds = 0;  ///< CPU seconds it took to make
   std::optional<uint32_t> resolved_width, resolved_height;
   std::vector<std::string> warnings;
 
@@ -60,7 +61,9 @@ struct Entity {
   bool kv_backed = false;
 
   uint64_t size() const { return meta.content_length; }
-  bool is_fresh(int64_t now_ms) const { return meta.expires_at_ms == 0 || now_ms < meta.expires_at_ms; }
+  bool is_fresh(int64_t now_ms) const {
+    return meta.expires_at_ms == 0 || now_ms < meta.expires_at_ms;
+  }
 };
 using EntityRef = std::shared_ptr<const Entity>;
 

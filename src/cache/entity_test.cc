@@ -34,17 +34,19 @@ Metadata Full() {
   return m;
 }
 
-// The names are the cache contract's; entries on disk depend on them. Golden: docs/formats/metadata.md.
+// The names are the cache contract's; entries on disk depend on them. Golden:
+// docs/formats/metadata.md.
 TEST(Metadata, JsonHasExactlyTheContractsNames) {
-  EXPECT_EQ(Full().ToJson(),
-            R"({"sourcePath":"videos/sample.mp4","width":640,"height":360,"format":"mp4","quality":"high",)"
-            R"("compression":"auto","derivative":"mobile","cacheTags":["video-videos/sample.mp4","video-format-mp4"],)"
-            R"("contentType":"video/mp4","contentLength":1234,"createdAt":1700000000000,"expiresAt":1700086400000,)"
-            R"("duration":2.5,"fps":25.0,"customData":{"cacheVersion":1,"status":200,"etag":"\"abc\"",)"
-            R"("origin":"videos","sourceType":"file","sourceValidator":"v",)"
-            R"("planDigest":"00000000000000010000000000000002",)"
-            R"("bodyChecksum":"xxh3-128:00000000000000030000000000000004","encodeSeconds":1.5,)"
-            R"("resolvedWidth":640,"resolvedHeight":360,"warnings":["damaged"]}})");
+  EXPECT_EQ(
+      Full().ToJson(),
+      R"({"sourcePath":"videos/sample.mp4","width":640,"height":360,"format":"mp4","quality":"high",)"
+      R"("compression":"auto","derivative":"mobile","cacheTags":["video-videos/sample.mp4","video-format-mp4"],)"
+      R"("contentType":"video/mp4","contentLength":1234,"createdAt":1700000000000,"expiresAt":1700086400000,)"
+      R"("duration":2.5,"fps":25.0,"customData":{"cacheVersion":1,"status":200,"etag":"\"abc\"",)"
+      R"("origin":"videos","sourceType":"file","sourceValidator":"v",)"
+      R"("planDigest":"00000000000000010000000000000002",)"
+      R"("bodyChecksum":"xxh3-128:00000000000000030000000000000004","encodeSeconds":1.5,)"
+      R"("resolvedWidth":640,"resolvedHeight":360,"warnings":["damaged"]}})");
 }
 
 TEST(Metadata, ReadsBackWhatItWrote) {
@@ -67,9 +69,9 @@ TEST(Metadata, OptionalFieldsMayBeAbsent) {
 TEST(Metadata, AnUnknownVersionOrGarbageIsAnErrorNotACrash) {
   std::string newer = Full().ToJson();
   newer.replace(newer.find("\"cacheVersion\":1"), 16, "\"cacheVersion\":9");
-  for (const std::string& bad : {newer, std::string(), std::string("{}"), std::string("[1]"),
-                                 std::string(R"({"customData":{"cacheVersion":"x"}})"),
-                                 Full().ToJson().substr(0, 100)}) {
+  for (const std::string& bad :
+       {newer, std::string(), std::string("{}"), std::string("[1]"),
+        std::string(R"({"customData":{"cacheVersion":"x"}})"), Full().ToJson().substr(0, 100)}) {
     const Result<Metadata> read = Metadata::FromJson(bad);
     ASSERT_FALSE(read.ok()) << bad;
     EXPECT_EQ(read.error().code, Code::kCorruption);

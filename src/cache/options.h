@@ -16,19 +16,19 @@ struct TtlOptions {
 };
 
 struct EdgeOptions {
-  uint64_t max_bytes = 256ull << 20;            ///< memory of all edge entries; 0 switches the edge off
-  uint64_t max_object_in_memory = 1ull << 20;   ///< larger bodies are served from an open file
-  uint32_t max_open_files = 4096;               ///< edge entries that hold a descriptor
+  uint64_t max_bytes = 256ull << 20;  ///< memory of all edge entries; 0 switches the edge off
+  uint64_t max_object_in_memory = 1ull << 20;  ///< larger bodies are served from an open file
+  uint32_t max_open_files = 4096;              ///< edge entries that hold a descriptor
 };
 
 struct Options {
-  bool enable_kv = true;                        ///< false: the KV is neither read nor written
+  bool enable_kv = true;  ///< false: the KV is neither read nor written
   TtlOptions ttl;
   EdgeOptions edge;
-  std::string staging_dir = "./var/staging";    ///< bodies that will not be stored, streamed forms
-  std::chrono::seconds production_timeout{600}; ///< from the first request of a variant to its end
-  std::chrono::seconds cold_range_wait{30};     ///< how long a range of a variant in production waits
-  uint32_t max_background_stores = 256;         ///< beyond: not stored, counted
+  std::string staging_dir = "./var/staging";     ///< bodies that will not be stored, streamed forms
+  std::chrono::seconds production_timeout{600};  ///< from the first request of a variant to its end
+  std::chrono::seconds cold_range_wait{30};  ///< how long a range of a variant in production waits
+  uint32_t max_background_stores = 256;      ///< beyond: not stored, counted
 };
 
 }  // namespace vr::cache

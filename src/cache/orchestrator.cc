@@ -53,41 +53,58 @@ Result<Measured> Measure(int fd, uint64_t keep) {
   return m;
 }
 
-std::string Quoted(const Hash128& hash) { return '"' + hash.ToHex() + '"'; }
+std::string Quoted(const Hash128& hash) {
+  return '"' + hash.ToHex() + '"';
+}
 
 }  // namespace
 
 std::string_view ToString(Layer layer) {
   switch (layer) {
-    case Layer::kEdge: return "edge";
-    case Layer::kKv: return "kv";
-    case Layer::kJoined: return "joined";
-    case Layer::kTransform: return "transform";
-    case Layer::kBypass: return "bypass";
+    case Layer::kEdge:
+      return "edge";
+    case Layer::kKv:
+      return "kv";
+    case Layer::kJoined:
+      return "joined";
+    case Layer::kTransform:
+      return "transform";
+    case Layer::kBypass:
+      return "bypass";
   }
   return "transform";
 }
 
-Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging, io::Blocking& blocking,
-                           const Clock& clock, Metrics& metrics, HeadRenderer render_head)
+Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
+                           io::Blocking& blocking, const Clock& clock, Metrics& metrics,
+                           HeadRenderer render_head)
     : options_(options),
       kv_(options.enable_kv ? kv : nullptr),
       staging_(staging),
       blocking_(blocking),
       clock_(clock),
       render_head_(std::move(render_head)),
-      stored_(metrics.GetCounter("video_resizer_kv_stores_total", "Attempts to store a variant", {{"result", "stored"}})),
-      store_failed_(metrics.GetCounter("video_resizer_kv_stores_total", "Attempts to store a variant", {{"result", "failed"}})),
-      store_skipped_(metrics.GetCounter("video_resizer_kv_stores_total", "Attempts to store a variant", {{"result", "skipped"}})),
-      kv_read_failed_(metrics.GetCounter("video_resizer_kv_read_errors_total", "KV reads that failed; the request went on")),
-      kv_corrupt_(metrics.GetCounter("video_resizer_kv_unreadable_total", "KV records whose metadata could not be read")),
-      productions_(metrics.GetCounter("video_resizer_productions_total", "Variants that had to be made")),
-      joins_(metrics.GetCounter("video_resizer_joins_total", "Requests that joined a production already under way")),
+      stored_(metrics.GetCounter("video_resizer_kv_stores_total", "Attempts to store a variant",
+                                 {{"result", "stored"}})),
+      store_failed_(metrics.GetCounter("video_resizer_kv_stores_total",
+                                       "Attempts to store a variant", {{"result", "failed"}})),
+      store_skipped_(metrics.GetCounter("video_resizer_kv_stores_total",
+                                        "Attempts to store a variant", {{"result", "skipped"}})),
+      kv_read_failed_(metrics.GetCounter("video_resizer_kv_read_errors_total",
+                                         "KV reads that failed; the request went on")),
+      kv_corrupt_(metrics.GetCounter("video_resizer_kv_unreadable_total",
+                                     "KV records whose metadata could not be read")),
+      productions_(
+          metrics.GetCounter("video_resizer_productions_total", "Variants that had to be made")),
+      joins_(metrics.GetCounter("video_resizer_joins_total",
+                                "Requests that joined a production already under way")),
       edge_(options.edge) {
   auto edge_bytes = metrics.GetGauge("video_resizer_edge_bytes", "Memory of edge entries");
   auto edge_entries = metrics.GetGauge("video_resizer_edge_entries", "Entries in the edge");
-  auto edge_evictions = metrics.GetGauge("video_resizer_edge_evictions", "Entries evicted from the edge since start");
-  auto flights_gauge = metrics.GetGauge("video_resizer_productions_in_flight", "Productions, including those being stored");
+  auto edge_evictions =
+      metrics.GetGauge("video_resizer_edge_evictions", "Entries evicted from the edge since start");
+  auto flights_gauge = metrics.GetGauge("video_resizer_productions_in_flight",
+                                        "Productions, including those being stored");
   metrics.OnRender([this, edge_bytes, edge_entries, edge_evictions, flights_gauge]() mutable {
     edge_bytes.Set(static_cast<double>(edge_.bytes()));
     edge_entries.Set(static_cast<double>(edge_.entries()));
@@ -122,9 +139,11 @@ ProductionRef Orchestrator::InFlight(const std::string& key, const Hash128& dige
   return found == flights_.end() ? nullptr : found->second;
 }
 
-Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query, std::shared_ptr<Producer> producer) {
+Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
+                                         std::shared_ptr<Producer> producer) {
   if (query.read_edge) {
-    if (EntityRef hit = LookupEdge(query.key, query.digest)) co_return Answer{std::move(hit), nullptr, Layer::kEdge};
+    if (EntityRef hit = LookupEdge(query.key, query.digest))
+      co_return Answer{std::move(hit), nullptr, Layer::kEdge};
   }
   const io::Executor executor = co_await boost::asio::this_coro::executor;
   const std::string flight = FlightOf(query);
@@ -146,7 +165,8 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query, std::shared_p
     };
     if (!group_.Spawn(executor, run)) {
       LeaveFlight(registered, production);
-      Error closing = Error(Code::kUnavailable, "the server is shutting down").WithReason("OVERLOADED");
+      Error closing =
+          Error(Code::kUnavailable, "the server is shutting down").WithReason("OVERLOADED");
       production->Fail(closing);
       co_return closing;
     }
@@ -159,11 +179,12 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query, std::shared_p
     const uint64_t ticket = production->ticket();
     const Production::View view = production->Look();
     const bool is_bypass = !query.join;
-    const Layer layer = is_bypass                 ? Layer::kBypass
+    const Layer layer = is_bypass                   ? Layer::kBypass
                         : production->found_in_kv() ? Layer::kKv
                         : leads                     ? Layer::kTransform
                                                     : Layer::kJoined;
-    if (view.phase == Production::Phase::kDone) co_return Answer{production->entity(), nullptr, layer};
+    if (view.phase == Production::Phase::kDone)
+      co_return Answer{production->entity(), nullptr, layer};
     if (view.phase == Production::Phase::kFailed) co_return Error(*production->error());
     if (view.phase == Production::Phase::kStreaming && !query.needs_whole) {
       co_return Answer{nullptr, production, layer};
@@ -236,7 +257,8 @@ Task<EntityRef> Orchestrator::LookupKv(Context ctx, std::string key, Hash128 dig
   co_return co_await EntityFromKv(std::move(key), std::move(held), std::move(*meta));
 }
 
-Task<Result<EntityRef>> Orchestrator::Complete(Query query, Metadata meta, SharedFd file, bool kv_backed) {
+Task<Result<EntityRef>> Orchestrator::Complete(Query query, Metadata meta, SharedFd file,
+                                               bool kv_backed) {
   const uint64_t keep = edge_.enabled() ? options_.edge.max_object_in_memory : 0;
   auto measure = [file, keep] { return Measure(file->get(), keep); };
   CO_TRY(const Measured measured, co_await blocking_.Run(io::Lane::kRead, std::move(measure)));
@@ -281,7 +303,8 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
     bool settled = false;
     ~FailIfLeft() {
       self->LeaveFlight(flight, production);
-      if (!settled) production->Fail(Error(Code::kInternal, "internal error", "production task was dropped"));
+      if (!settled)
+        production->Fail(Error(Code::kInternal, "internal error", "production task was dropped"));
     }
   } guard{this, flight, production};
 
@@ -317,8 +340,9 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
       Error failure = std::move(staged).error().In("staging");
       LogError("staging_failed", {{"key", query.key}, {"error", failure.ToLogString()}});
       LeaveFlight(flight, production);
-      production->Fail(Error(Code::kResourceExhausted, "no room to make this variant now", failure.detail)
-                           .WithReason("OVERLOADED"));
+      production->Fail(
+          Error(Code::kResourceExhausted, "no room to make this variant now", failure.detail)
+              .WithReason("OVERLOADED"));
       guard.settled = true;
       co_return;
     }
@@ -363,7 +387,8 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
   record.body_hash = whole->meta.body_hash;
   Context store_ctx;
   store_ctx.request_id = query.key;
-  Result<void> stored = co_await kv_->Commit(store_ctx, query.key, std::move(record), std::move(body));
+  Result<void> stored =
+      co_await kv_->Commit(store_ctx, query.key, std::move(record), std::move(body));
   storing_.fetch_sub(1);
   if (stored.ok()) {
     stored_.Add();

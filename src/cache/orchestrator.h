@@ -1,10 +1,12 @@
 // Orchestrator: edge, then KV, then a production; each variant is made once, however many ask.
 //
-// The edge is asked by a plain function (LookupEdge); only what misses there becomes a coroutine. A failing
-// cache layer never fails a request that the producer can answer, and never makes it run twice. Thread-safe.
+// The edge is asked by a plain function (LookupEdge); only what misses there becomes a coroutine. A
+// failing cache layer never fails a request that the producer can answer, and never makes it run
+// twice. Thread-safe.
 //
-// Order that matters: a finished entity enters the edge before its production leaves the map of flights, and
-// the production stays there until the KV has committed. So there is no gap in which a second one starts.
+// Order that matters: a finished entity enters the edge before its production leaves the map of
+// flights, and the production stays there until the KV has committed. So there is no gap in which a
+// second one starts.
 #pragma once
 
 #include <functional>
@@ -30,10 +32,11 @@ namespace vr::cache {
 class Producer {
  public:
   virtual ~Producer() = default;
-  /// Writes the stored form to `stored` (an empty read-write file) and returns what is known of it; the
-  /// orchestrator measures, hashes and stores it. May announce a growing form through `production`.
-  /// Its error is what every waiter gets.
-  virtual Task<Result<Metadata>> Produce(Context ctx, ProductionRef production, SharedFd stored) = 0;
+  /// Writes the stored form to `stored` (an empty read-write file) and returns what is known of it;
+  /// the orchestrator measures, hashes and stores it. May announce a growing form through
+  /// `production`. Its error is what every waiter gets.
+  virtual Task<Result<Metadata>> Produce(Context ctx, ProductionRef production,
+                                         SharedFd stored) = 0;
 };
 
 enum class Layer { kEdge, kKv, kJoined, kTransform, kBypass };
@@ -42,13 +45,13 @@ std::string_view ToString(Layer layer);
 /// One question to the cache. The flags come from the bypass rules (cache contract §6).
 struct Query {
   std::string key;
-  Hash128 digest;           ///< plan digest; a stored entity with another one is a miss and is replaced
-  std::string source;       ///< canonical source path
-  TtlOptions ttl;           ///< of the origin
+  Hash128 digest;      ///< plan digest; a stored entity with another one is a miss and is replaced
+  std::string source;  ///< canonical source path
+  TtlOptions ttl;      ///< of the origin
   bool read_edge = true, write_edge = true;
   bool read_kv = true, write_kv = true;
-  bool join = true;         ///< false: a production of its own (debug, nocache)
-  bool needs_whole = false; ///< a growing body is of no use to this caller (ranges)
+  bool join = true;          ///< false: a production of its own (debug, nocache)
+  bool needs_whole = false;  ///< a growing body is of no use to this caller (ranges)
 };
 
 /// Either `entity` (whole) or `live` (in phase kStreaming or later) is set.
@@ -81,8 +84,10 @@ class Orchestrator {
   /// A fresh entity of this plan in the edge, or null. The hit path: no suspension, one shard lock.
   EntityRef LookupEdge(std::string_view key, const Hash128& digest);
 
-  /// The whole way. Joins a production of the same key and plan, or starts one that outlives its caller.
-  /// @errors what the producer says; kDeadlineExceeded (reason TRANSFORM_TIMEOUT) when ctx.deadline came first;
+  /// The whole way. Joins a production of the same key and plan, or starts one that outlives its
+  /// caller.
+  /// @errors what the producer says; kDeadlineExceeded (reason TRANSFORM_TIMEOUT) when ctx.deadline
+  /// came first;
   ///         kResourceExhausted (OVERLOADED) when a range was not there within cold_range_wait
   Task<Result<Answer>> Fetch(Context ctx, Query query, std::shared_ptr<Producer> producer);
 
@@ -93,7 +98,8 @@ class Orchestrator {
   /// KV only, promoting to the edge; null on a miss or error.
   Task<EntityRef> LookupKv(Context ctx, std::string key, Hash128 digest);
 
-  /// Refuses new productions, then waits (blocking this non-loop thread) for running ones and their stores.
+  /// Refuses new productions, then waits (blocking this non-loop thread) for running ones and their
+  /// stores.
   /// @return false when the deadline came first
   bool Drain(SteadyTime deadline);
 
@@ -101,8 +107,8 @@ class Orchestrator {
   size_t flights() const;
 
  private:
-  Task<void> RunProduction(Query query, ProductionRef production, std::shared_ptr<Producer> producer,
-                           std::string flight);
+  Task<void> RunProduction(Query query, ProductionRef production,
+                           std::shared_ptr<Producer> producer, std::string flight);
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
   Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
@@ -113,7 +119,8 @@ class Orchestrator {
   io::Blocking& blocking_;
   const Clock& clock_;
   const HeadRenderer render_head_;
-  Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_, joins_;
+  Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_,
+      joins_;
 
   Edge edge_;
   mutable Mutex mutex_;

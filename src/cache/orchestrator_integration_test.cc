@@ -1,7 +1,5 @@
-// The orchestrator over the memory store: layers, single-flight, failure paths. Integration, because staging
-// uses a real directory and bodies are measured on the blocking pool.
-#include "cache/orchestrator.h"
-
+// The orchestrator over the memory store: layers, single-flight, failure paths. Integration,
+// because staging uses a real directory and bodies are measured on the blocking pool.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,6 +7,7 @@
 #include <filesystem>
 
 #include "base/testing/manual_clock.h"
+#include "cache/orchestrator.h"
 #include "kv/testing/fake_kv_store.h"
 
 namespace vr::cache {
@@ -87,8 +86,9 @@ class OrchestratorTest : public ::testing::Test {
 
   /// A new process over the same store: the edge is empty again.
   void Restart() {
-    orchestrator_ = std::make_unique<Orchestrator>(options_, kv_.get(), *staging_, blocking_, clock_, metrics_,
-                                                   [](const Entity&) { return std::string("X-Test: 1\r\n"); });
+    orchestrator_ =
+        std::make_unique<Orchestrator>(options_, kv_.get(), *staging_, blocking_, clock_, metrics_,
+                                       [](const Entity&) { return std::string("X-Test: 1\r\n"); });
   }
 
   static Query Ask(const std::string& key) {
@@ -108,7 +108,8 @@ class OrchestratorTest : public ::testing::Test {
   }
   Task<void> Keep(Slot slot, Query query, Context ctx) {
     auto producer = std::make_shared<FakeProducer>(kitchen_);
-    Result<Answer> answer = co_await orchestrator_->Fetch(ctx, std::move(query), std::move(producer));
+    Result<Answer> answer =
+        co_await orchestrator_->Fetch(ctx, std::move(query), std::move(producer));
     slot->emplace(std::move(answer));
   }
   template <class Condition>
@@ -124,11 +125,14 @@ class OrchestratorTest : public ::testing::Test {
   static std::string BodyOf(const EntityRef& entity) {
     if (entity->memory) return *entity->memory;
     std::string text(entity->size(), '\0');
-    EXPECT_EQ(::pread(entity->file->get(), text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(::pread(entity->file->get(), text.data(), text.size(), 0),
+              static_cast<ssize_t>(text.size()));
     return text;
   }
   double Stores(const std::string& result) {
-    return metrics_.GetCounter("video_resizer_kv_stores_total", "Attempts to store a variant", {{"result", result}})
+    return metrics_
+        .GetCounter("video_resizer_kv_stores_total", "Attempts to store a variant",
+                    {{"result", result}})
         .value();
   }
 

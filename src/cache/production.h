@@ -1,8 +1,8 @@
 // Production: one variant while it is being looked up or made, and everybody who waits for it.
 //
-// The producer writes into files and announces a watermark ("bytes 0..n are final"); every reader follows
-// behind it at its own pace, so memory is bounded whatever the body's size and a slow reader hurts nobody.
-// Thread-safe. Waiters hold it by shared_ptr.
+// The producer writes into files and announces a watermark ("bytes 0..n are final"); every reader
+// follows behind it at its own pace, so memory is bounded whatever the body's size and a slow
+// reader hurts nobody. Thread-safe. Waiters hold it by shared_ptr.
 #pragma once
 
 #include <memory>
@@ -18,10 +18,11 @@ namespace vr::cache {
 
 /// What is known of a body that is served while it grows.
 struct StreamHead {
-  SharedFd file;                    ///< bytes below the watermark are final
-  std::optional<uint64_t> length;   ///< whole length, when known from the start
-  Metadata meta;                    ///< as far as known: content type, tags, resolved size
-  /// The growing file becomes the stored body byte for byte, and meta.etag is its validator already.
+  SharedFd file;                   ///< bytes below the watermark are final
+  std::optional<uint64_t> length;  ///< whole length, when known from the start
+  Metadata meta;                   ///< as far as known: content type, tags, resolved size
+  /// The growing file becomes the stored body byte for byte, and meta.etag is its validator
+  /// already.
   bool is_whole_form = false;
 };
 
@@ -57,8 +58,8 @@ class Production {
   }
   /// Set once kStreaming has been seen; never changes afterwards.
   std::shared_ptr<const StreamHead> head() const;
-  EntityRef entity() const;                      ///< set once kDone
-  std::shared_ptr<const Error> error() const;    ///< set once kFailed
+  EntityRef entity() const;                    ///< set once kDone
+  std::shared_ptr<const Error> error() const;  ///< set once kFailed
   bool found_in_kv() const;
 
  private:

@@ -16,7 +16,10 @@ Json Layer(const cache::Explanation::Held& held, int64_t now_ms) {
     j["state"] = "off";
     return j;
   }
-  j["state"] = !held.present ? "absent" : !held.same_plan ? "other plan" : held.fresh ? "fresh" : "expired";
+  j["state"] = !held.present     ? "absent"
+               : !held.same_plan ? "other plan"
+               : held.fresh      ? "fresh"
+                                 : "expired";
   if (!held.present) return j;
   j["bytes"] = held.bytes;
   j["ageSeconds"] = (now_ms - held.created_at_ms) / 1000;
@@ -44,7 +47,9 @@ Json OptionsOf(const variant::MediaOptions& o) {
   return j;
 }
 
-bool IsHit(const cache::Explanation::Held& held) { return held.present && held.fresh && held.same_plan; }
+bool IsHit(const cache::Explanation::Held& held) {
+  return held.present && held.fresh && held.same_plan;
+}
 
 }  // namespace
 
@@ -72,8 +77,8 @@ std::string RenderView(const ViewFacts& facts) {
   j["layers"]["edge"] = Layer(facts.held.edge, facts.now_ms);
   j["layers"]["KV"] = Layer(facts.held.kv, facts.now_ms);
   j["layers"]["inProduction"] = facts.held.in_production;
-  j["verdict"] = IsHit(facts.held.edge)    ? "hit in edge"
-                 : IsHit(facts.held.kv)    ? "hit in KV"
+  j["verdict"] = IsHit(facts.held.edge)     ? "hit in edge"
+                 : IsHit(facts.held.kv)     ? "hit in KV"
                  : facts.held.in_production ? "miss: being made, a request would join"
                                             : "miss: a request would make it";
   if (facts.plan) {

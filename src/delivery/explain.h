@@ -1,5 +1,5 @@
-// The answer to debug=view: what was understood, which key, which origin, what each layer holds, and what it
-// would cost. No media work, no secrets. Pure.
+// The answer to debug=view: what was understood, which key, which origin, what each layer holds,
+// and what it would cost. No media work, no secrets. Pure.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ struct ViewFacts {
   const origin::Resolved* resolved = nullptr;
   std::vector<std::string> tags;
   cache::Explanation held;
-  const transform::Plan* plan = nullptr;   ///< null: see plan_error
+  const transform::Plan* plan = nullptr;  ///< null: see plan_error
   const Error* plan_error = nullptr;
   int64_t now_ms = 0;
 };

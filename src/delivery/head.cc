@@ -20,7 +20,8 @@ void AppendNumber(std::string& fields, std::string_view name, int64_t value) {
 std::string Printable(std::string_view text) {
   std::string out(text);
   std::replace_if(
-      out.begin(), out.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+      out.begin(), out.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
   return out;
 }
 
@@ -62,8 +63,9 @@ void AppendField(std::string& fields, std::string_view name, std::string_view va
 
 WallTime LastModifiedOf(const cache::Metadata& meta) {
   const bool is_original = meta.format.empty();
-  return FromUnixMillis(is_original && meta.source_last_modified_ms != 0 ? meta.source_last_modified_ms
-                                                                         : meta.created_at_ms);
+  return FromUnixMillis(is_original && meta.source_last_modified_ms != 0
+                            ? meta.source_last_modified_ms
+                            : meta.created_at_ms);
 }
 
 std::string RenderEntityHead(const cache::Entity& entity) {
@@ -95,19 +97,26 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
   }
   AppendNumber(fields, "Age", age);
   if (!entity && !facts.is_debug && facts.lifetime.count() > 0) {
-    AppendField(fields, "Cache-Control", "public, max-age=" + std::to_string(facts.lifetime.count()));
+    AppendField(fields, "Cache-Control",
+                "public, max-age=" + std::to_string(facts.lifetime.count()));
   } else if (facts.is_debug || !entity) {
     AppendField(fields, "Cache-Control", "no-store");
   } else if (remaining >= 0) {
     char text[48];
-    const int n = std::snprintf(text, sizeof text, "public, max-age=%lld", static_cast<long long>(remaining));
+    const int n =
+        std::snprintf(text, sizeof text, "public, max-age=%lld", static_cast<long long>(remaining));
     AppendField(fields, "Cache-Control", std::string_view(text, static_cast<size_t>(n)));
   }
 
   const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
-  AppendField(fields, "X-Cache-Status", is_hit ? "HIT" : facts.layer == Layer::kBypass ? "BYPASS" : "MISS");
+  AppendField(fields, "X-Cache-Status",
+              is_hit                          ? "HIT"
+              : facts.layer == Layer::kBypass ? "BYPASS"
+                                              : "MISS");
   AppendField(fields, "X-Cache-Source",
-              facts.layer == Layer::kEdge ? "edge" : facts.layer == Layer::kKv ? "KV" : "transform");
+              facts.layer == Layer::kEdge ? "edge"
+              : facts.layer == Layer::kKv ? "KV"
+                                          : "transform");
   if (entity && entity->kv_backed && !facts.is_debug) {
     AppendNumber(fields, "X-KV-Cache-Age", age);
     if (remaining >= 0) AppendNumber(fields, "X-KV-Cache-TTL", remaining);
@@ -116,7 +125,8 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
   // RFC 9211: one member per cache, the one nearest to the origin first.
   fields += "Cache-Status: ";
   char ttl[32] = "";
-  if (remaining >= 0) std::snprintf(ttl, sizeof ttl, "; ttl=%lld", static_cast<long long>(remaining));
+  if (remaining >= 0)
+    std::snprintf(ttl, sizeof ttl, "; ttl=%lld", static_cast<long long>(remaining));
   switch (facts.layer) {
     case Layer::kEdge:
       fields += "edge; hit";
@@ -128,7 +138,8 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
       fields += ", edge; fwd=miss; stored";
       break;
     case Layer::kJoined:
-      fields += facts.kv_asked ? "KV; fwd=miss; collapsed, edge; fwd=miss; collapsed" : "edge; fwd=miss; collapsed";
+      fields += facts.kv_asked ? "KV; fwd=miss; collapsed, edge; fwd=miss; collapsed"
+                               : "edge; fwd=miss; collapsed";
       break;
     case Layer::kTransform:
       if (facts.kv_asked) fields += facts.kv_written ? "KV; fwd=miss; stored, " : "KV; fwd=miss, ";
@@ -164,7 +175,8 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
   flag("X-Playback-Loop", parsed.playback.loop);
   flag("X-Playback-Autoplay", parsed.playback.autoplay);
   flag("X-Playback-Muted", parsed.playback.muted);
-  if (!parsed.playback.preload.empty()) AppendField(fields, "X-Playback-Preload", parsed.playback.preload);
+  if (!parsed.playback.preload.empty())
+    AppendField(fields, "X-Playback-Preload", parsed.playback.preload);
 }
 
 }  // namespace vr::delivery

@@ -1,5 +1,5 @@
-// The header fields of media answers: those an entity always carries (rendered once, on insertion) and those
-// of one answer.
+// The header fields of media answers: those an entity always carries (rendered once, on insertion)
+// and those of one answer.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,8 @@ void AppendField(std::string& fields, std::string_view name, std::string_view va
 /// When this representation came to be: of an original, when its source was changed.
 WallTime LastModifiedOf(const cache::Metadata& meta);
 
-/// Fields every answer of this entity carries: tags, key, resolved size, origin, validators, Accept-Ranges.
-/// (Content-Type is http::RespondWith's: a multipart answer replaces it.)
+/// Fields every answer of this entity carries: tags, key, resolved size, origin, validators,
+/// Accept-Ranges. (Content-Type is http::RespondWith's: a multipart answer replaces it.)
 std::string RenderEntityHead(const cache::Entity& entity);
 
 /// The same for a body that is still being made.
@@ -34,7 +34,7 @@ struct AnswerFacts {
   bool is_unmade = false;                 ///< HEAD of what nobody has made: nothing is stored by it
   std::chrono::seconds lifetime{0};       ///< of a streamed body that caches may keep
   int64_t now_ms = 0;
-  double elapsed_ms = 0;                  ///< since the request was parsed
+  double elapsed_ms = 0;  ///< since the request was parsed
   bool kv_asked = true;
   bool kv_written = true;
   std::string_view request_id;

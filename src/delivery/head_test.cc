@@ -22,14 +22,16 @@ cache::Entity Stored() {
 }
 
 bool Has(const std::string& fields, const std::string& line) {
-  return fields.starts_with(line + "\r\n") || fields.find("\r\n" + line + "\r\n") != std::string::npos;
+  return fields.starts_with(line + "\r\n") ||
+         fields.find("\r\n" + line + "\r\n") != std::string::npos;
 }
 
 TEST(EntityHead, CarriesWhatDoesNotChange) {
   const std::string head = RenderEntityHead(Stored());
-  for (const char* line : {"Cache-Tag: video-a.mp4,video-format-mp4", "X-KV-Cache-Key: video:a.mp4:w=640", "ETag: \"e\"",
-                           "Accept-Ranges: bytes", "X-Resolved-Width: 640", "X-Resolved-Height: 360",
-                           "X-Origin: videos", "X-Source-Type: file", "X-Content-Type-Options: nosniff"}) {
+  for (const char* line :
+       {"Cache-Tag: video-a.mp4,video-format-mp4", "X-KV-Cache-Key: video:a.mp4:w=640",
+        "ETag: \"e\"", "Accept-Ranges: bytes", "X-Resolved-Width: 640", "X-Resolved-Height: 360",
+        "X-Origin: videos", "X-Source-Type: file", "X-Content-Type-Options: nosniff"}) {
     EXPECT_TRUE(Has(head, line)) << line << "\n" << head;
   }
 }
@@ -49,9 +51,10 @@ TEST(AnswerFields, AHitCountsDownWithItsAge) {
   facts.request_id = "r1";
   std::string fields;
   AppendAnswerFields(fields, facts);
-  for (const char* line : {"Age: 400", "Cache-Control: public, max-age=85999", "X-Cache-Status: HIT", "X-Cache-Source: KV",
-                           "X-KV-Cache-Age: 400", "X-KV-Cache-TTL: 85999", "X-Request-ID: r1",
-                           "Cache-Status: KV; hit; ttl=85999, edge; fwd=miss; stored"}) {
+  for (const char* line :
+       {"Age: 400", "Cache-Control: public, max-age=85999", "X-Cache-Status: HIT",
+        "X-Cache-Source: KV", "X-KV-Cache-Age: 400", "X-KV-Cache-TTL: 85999", "X-Request-ID: r1",
+        "Cache-Status: KV; hit; ttl=85999, edge; fwd=miss; stored"}) {
     EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
   }
 }
@@ -90,8 +93,9 @@ TEST(AnswerFields, WarningsFilenameAndPlaybackHintsAreEchoed) {
   facts.parsed = &parsed;
   std::string fields;
   AppendAnswerFields(fields, facts);
-  for (const char* line : {"X-Param-Warnings: width: must be 10-8192", "X-Playback-Loop: true",
-                           "X-Playback-Preload: metadata", "Content-Disposition: inline; filename=\"clip.mp4\""}) {
+  for (const char* line :
+       {"X-Param-Warnings: width: must be 10-8192", "X-Playback-Loop: true",
+        "X-Playback-Preload: metadata", "Content-Disposition: inline; filename=\"clip.mp4\""}) {
     EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
   }
 }

@@ -8,7 +8,8 @@ namespace vr::delivery {
 
 class ProductionStream final : public http::BodyStream {
  public:
-  /// Sends the growing file from byte 0 to its end. Keeps it (and its disk space) until the client is done.
+  /// Sends the growing file from byte 0 to its end. Keeps it (and its disk space) until the client
+  /// is done.
   explicit ProductionStream(cache::ProductionRef production)
       : production_(std::move(production)), head_(production_->head()) {}
   Task<Result<std::optional<http::FilePiece>>> Next(Context ctx) override;

@@ -8,7 +8,8 @@ namespace vr::delivery {
 
 namespace {
 
-constexpr std::array<const char*, 6> kLayerNames{"edge", "kv", "joined", "transform", "bypass", "none"};
+constexpr std::array<const char*, 6> kLayerNames{"edge",      "kv",     "joined",
+                                                 "transform", "bypass", "none"};
 
 void AppendString(std::string& line, std::string_view name, std::string_view value) {
   line += ",\"";
@@ -23,25 +24,28 @@ RequestLog::RequestLog(Metrics& metrics)
     : metrics_(metrics),
       saved_(metrics.GetCounter("video_resizer_encode_seconds_saved_total",
                                 "CPU seconds of encoding that hits made unnecessary")),
-      aborted_(metrics.GetCounter("video_resizer_aborted_responses_total",
-                                  "Responses whose client left, or whose body failed, before the end")) {
+      aborted_(
+          metrics.GetCounter("video_resizer_aborted_responses_total",
+                             "Responses whose client left, or whose body failed, before the end")) {
   const std::vector<double> buckets{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
                                     0.25,   0.5,   1,      2.5,   5,    10,    30,   120};
   for (size_t i = 0; i < kLayers; ++i) {
     seconds_[i] = std::make_unique<Histogram>(
-        metrics.GetHistogram("video_resizer_request_seconds", "Time from request head to first body byte handed to the kernel",
+        metrics.GetHistogram("video_resizer_request_seconds",
+                             "Time from request head to first body byte handed to the kernel",
                              {{"layer", kLayerNames[i]}}, buckets));
   }
 }
 
 Counter& RequestLog::CounterFor(size_t layer, int status) {
-  std::atomic<Counter*>& slot = counters_[layer][static_cast<size_t>(status >= 0 && status < 600 ? status : 0)];
+  std::atomic<Counter*>& slot =
+      counters_[layer][static_cast<size_t>(status >= 0 && status < 600 ? status : 0)];
   if (Counter* known = slot.load(std::memory_order_acquire)) return *known;
   MutexLock lock(mutex_);
   if (Counter* known = slot.load(std::memory_order_acquire)) return *known;
-  owned_.push_back(std::make_unique<Counter>(
-      metrics_.GetCounter("video_resizer_requests_total", "Requests by the layer that answered, and status",
-                          {{"layer", kLayerNames[layer]}, {"status", std::to_string(status)}})));
+  owned_.push_back(std::make_unique<Counter>(metrics_.GetCounter(
+      "video_resizer_requests_total", "Requests by the layer that answered, and status",
+      {{"layer", kLayerNames[layer]}, {"status", std::to_string(status)}})));
   slot.store(owned_.back().get(), std::memory_order_release);
   return *owned_.back();
 }
@@ -62,13 +66,16 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
   line += "\"method\":";
   AppendJsonString(line, request.method_name);
   AppendString(line, "target", request.target.substr(0, 2048));
-  fmt::format_to(std::back_inserter(line), ",\"status\":{},\"layer\":\"{}\",\"bytes\":{},\"ms\":{:.3f},\"first_byte_ms\":{:.3f}",
-                 response.status, kLayerNames[layer], sent.body_bytes, sent.seconds * 1e3,
-                 sent.first_byte_seconds * 1e3);
+  fmt::format_to(
+      std::back_inserter(line),
+      ",\"status\":{},\"layer\":\"{}\",\"bytes\":{},\"ms\":{:.3f},\"first_byte_ms\":{:.3f}",
+      response.status, kLayerNames[layer], sent.body_bytes, sent.seconds * 1e3,
+      sent.first_byte_seconds * 1e3);
   line += sent.complete ? ",\"complete\":true" : ",\"complete\":false";
   if (!sent.error.empty()) AppendString(line, "error", sent.error);
   if (note) {
-    const std::string_view key = note->entity ? std::string_view(note->entity->key) : std::string_view(note->key);
+    const std::string_view key =
+        note->entity ? std::string_view(note->entity->key) : std::string_view(note->key);
     if (!key.empty()) AppendString(line, "key", key);
     if (!note->reason.empty()) AppendString(line, "reason", note->reason);
     if (!note->detail.empty()) AppendString(line, "detail", note->detail);

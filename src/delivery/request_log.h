@@ -16,19 +16,20 @@ namespace vr::delivery {
 /// What the endpoint knows of an answer and the log wants to say.
 struct RequestNote final : http::ResponseNote {
   cache::Layer layer = cache::Layer::kTransform;
-  bool has_layer = false;         ///< false: refused before any layer was asked
-  bool is_quiet = false;          ///< health checks: neither logged nor counted
+  bool has_layer = false;  ///< false: refused before any layer was asked
+  bool is_quiet = false;   ///< health checks: neither logged nor counted
   cache::EntityRef entity;
-  std::string key;                ///< when there is no entity
-  std::string reason;             ///< API error code
-  std::string detail;             ///< for the log only
-  double saved_seconds = 0;       ///< CPU seconds that a hit saved
+  std::string key;           ///< when there is no entity
+  std::string reason;        ///< API error code
+  std::string detail;        ///< for the log only
+  double saved_seconds = 0;  ///< CPU seconds that a hit saved
 };
 
 class RequestLog {
  public:
   explicit RequestLog(Metrics& metrics);
-  void Finished(const http::Request& request, const http::Response& response, const http::Sent& sent);
+  void Finished(const http::Request& request, const http::Response& response,
+                const http::Sent& sent);
 
  private:
   static constexpr size_t kLayers = 6;  ///< cache::Layer, and "none"

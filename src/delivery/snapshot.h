@@ -1,5 +1,5 @@
-// Snapshot: one generation of the configuration that requests depend on. A request takes one at its start and
-// keeps it; a reload publishes another. Immutable.
+// Snapshot: one generation of the configuration that requests depend on. A request takes one at its
+// start and keeps it; a reload publishes another. Immutable.
 #pragma once
 
 #include <memory>

@@ -42,20 +42,29 @@ constexpr std::array<int, 6> kReusable{404, 413, 415, 422, 502, 504};
 }  // namespace
 
 std::string_view ReasonOf(const Error& error) {
-  const bool is_known =
-      std::any_of(kStatuses.begin(), kStatuses.end(), [&](const auto& row) { return row.first == error.reason; });
+  const bool is_known = std::any_of(kStatuses.begin(), kStatuses.end(),
+                                    [&](const auto& row) { return row.first == error.reason; });
   if (is_known) return error.reason;
   switch (error.code) {
-    case Code::kInvalidArgument: return "INVALID_PARAMETER";
-    case Code::kNotFound: return "NOT_FOUND";
-    case Code::kPermissionDenied: return "SOURCE_NOT_ALLOWED";
-    case Code::kUnavailable: return "UNAVAILABLE";
-    case Code::kDeadlineExceeded: return "TRANSFORM_TIMEOUT";
-    case Code::kResourceExhausted: return "OVERLOADED";
-    case Code::kCorruption: return "SOURCE_CORRUPT";
-    case Code::kUnsupported: return "SOURCE_UNSUPPORTED";
+    case Code::kInvalidArgument:
+      return "INVALID_PARAMETER";
+    case Code::kNotFound:
+      return "NOT_FOUND";
+    case Code::kPermissionDenied:
+      return "SOURCE_NOT_ALLOWED";
+    case Code::kUnavailable:
+      return "UNAVAILABLE";
+    case Code::kDeadlineExceeded:
+      return "TRANSFORM_TIMEOUT";
+    case Code::kResourceExhausted:
+      return "OVERLOADED";
+    case Code::kCorruption:
+      return "SOURCE_CORRUPT";
+    case Code::kUnsupported:
+      return "SOURCE_UNSUPPORTED";
     case Code::kCancelled:
-    case Code::kInternal: break;
+    case Code::kInternal:
+      break;
   }
   return "INTERNAL";
 }
@@ -72,7 +81,8 @@ std::string ErrorBody(const Error& error) {
   std::string body = R"({"error":{"code":)";
   AppendJsonString(body, reason);
   body += R"(,"message":)";
-  AppendJsonString(body, reason == "INTERNAL" ? "internal error" : std::string_view(error.public_message));
+  AppendJsonString(
+      body, reason == "INTERNAL" ? "internal error" : std::string_view(error.public_message));
   if (!error.facts.empty() && reason != "INTERNAL") {
     body += R"(,"details":{)";
     bool first = true;
@@ -92,7 +102,8 @@ std::string ErrorBody(const Error& error) {
 http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl) {
   http::Response response;
   response.status = StatusOf(ReasonOf(error));
-  const bool is_reusable = std::find(kReusable.begin(), kReusable.end(), response.status) != kReusable.end();
+  const bool is_reusable =
+      std::find(kReusable.begin(), kReusable.end(), response.status) != kReusable.end();
   const auto lifetime = is_reusable ? cache::TtlFor(response.status, ttl) : std::chrono::seconds(0);
   response.Add("Content-Type", "application/json");
   if (lifetime.count() > 0) {

@@ -19,8 +19,9 @@ int StatusOf(std::string_view reason);
 /// {"error":{"code":…,"message":…,"details":{…}}}. INTERNAL has a fixed text.
 std::string ErrorBody(const Error& error);
 
-/// The whole answer: status, JSON body, nosniff, `Retry-After` for 503. What the source is to blame for may be
-/// cached as long as its TTL class says; overload, refusals and our own failures are `no-store`.
+/// The whole answer: status, JSON body, nosniff, `Retry-After` for 503. What the source is to blame
+/// for may be cached as long as its TTL class says; overload, refusals and our own failures are
+/// `no-store`.
 http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl);
 
 }  // namespace vr::delivery

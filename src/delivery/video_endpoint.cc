@@ -35,11 +35,13 @@ bool AsksForDebug(const Request& request) {
 }
 
 double MillisSince(SteadyTime start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
-/// A growing body answers a plain GET, and `bytes=0-` (every browser's first request), which asks for the
-/// whole. Anything else that a range or precondition makes depend on the finished form has to wait for it.
+/// A growing body answers a plain GET, and `bytes=0-` (every browser's first request), which asks
+/// for the whole. Anything else that a range or precondition makes depend on the finished form has
+/// to wait for it.
 bool NeedsWhole(const Request& request) {
   if (request.Get("If-Match") || request.Get("If-Unmodified-Since")) return true;
   const auto range = request.Get("Range");
@@ -60,7 +62,8 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   }
   std::optional<origin::Resolved> resolved = config.origins->Match("/" + asked.source_path);
   if (!resolved) {
-    return Error(Code::kNotFound, "no origin is configured for this path").WithReason("NO_MATCHING_ORIGIN");
+    return Error(Code::kNotFound, "no origin is configured for this path")
+        .WithReason("NO_MATCHING_ORIGIN");
   }
   p.resolved = std::move(*resolved);
   p.policy = &config.policies[p.resolved.origin_index];
@@ -95,8 +98,8 @@ cache::Query VideoEndpoint::QueryFor(const Prepared& p) const {
   return query;
 }
 
-Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p, cache::EntityRef entity,
-                                      Layer layer) const {
+Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
+                                      cache::EntityRef entity, Layer layer) const {
   http::Representation whole;
   whole.shared_fields = entity->head;
   whole.content_type = entity->meta.content_type;
@@ -127,15 +130,16 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   auto note = std::make_shared<RequestNote>();
   note->layer = layer;
   note->has_layer = true;
-  if (layer == Layer::kEdge || layer == Layer::kKv) note->saved_seconds = entity->meta.encode_seconds;
+  if (layer == Layer::kEdge || layer == Layer::kKv)
+    note->saved_seconds = entity->meta.encode_seconds;
   note->entity = std::move(entity);
   Response response = http::RespondWith(std::move(whole), request);
   response.note = std::move(note);
   return response;
 }
 
-Response VideoEndpoint::RespondStream(const Request& request, const Prepared& p, cache::ProductionRef live,
-                                      Layer layer) const {
+Response VideoEndpoint::RespondStream(const Request& request, const Prepared& p,
+                                      cache::ProductionRef live, Layer layer) const {
   const std::shared_ptr<const cache::StreamHead> head = live->head();
   Response response;
   response.fields = RenderStreamHead(p.key, head->meta);
@@ -148,8 +152,8 @@ Response VideoEndpoint::RespondStream(const Request& request, const Prepared& p,
   facts.kv_written = facts.kv_asked;
   facts.request_id = request.id;
   facts.parsed = &p.parsed;
-  // The streamed form of a video is another representation than the one stored: no validator, no ranges,
-  // nothing that a cache could splice. An original that grows is the stored body itself.
+  // The streamed form of a video is another representation than the one stored: no validator, no
+  // ranges, nothing that a cache could splice. An original that grows is the stored body itself.
   if (head->is_whole_form && head->length && !head->meta.etag.empty()) {
     facts.lifetime = p.policy->ttl.ok;
     AppendField(response.fields, "ETag", head->meta.etag);
@@ -325,7 +329,8 @@ Task<Response> VideoEndpoint::HandleView(Context ctx, const Request& request, Pr
   co_return response;
 }
 
-void VideoEndpoint::Finished(const Request& request, const Response& response, const http::Sent& sent) {
+void VideoEndpoint::Finished(const Request& request, const Response& response,
+                             const http::Sent& sent) {
   log_.Finished(request, response, sent);
 }
 

@@ -1,7 +1,8 @@
 // VideoEndpoint: the story of one media request, from URL to answer.
 //
 //   TryNow: parse, origin, key, edge: a hit is answered without suspending.
-//   Handle: the rest: KV, production (made, joined), errors, HEAD of what is not made yet, debug=view.
+//   Handle: the rest: KV, production (made, joined), errors, HEAD of what is not made yet,
+//   debug=view.
 //
 // Thread-safe. docs/life-of-a-request.md tells the same story; change both together.
 #pragma once
@@ -57,8 +58,8 @@ class VideoEndpoint final : public http::Handler {
                                cache::EntityRef entity, cache::Layer layer) const;
   http::Response RespondStream(const http::Request& request, const Prepared& prepared,
                                cache::ProductionRef live, cache::Layer layer) const;
-  http::Response RespondError(const http::Request& request, const Error& error, const Prepared* prepared,
-                              const cache::TtlOptions& ttl) const;
+  http::Response RespondError(const http::Request& request, const Error& error,
+                              const Prepared* prepared, const cache::TtlOptions& ttl) const;
   Task<http::Response> HandleHead(Context ctx, const http::Request& request, Prepared prepared,
                                   transform::Plan plan);
   Task<http::Response> HandleView(Context ctx, const http::Request& request, Prepared prepared);

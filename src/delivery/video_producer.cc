@@ -15,7 +15,8 @@ namespace {
 
 constexpr uint64_t kCopyStep = 4 << 20;
 
-/// Copies [offset, offset+length) between files. Blocking. @return bytes copied; fewer only at the end.
+/// Copies [offset, offset+length) between files. Blocking. @return bytes copied; fewer only at the
+/// end.
 Result<uint64_t> CopyRange(int from, int to, uint64_t offset, uint64_t length) {
   uint64_t done = 0;
   std::string buffer;
@@ -34,7 +35,8 @@ Result<uint64_t> CopyRange(int from, int to, uint64_t offset, uint64_t length) {
     } else {
       n = ::pread(from, buffer.data(), std::min<uint64_t>(buffer.size(), length - done), in);
       for (ssize_t put = 0; n > 0 && put < n;) {
-        const ssize_t w = ::pwrite(to, buffer.data() + put, static_cast<size_t>(n - put), out + put);
+        const ssize_t w =
+            ::pwrite(to, buffer.data() + put, static_cast<size_t>(n - put), out + put);
         if (w < 0 && errno == EINTR) continue;
         if (w < 0) {
           n = -1;
@@ -61,7 +63,8 @@ std::string EtagOfOriginal(const origin::Resolved& resolved, const origin::Sourc
 }
 
 std::string QualityName(const variant::Quality& quality) {
-  return quality.number != 0 ? std::to_string(quality.number) : std::string(variant::ToString(quality.level));
+  return quality.number != 0 ? std::to_string(quality.number)
+                             : std::string(variant::ToString(quality.level));
 }
 
 }  // namespace
@@ -100,7 +103,8 @@ void VideoProducer::Count(std::string_view result) {
 Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::ProductionRef production,
                                                      SharedFd stored) {
   origin::Resolved resolved = spec_.resolved;
-  Result<origin::SourceRef> opened = co_await spec_.snapshot->opener->Open(ctx, std::move(resolved));
+  Result<origin::SourceRef> opened =
+      co_await spec_.snapshot->opener->Open(ctx, std::move(resolved));
   if (!opened.ok()) co_return std::move(opened).error();
   origin::SourceRef source = std::move(*opened);
   if (source->info().size && *source->info().size == 0) {
@@ -116,13 +120,16 @@ Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::Product
     Count("ok");
   } else {
     Count(ReasonOf(made.error()));
-    LogWarn("production_failed", {{"source", spec_.request.source_path}, {"error", made.error().ToLogString()}});
+    LogWarn("production_failed",
+            {{"source", spec_.request.source_path}, {"error", made.error().ToLogString()}});
   }
   co_return made;
 }
 
-Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx, cache::ProductionRef production,
-                                                          SharedFd stored, origin::SourceRef source) {
+Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
+                                                          cache::ProductionRef production,
+                                                          SharedFd stored,
+                                                          origin::SourceRef source) {
   cache::Metadata meta = DescribeVariant(spec_, source->info());
   meta.etag = EtagOfOriginal(spec_.resolved, source->info());
   bool has_started = false;
@@ -141,7 +148,8 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx, cache::Pr
     };
     CO_TRY(const uint64_t n, co_await deps_.blocking.Run(io::Lane::kRead, std::move(copy)));
     if (n == 0) {
-      co_return Error(Code::kCorruption, "the source changed while it was read", "source file shrank")
+      co_return Error(Code::kCorruption, "the source changed while it was read",
+                      "source file shrank")
           .WithReason("SOURCE_CORRUPT");
     }
     copied += n;
@@ -158,11 +166,13 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx, cache::Pr
       production->Advance(copied);
     }
     if (ctx.deadline < std::chrono::steady_clock::now()) {
-      co_return Error(Code::kDeadlineExceeded, "the source could not be read in time").WithReason("ORIGIN_TIMEOUT");
+      co_return Error(Code::kDeadlineExceeded, "the source could not be read in time")
+          .WithReason("ORIGIN_TIMEOUT");
     }
   }
   if (source->info().size && copied != *source->info().size) {
-    co_return Error(Code::kCorruption, "the source changed while it was read", "source length differs")
+    co_return Error(Code::kCorruption, "the source changed while it was read",
+                    "source length differs")
         .WithReason("SOURCE_CORRUPT");
   }
   co_return meta;
@@ -176,7 +186,8 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
     job.source_size = *source->info().size;
   } else {
     // A source of unknown length: the demuxer needs the end, so the whole of it comes first.
-    CO_TRY(job.source_size, co_await source->Ensure(ctx, 0, spec_.snapshot->transform.max_source_bytes));
+    CO_TRY(job.source_size,
+           co_await source->Ensure(ctx, 0, spec_.snapshot->transform.max_source_bytes));
   }
   job.stream = spec_.plan.streams;
   transform::Outputs outputs;

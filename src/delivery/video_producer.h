@@ -1,5 +1,5 @@
-// VideoProducer: how the cache has a variant made. Opens the source, then copies its bytes or has a worker
-// transform them. One object per production; Produce() is called once.
+// VideoProducer: how the cache has a variant made. Opens the source, then copies its bytes or has a
+// worker transform them. One object per production; Produce() is called once.
 #pragma once
 
 #include <memory>
@@ -38,13 +38,14 @@ cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::Source
 class VideoProducer final : public cache::Producer {
  public:
   VideoProducer(ProducerDeps deps, ProductionSpec spec) : deps_(deps), spec_(std::move(spec)) {}
-  Task<Result<cache::Metadata>> Produce(Context ctx, cache::ProductionRef production, SharedFd stored) override;
+  Task<Result<cache::Metadata>> Produce(Context ctx, cache::ProductionRef production,
+                                        SharedFd stored) override;
 
  private:
-  Task<Result<cache::Metadata>> CopyOriginal(Context ctx, cache::ProductionRef production, SharedFd stored,
-                                             origin::SourceRef source);
-  Task<Result<cache::Metadata>> Transform(Context ctx, cache::ProductionRef production, SharedFd stored,
-                                          origin::SourceRef source);
+  Task<Result<cache::Metadata>> CopyOriginal(Context ctx, cache::ProductionRef production,
+                                             SharedFd stored, origin::SourceRef source);
+  Task<Result<cache::Metadata>> Transform(Context ctx, cache::ProductionRef production,
+                                          SharedFd stored, origin::SourceRef source);
   void Count(std::string_view result);
 
   const ProducerDeps deps_;

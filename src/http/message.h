@@ -1,8 +1,9 @@
-// HTTP messages as the server and its handlers exchange them (RFC 9110). Knows nothing of caches or video.
+// HTTP messages as the server and its handlers exchange them (RFC 9110). Knows nothing of caches or
+// video.
 //
-// A Request borrows from the connection's input buffer while it is parsed; what a handler gets owns its
-// bytes. A Response carries its fields as ready-made lines and its body as pieces that the writer sends
-// without copying: memory by sendmsg, files by sendfile, growing files as they grow.
+// A Request borrows from the connection's input buffer while it is parsed; what a handler gets owns
+// its bytes. A Response carries its fields as ready-made lines and its body as pieces that the
+// writer sends without copying: memory by sendmsg, files by sendfile, growing files as they grow.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +29,16 @@ struct Field {
 
 enum class Method { kGet, kHead, kPost, kPut, kDelete, kOptions, kOther };
 
-/// One request. The views point into `storage`, which moves with the object: a Request is movable, not copyable.
+/// One request. The views point into `storage`, which moves with the object: a Request is movable,
+/// not copyable.
 struct Request {
   Method method = Method::kGet;
   std::string_view method_name;
-  std::string_view target;  ///< request-target as received (origin-form; absolute-form is reduced to it)
-  std::string_view path;    ///< target up to '?', not decoded
-  std::string_view query;   ///< after '?', not decoded; empty when there is none
-  int minor_version = 1;    ///< HTTP/1.<n>
+  std::string_view
+      target;  ///< request-target as received (origin-form; absolute-form is reduced to it)
+  std::string_view path;   ///< target up to '?', not decoded
+  std::string_view query;  ///< after '?', not decoded; empty when there is none
+  int minor_version = 1;   ///< HTTP/1.<n>
   std::vector<Field> fields;
   std::string body;          ///< whole body, bounded by the server's limit
   std::string peer_address;  ///< "127.0.0.1" or "::1", no port
@@ -63,8 +66,8 @@ struct FilePiece {
 };
 using Piece = std::variant<MemoryPiece, FilePiece>;
 
-/// A body whose bytes come to be while it is sent. Bound to the connection's loop; destroyed when the
-/// client leaves.
+/// A body whose bytes come to be while it is sent. Bound to the connection's loop; destroyed when
+/// the client leaves.
 class BodyStream {
  public:
   virtual ~BodyStream() = default;
@@ -85,24 +88,27 @@ struct ResponseNote {
 
 struct Response {
   int status = 200;
-  std::string fields;                                 ///< "Name: value\r\n" lines of this response
-  std::shared_ptr<const std::string> shared_fields;   ///< more lines, rendered once for many responses
+  std::string fields;  ///< "Name: value\r\n" lines of this response
+  std::shared_ptr<const std::string>
+      shared_fields;  ///< more lines, rendered once for many responses
   std::variant<std::monostate, std::vector<Piece>, StreamBody> body;
-  bool close = false;                                 ///< close the connection afterwards
+  bool close = false;  ///< close the connection afterwards
   std::shared_ptr<ResponseNote> note;
 
-  /// Appends one field line. Names and values with CR, LF or NUL are refused (dropped, counted as our bug).
+  /// Appends one field line. Names and values with CR, LF or NUL are refused (dropped, counted as
+  /// our bug).
   void Add(std::string_view name, std::string_view value);
-  void SetBody(std::string text);   ///< one memory piece
+  void SetBody(std::string text);  ///< one memory piece
 };
 
 /// How sending ended.
 struct Sent {
   uint64_t body_bytes = 0;
-  bool complete = false;     ///< false: the client left, timed out, or the body failed
-  std::string_view error;    ///< static text; empty when complete
-  double seconds = 0;        ///< from the request's last head byte to the response's last byte
-  double first_byte_seconds = 0;  ///< to the first body byte handed to the kernel (or head if no body)
+  bool complete = false;   ///< false: the client left, timed out, or the body failed
+  std::string_view error;  ///< static text; empty when complete
+  double seconds = 0;      ///< from the request's last head byte to the response's last byte
+  double first_byte_seconds =
+      0;  ///< to the first body byte handed to the kernel (or head if no body)
 };
 
 /// Answers requests. Called on the connection's loop. Thread-safe.
@@ -111,9 +117,11 @@ class Handler {
   virtual ~Handler() = default;
   /// The fast path: a complete answer without waiting, or nullopt to be asked again by Handle().
   virtual std::optional<Response> TryNow(const Request& request) = 0;
-  /// The answer, however long it takes. `request` outlives the task and the sending of the response.
+  /// The answer, however long it takes. `request` outlives the task and the sending of the
+  /// response.
   virtual io::Task<Response> Handle(Context ctx, const Request& request) = 0;
-  /// After the response was sent or given up; also for requests the server itself refused (400, 408, 431, ...).
+  /// After the response was sent or given up; also for requests the server itself refused (400,
+  /// 408, 431, ...).
   virtual void Finished(const Request& request, const Response& response, const Sent& sent) = 0;
 };
 

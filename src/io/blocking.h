@@ -1,5 +1,5 @@
-// Blocking: a bounded pool of threads for calls that would stop a loop: RocksDB, opening files, fsync,
-// unlink, DNS, hashing. Two lanes, so that a burst of writes cannot delay reads.
+// Blocking: a bounded pool of threads for calls that would stop a loop: RocksDB, opening files,
+// fsync, unlink, DNS, hashing. Two lanes, so that a burst of writes cannot delay reads.
 #pragma once
 
 #include <condition_variable>
@@ -43,11 +43,13 @@ class Blocking {
     auto shot = std::make_shared<OneShot<R>>();
     auto job = MakeJob([shot, f = std::move(f)]() mutable { shot->Set(f()); });
     if (!Enqueue(lane, std::move(job))) {
-      co_return Error(Code::kResourceExhausted, "the server is busy", "blocking pool queue is full");
+      co_return Error(Code::kResourceExhausted, "the server is busy",
+                      "blocking pool queue is full");
     }
     std::optional<R> result = co_await shot->Wait();
     // Without a deadline only a cancelled coroutine (its client has left) comes back empty-handed.
-    if (!result) co_return Error(Code::kCancelled, "nobody waits any more", "blocking call abandoned");
+    if (!result)
+      co_return Error(Code::kCancelled, "nobody waits any more", "blocking call abandoned");
     co_return std::move(*result);
   }
 

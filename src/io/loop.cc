@@ -11,7 +11,9 @@ namespace {
 thread_local Loop* current_loop = nullptr;
 }  // namespace
 
-Loop* Loop::Current() { return current_loop; }
+Loop* Loop::Current() {
+  return current_loop;
+}
 
 LoopPool::LoopPool(int count) {
   const int n = count > 0 ? count : std::max(1u, std::thread::hardware_concurrency());
@@ -21,7 +23,9 @@ LoopPool::LoopPool(int count) {
   }
 }
 
-LoopPool::~LoopPool() { Stop(); }
+LoopPool::~LoopPool() {
+  Stop();
+}
 
 void LoopPool::Start() {
   for (auto& loop : loops_) {
@@ -40,6 +44,8 @@ void LoopPool::Stop() {
   threads_.clear();
 }
 
-Loop& LoopPool::Any() { return *loops_[next_.fetch_add(1, std::memory_order_relaxed) % loops_.size()]; }
+Loop& LoopPool::Any() {
+  return *loops_[next_.fetch_add(1, std::memory_order_relaxed) % loops_.size()];
+}
 
 }  // namespace vr::io

@@ -1,4 +1,5 @@
-// Loops: one single-threaded io_context per core. A connection, and everything it awaits, stays on one.
+// Loops: one single-threaded io_context per core. A connection, and everything it awaits, stays on
+// one.
 //
 // `LoopPool` is thread-safe; a loop's I/O objects are bound to that loop's thread.
 #pragma once

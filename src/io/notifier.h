@@ -14,7 +14,8 @@
 namespace vr::io {
 
 /// Thread-safe. Read `ticket()` *before* looking at the state that may change, then wait with it:
-/// a change between the two is never missed. Must outlive its waiters' wait (hold it by shared_ptr).
+/// a change between the two is never missed. Must outlive its waiters' wait (hold it by
+/// shared_ptr).
 class Notifier {
  public:
   Notifier();

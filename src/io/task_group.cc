@@ -18,13 +18,17 @@ struct TaskGroup::State {
 
 namespace {
 
-Task<void> RunKept(std::shared_ptr<std::function<Task<void>()>> f) { co_await (*f)(); }
+Task<void> RunKept(std::shared_ptr<std::function<Task<void>()>> f) {
+  co_await (*f)();
+}
 
 }  // namespace
 
 TaskGroup::TaskGroup() : state_(std::make_shared<State>()) {}
 
-TaskGroup::~TaskGroup() { Close(); }
+TaskGroup::~TaskGroup() {
+  Close();
+}
 
 bool TaskGroup::Spawn(Executor executor, std::function<Task<void>()> f) {
   {
@@ -33,8 +37,12 @@ bool TaskGroup::Spawn(Executor executor, std::function<Task<void>()> f) {
     ++state_->running;
   }
   auto kept = std::make_shared<std::function<Task<void>()>>(std::move(f));
-  // Counted down when the handler is destroyed, so that a stopped loop's unrun tasks count as ended too.
+  // Counted down when the handler is destroyed, so that a stopped loop's unrun tasks count as ended
+  // too. Made in place: a temporary of it would count down once more.
   struct Ticket {
+    explicit Ticket(std::shared_ptr<State> s) : state(std::move(s)) {}
+    Ticket(const Ticket&) = delete;
+    Ticket& operator=(const Ticket&) = delete;
     std::shared_ptr<State> state;
     ~Ticket() {
       std::lock_guard lock(state->mutex);
@@ -42,7 +50,7 @@ bool TaskGroup::Spawn(Executor executor, std::function<Task<void>()> f) {
       state->changed.notify_all();
     }
   };
-  auto ticket = std::make_shared<Ticket>(Ticket{state_});
+  auto ticket = std::make_shared<Ticket>(state_);
   boost::asio::co_spawn(executor, RunKept(kept), [kept, ticket](std::exception_ptr failure) {
     if (!failure) return;
     try {

@@ -13,7 +13,8 @@ namespace vr::io {
 class TaskGroup {
  public:
   TaskGroup();
-  /// Waits (blocking the thread) for running work unless Close() already has; never destroy on a loop thread.
+  /// Waits (blocking the thread) for running work unless Close() already has; never destroy on a
+  /// loop thread.
   ~TaskGroup();
 
   /// Starts `f()` on `executor`. An exception that escapes it is logged and swallowed.

@@ -10,8 +10,8 @@ namespace asio = boost::asio;
 
 Task<void> SleepUntil(SteadyTime when) {
   const Executor executor = co_await asio::this_coro::executor;
-  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                             Executor>
+  asio::basic_waitable_timer<std::chrono::steady_clock,
+                             asio::wait_traits<std::chrono::steady_clock>, Executor>
       timer(executor);
   timer.expires_at(when);
   const auto token = asio::as_tuple(kUseTask);

@@ -1,9 +1,9 @@
-// KvStore: the durable store of variants, as dumb as it can be. Bytes and indexes in, bytes out; HTTP
-// meaning, freshness, single-flight and eviction live in `cache`, once, for every backend.
+// KvStore: the durable store of variants, as dumb as it can be. Bytes and indexes in, bytes out;
+// HTTP meaning, freshness, single-flight and eviction live in `cache`, once, for every backend.
 //
-// A body is written into a file of the store (`NewBody`, its descriptor may be handed to another process),
-// then Commit() makes body, metadata and indexes visible as one. Nothing uncommitted survives a crash.
-// Every backend passes kv/testing/kv_store_conformance.h. Thread-safe.
+// A body is written into a file of the store (`NewBody`, its descriptor may be handed to another
+// process), then Commit() makes body, metadata and indexes visible as one. Nothing uncommitted
+// survives a crash. Every backend passes kv/testing/kv_store_conformance.h. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -25,12 +25,12 @@ namespace vr::kv {
 struct Record {
   std::string metadata;
   std::vector<std::string> tags;
-  std::string source;            ///< canonical source path, for listing all variants of a source
-  int64_t created_ms = 0;        ///< ms since the epoch
-  int64_t expires_ms = 0;        ///< ms since the epoch; 0 = never
-  Hash128 digest;                ///< plan digest
-  uint64_t body_size = 0;        ///< bytes
-  Hash128 body_hash;             ///< XXH3-128 of the body
+  std::string source;      ///< canonical source path, for listing all variants of a source
+  int64_t created_ms = 0;  ///< ms since the epoch
+  int64_t expires_ms = 0;  ///< ms since the epoch; 0 = never
+  Hash128 digest;          ///< plan digest
+  uint64_t body_size = 0;  ///< bytes
+  Hash128 body_hash;       ///< XXH3-128 of the body
 };
 
 /// A body as stored: small ones in memory, large ones as an open file (whole file = body).
@@ -49,7 +49,8 @@ struct Found {
 class NewBody {
  public:
   virtual ~NewBody() = default;
-  /// Read-write descriptor of an empty regular file; the caller writes by any means, from any process.
+  /// Read-write descriptor of an empty regular file; the caller writes by any means, from any
+  /// process.
   virtual const SharedFd& file() const = 0;
 };
 
@@ -75,22 +76,27 @@ class KvStore {
   /// @param size_hint expected bytes, 0 = unknown
   /// @errors kResourceExhausted (disk full, too many files), kUnavailable
   virtual io::Task<Result<std::unique_ptr<NewBody>>> Create(Context ctx, uint64_t size_hint) = 0;
-  /// Makes the entry visible, replacing an older one under `key`. record.body_size and body_hash must be
-  /// set; the size is checked against the file. After success the NewBody's descriptor stays readable.
+  /// Makes the entry visible, replacing an older one under `key`. record.body_size and body_hash
+  /// must be set; the size is checked against the file. After success the NewBody's descriptor
+  /// stays readable.
   /// @errors kResourceExhausted, kUnavailable, kCorruption (size differs)
   virtual io::Task<Result<void>> Commit(Context ctx, std::string key, Record record,
                                         std::unique_ptr<NewBody> body) = 0;
-  /// nullopt = no such entry. A record of unknown version or a body of wrong size or checksum is a miss:
-  /// it is dropped and counted, never returned.
+  /// nullopt = no such entry. A record of unknown version or a body of wrong size or checksum is a
+  /// miss: it is dropped and counted, never returned.
   virtual io::Task<Result<std::optional<Found>>> Get(Context ctx, std::string key) = 0;
-  /// Replaces metadata and expiry only; the body cannot be touched. @return false when there is no such entry.
+  /// Replaces metadata and expiry only; the body cannot be touched. @return false when there is no
+  /// such entry.
   virtual io::Task<Result<bool>> Touch(Context ctx, std::string key, std::string metadata,
                                        int64_t expires_ms) = 0;
   /// @return whether there was an entry.
   virtual io::Task<Result<bool>> Erase(Context ctx, std::string key) = 0;
-  virtual io::Task<Result<Page>> ListByPrefix(Context ctx, std::string prefix, std::string cursor, size_t limit) = 0;
-  virtual io::Task<Result<Page>> ListByTag(Context ctx, std::string tag, std::string cursor, size_t limit) = 0;
-  virtual io::Task<Result<Page>> ListBySource(Context ctx, std::string source, std::string cursor, size_t limit) = 0;
+  virtual io::Task<Result<Page>> ListByPrefix(Context ctx, std::string prefix, std::string cursor,
+                                              size_t limit) = 0;
+  virtual io::Task<Result<Page>> ListByTag(Context ctx, std::string tag, std::string cursor,
+                                           size_t limit) = 0;
+  virtual io::Task<Result<Page>> ListBySource(Context ctx, std::string source, std::string cursor,
+                                              size_t limit) = 0;
   /// Memory only, never waits.
   virtual Usage usage() const = 0;
 };

@@ -1,6 +1,6 @@
-// Structured log: one JSON object per line on stderr (or human-readable text), written by a background
-// thread. A full queue drops the oldest lines and counts them: logging never stops a request.
-// All functions are thread-safe and never throw.
+// Structured log: one JSON object per line on stderr (or human-readable text), written by a
+// background thread. A full queue drops the oldest lines and counts them: logging never stops a
+// request. All functions are thread-safe and never throw.
 #pragma once
 
 #include <cstdint>

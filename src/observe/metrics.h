@@ -57,10 +57,11 @@ class Metrics {
   ~Metrics();
 
   /// The handle stays valid as long as this object. Same name and labels give the same counter.
-  Counter GetCounter(const std::string& name, const std::string& help, const MetricLabels& labels = {});
+  Counter GetCounter(const std::string& name, const std::string& help,
+                     const MetricLabels& labels = {});
   Gauge GetGauge(const std::string& name, const std::string& help, const MetricLabels& labels = {});
-  Histogram GetHistogram(const std::string& name, const std::string& help, const MetricLabels& labels,
-                         const std::vector<double>& buckets);
+  Histogram GetHistogram(const std::string& name, const std::string& help,
+                         const MetricLabels& labels, const std::vector<double>& buckets);
   /// `collect` runs before every Render(), to fill gauges that are read from elsewhere.
   void OnRender(std::function<void()> collect);
   /// Text exposition format 0.0.4.

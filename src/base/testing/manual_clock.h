@@ -13,7 +13,9 @@ class ManualClock final : public Clock {
   WallTime Now() const override {
     return start_ + std::chrono::duration_cast<WallTime::duration>(offset_.load());
   }
-  SteadyTime SteadyNow() const override { return SteadyTime{} + std::chrono::hours(1) + offset_.load(); }
+  SteadyTime SteadyNow() const override {
+    return SteadyTime{} + std::chrono::hours(1) + offset_.load();
+  }
   void Advance(std::chrono::nanoseconds by) { offset_ = offset_.load() + by; }
 
  private:

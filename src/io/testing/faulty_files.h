@@ -17,8 +17,8 @@ class FaultyFiles final : public Files {
     std::optional<Error> fail_write;
     std::optional<Error> fail_sync;
     std::optional<Error> fail_remove;
-    std::optional<Space> space;      ///< what SpaceAt says
-    int syncs = 0;                   ///< calls of Sync so far
+    std::optional<Space> space;  ///< what SpaceAt says
+    int syncs = 0;               ///< calls of Sync so far
   };
   void Set(const std::function<void(Switches&)>& f) { switches_.With(f); }
   Switches Get() const {

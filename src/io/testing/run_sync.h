@@ -32,10 +32,11 @@ T RunSync(Task<T> task) {
     if (failure) std::rethrow_exception(failure);
   } else {
     std::optional<T> result;
-    boost::asio::co_spawn(context.get_executor(), Keep(std::move(task), result), [&](std::exception_ptr e) {
-      failure = e;
-      context.stop();
-    });
+    boost::asio::co_spawn(context.get_executor(), Keep(std::move(task), result),
+                          [&](std::exception_ptr e) {
+                            failure = e;
+                            context.stop();
+                          });
     context.run();
     if (failure) std::rethrow_exception(failure);
     return std::move(*result);
