@@ -348,20 +348,24 @@ Spool::Look Spool::LookFor(uint64_t offset, uint64_t length, bool is_first,
   }
   const uint64_t block = target_->fetch.block_bytes;
   const uint64_t ahead = is_first ? ReadAhead(offset, end) : 0;
+  const auto rounded = [&](uint64_t to) {
+    return std::min(AddClipped(to, block - 1) / block * block, *size_);
+  };
+  const uint64_t covered = CoveredTo(offset);
   if (!is_there) {
-    uint64_t last = AddClipped(end, block - 1) / block * block;
-    last = std::min(std::max(last, AddClipped(end, ahead)), *size_);
     uint64_t from = offset / block * block;
     const auto after = extents_.upper_bound(offset);
     if (after != extents_.begin())
       from = std::max(from, std::min(std::prev(after)->second, offset));
-    PlanFetches(from, last, look);
+    PlanFetches(from, covered < end ? rounded(AddClipped(end, ahead)) : end, look);
     // Only what covers the asked part is waited for.
     std::erase_if(look.wait, [&](const FetchRef& f) { return f->begin >= end; });
-  } else if (ahead > 0) {
-    const uint64_t covered = CoveredTo(end);
-    if (covered < *size_ && covered - end < ahead / 2)
-      PlanFetches(covered, std::min(end + ahead, *size_), look);
+  }
+  // Ahead in whole windows: the next one is asked for when half of one is left.
+  if (ahead > 0 && covered >= end && covered < *size_ && covered - end < ahead / 2) {
+    Look further;
+    PlanFetches(covered, rounded(covered + ahead), further);
+    look.start.insert(look.start.end(), further.start.begin(), further.start.end());
   }
   return look;
 }
@@ -491,11 +495,8 @@ Result<http::BodySink::Flow> Spool::Write(Fetch& fetch, std::string_view bytes) 
   }
   if (auto cache = cache_.lock()) {
     Result<void> charged = cache->Charge(*this, bytes.size());
-    if (!charged.ok()) {
-      MutexLock lock(mutex_);
-      fetch.is_retryable = false;
-      return std::move(charged).error();
-    }
+    // May pass: others let go of theirs.
+    if (!charged.ok()) return std::move(charged).error();
   }
   for (uint64_t at = begin; at < end;) {
     const ssize_t n =

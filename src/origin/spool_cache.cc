@@ -256,6 +256,7 @@ void SpoolCache::Release(std::shared_ptr<Spool> spool) {
       idle_.push_back(Idle{spool, std::chrono::steady_clock::now()});
     } else {
       if (is_newest) known_.erase(known);
+      bytes_ -= spool->TakeCharge();
       trash_.push_back(spool);
     }
   }
@@ -384,6 +385,7 @@ void SpoolCache::Reap() {
     const SteadyTime now = std::chrono::steady_clock::now();
     while (!idle_.empty() && now - idle_.front().since >= options_.spool_keep) {
       known_.erase(idle_.front().spool->target()->key);
+      bytes_ -= idle_.front().spool->TakeCharge();
       trash_.push_back(std::move(idle_.front().spool));
       idle_.pop_front();
     }
