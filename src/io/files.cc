@@ -84,14 +84,16 @@ Result<std::string> ReadAt(int fd, uint64_t offset, uint64_t size) {
       if (errno == EINTR) continue;
       return ErrnoError(errno, "read");
     }
-    if (n == 0) return Error(Code::kCorruption, "the file is shorter than expected", "read: end of file");
+    if (n == 0)
+      return Error(Code::kCorruption, "the file is shorter than expected", "read: end of file");
     done += static_cast<size_t>(n);
   }
   return out;
 }
 
 Result<void> MakeDirectory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoError(errno, "mkdir " + path);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return ErrnoError(errno, "mkdir " + path);
   return {};
 }
 

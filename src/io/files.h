@@ -1,6 +1,6 @@
-// Files: the calls through which a store changes a disk, behind an interface, so that tests can make a
-// disk full or broken. Reading helpers are plain functions. All calls block: use them on a pool thread.
-// Implementations are thread-safe.
+// Files: the calls through which a store changes a disk, behind an interface, so that tests can
+// make a disk full or broken. Reading helpers are plain functions. All calls block: use them on a
+// pool thread. Implementations are thread-safe.
 #pragma once
 
 #include <cstdint>

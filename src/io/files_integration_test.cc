@@ -1,5 +1,3 @@
-#include "io/files.h"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,6 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+
+#include "io/files.h"
 
 namespace vr::io {
 namespace {

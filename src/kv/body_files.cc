@@ -17,7 +17,8 @@ namespace {
 std::string Hex(uint64_t value, int digits) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string out(static_cast<size_t>(digits), '0');
-  for (int i = digits - 1; i >= 0; --i, value >>= 4) out[static_cast<size_t>(i)] = kDigits[value & 15];
+  for (int i = digits - 1; i >= 0; --i, value >>= 4)
+    out[static_cast<size_t>(i)] = kDigits[value & 15];
   return out;
 }
 
@@ -42,8 +43,12 @@ Result<std::shared_ptr<BodyFiles>> BodyFiles::Open(std::string directory, size_t
       new BodyFiles(std::move(directory), open_limit, blocking, files));
 }
 
-std::string BodyFiles::FolderOf(uint64_t id) const { return directory_ + "/" + Hex(id >> 56, 2); }
-std::string BodyFiles::PathOf(uint64_t id) const { return FolderOf(id) + "/" + Hex(id, 16); }
+std::string BodyFiles::FolderOf(uint64_t id) const {
+  return directory_ + "/" + Hex(id >> 56, 2);
+}
+std::string BodyFiles::PathOf(uint64_t id) const {
+  return FolderOf(id) + "/" + Hex(id, 16);
+}
 
 uint64_t BodyFiles::NewId() {
   uint64_t id = 0;
@@ -77,8 +82,9 @@ Result<SharedFd> BodyFiles::OpenToRead(uint64_t id, uint64_t size) {
   TRY(UniqueFd fd, files_.Open(PathOf(id), O_RDONLY));
   TRY(const uint64_t actual, io::SizeOf(fd.get()));
   if (actual != size) {
-    return Error(Code::kCorruption, "a stored body has the wrong size",
-                 PathOf(id) + ": " + std::to_string(actual) + " of " + std::to_string(size) + " bytes");
+    return Error(
+        Code::kCorruption, "a stored body has the wrong size",
+        PathOf(id) + ": " + std::to_string(actual) + " of " + std::to_string(size) + " bytes");
   }
   auto file = std::make_shared<const UniqueFd>(std::move(fd));
   if (open_limit_ == 0) return SharedFd(file);
@@ -112,7 +118,9 @@ Result<void> BodyFiles::Sync(const Created& body, bool with_name) {
   return files_.Sync(folder.get());
 }
 
-void BodyFiles::Discard(uint64_t id) { Discard(std::vector<uint64_t>{id}); }
+void BodyFiles::Discard(uint64_t id) {
+  Discard(std::vector<uint64_t>{id});
+}
 
 void BodyFiles::Discard(const std::vector<uint64_t>& ids) {
   if (ids.empty()) return;
@@ -165,7 +173,8 @@ Result<std::vector<BodyFiles::OnDisk>> BodyFiles::List(bool with_sizes) const {
       found.push_back(body);
     }
   }
-  std::sort(found.begin(), found.end(), [](const OnDisk& a, const OnDisk& b) { return a.id < b.id; });
+  std::sort(found.begin(), found.end(),
+            [](const OnDisk& a, const OnDisk& b) { return a.id < b.id; });
   return found;
 }
 

@@ -1,7 +1,7 @@
-// BodyFiles: one file per large body, `<data>/bodies/<2 hex>/<16 hex>`, named by a random id that is
-// never used twice. The file is written in place; what makes it part of the store is an index row, so a
-// file without a row is garbage. Removal happens on the write lane; open readers keep their descriptor.
-// Thread-safe.
+// BodyFiles: one file per large body, `<data>/bodies/<2 hex>/<16 hex>`, named by a random id that
+// is never used twice. The file is written in place; what makes it part of the store is an index
+// row, so a file without a row is garbage. Removal happens on the write lane; open readers keep
+// their descriptor. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -58,7 +58,10 @@ class BodyFiles : public std::enable_shared_from_this<BodyFiles> {
 
  private:
   BodyFiles(std::string directory, size_t open_limit, io::Blocking& blocking, io::Files& files)
-      : directory_(std::move(directory)), open_limit_(open_limit), blocking_(blocking), files_(files) {}
+      : directory_(std::move(directory)),
+        open_limit_(open_limit),
+        blocking_(blocking),
+        files_(files) {}
   std::string FolderOf(uint64_t id) const;
   std::string PathOf(uint64_t id) const;
   void EmptyGarbage();
@@ -72,7 +75,7 @@ class BodyFiles : public std::enable_shared_from_this<BodyFiles> {
     uint64_t id;
     SharedFd file;
   };
-  std::mutex open_mutex_;  // guards the next two
+  std::mutex open_mutex_;     // guards the next two
   std::list<OpenFile> open_;  // most recently used first
   std::unordered_map<uint64_t, std::list<OpenFile>::iterator> open_by_id_;
 

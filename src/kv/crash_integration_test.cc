@@ -1,5 +1,6 @@
-// Kills a store's process in the middle of its work and looks at what is left. The child is this program
-// again (RocksDB's threads do not survive fork), running one disabled test that works until it is killed.
+// Kills a store's process in the middle of its work and looks at what is left. The child is this
+// program again (RocksDB's threads do not survive fork), running one disabled test that works until
+// it is killed.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -48,10 +49,15 @@ std::string Variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-uint64_t SizeFor(uint64_t n) { return n % 3 == 0 ? 2'000 : n % 3 == 1 ? 90'000 : 600'000; }
-std::string BodyFor(const std::string& key, uint64_t n) { return BytesFor(SizeFor(n), HashOf(key).low ^ n); }
+uint64_t SizeFor(uint64_t n) {
+  return n % 3 == 0 ? 2'000 : n % 3 == 1 ? 90'000 : 600'000;
+}
+std::string BodyFor(const std::string& key, uint64_t n) {
+  return BytesFor(SizeFor(n), HashOf(key).low ^ n);
+}
 
-/// One line of the child to its parent, in one write: after "+" the entry is stored, after "?" it may be.
+/// One line of the child to its parent, in one write: after "+" the entry is stored, after "?" it
+/// may be.
 void Say(char what, const std::string& key, uint64_t n) {
   const std::string line = what + key + " " + std::to_string(n) + "\n";
   if (::write(STDOUT_FILENO, line.data(), line.size()) < 0) std::abort();
@@ -77,14 +83,16 @@ TEST(KvCrashChild, DISABLED_CommitsUntilItIsKilled) {
         const std::string body = BodyFor(key, n);
         Record record = RecordFor(body, std::to_string(n));
         Say('?', key, n);
-        if (PutBody(*rig.store, key, body, record, i % 2 == 0 ? body.size() : 0).ok()) Say('+', key, n);
+        if (PutBody(*rig.store, key, body, record, i % 2 == 0 ? body.size() : 0).ok())
+          Say('+', key, n);
       }
     });
   }
   for (std::thread& t : threads) t.join();
 }
 
-/// What is known of a key when the child died: its last confirmed state, and one that was under way.
+/// What is known of a key when the child died: its last confirmed state, and one that was under
+/// way.
 struct State {
   uint64_t confirmed = 0;  ///< 0 = absent
   std::optional<uint64_t> pending;
@@ -106,9 +114,11 @@ class Child {
     for (std::string& e : environment) env.push_back(e.data());
     env.push_back(nullptr);
     std::string program = fs::read_symlink("/proc/self/exe");
-    std::string filter = "--gtest_filter=KvCrashChild.*", disabled = "--gtest_also_run_disabled_tests";
+    std::string filter = "--gtest_filter=KvCrashChild.*",
+                disabled = "--gtest_also_run_disabled_tests";
     char* argv[] = {program.data(), filter.data(), disabled.data(), nullptr};
-    if (::posix_spawn(&pid_, program.c_str(), &actions, nullptr, argv, env.data()) != 0) std::abort();
+    if (::posix_spawn(&pid_, program.c_str(), &actions, nullptr, argv, env.data()) != 0)
+      std::abort();
     posix_spawn_file_actions_destroy(&actions);
     ::close(ends[1]);
     out_.Reset(ends[0]);
@@ -202,25 +212,30 @@ TEST_P(KvCrash, EverythingConfirmedIsWholeAndNothingElseIsLeft) {
     }
     EXPECT_EQ(rig.store->usage().entries, entries);
     EXPECT_EQ(rig.store->usage().bytes, bytes);
-    auto tagged = io::testing::RunSync(rig.store->ListByTag(Context(), "video-mode-video", "", 1000));
+    auto tagged =
+        io::testing::RunSync(rig.store->ListByTag(Context(), "video-mode-video", "", 1000));
     ASSERT_TRUE(tagged.ok());
     EXPECT_EQ(tagged->rows.size(), entries);
     rig.store->Settle();
     uint64_t on_disk = 0;
-    for (const auto& e : fs::recursive_directory_iterator(dir_ + "/bodies")) on_disk += e.is_regular_file();
+    for (const auto& e : fs::recursive_directory_iterator(dir_ + "/bodies"))
+      on_disk += e.is_regular_file();
     EXPECT_EQ(on_disk, files) << "orphans after round " << round;
   }
   EXPECT_GT(confirmed, 0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Durabilities, KvCrash,
-                         ::testing::Values(Durability::kNone, Durability::kBody, Durability::kFull));
+                         ::testing::Values(Durability::kNone, Durability::kBody,
+                                           Durability::kFull));
 
-// A disk that really is full. Needs leave to mount (root, or user namespaces), in a process of its own.
+// A disk that really is full. Needs leave to mount (root, or user namespaces), in a process of its
+// own.
 TEST(KvFullDiskChild, DISABLED_FillsItsDisk) {
   const std::string dir = Variable(kDirVariable);
   if (dir.empty()) GTEST_SKIP() << "only as the child of KvFullDisk";
-  if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+  if (::unshare(CLONE_NEWNS) != 0 ||
+      ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
       ::mount("tmpfs", dir.c_str(), "tmpfs", 0, "size=12m") != 0) {
     std::printf("NOT PERMITTED\n");
     return;
@@ -253,7 +268,8 @@ TEST(KvFullDiskChild, DISABLED_FillsItsDisk) {
   }
   // Somebody makes room: the store takes entries again without a restart.
   ASSERT_EQ(::mount("tmpfs", dir.c_str(), "tmpfs", MS_REMOUNT, "size=64m"), 0);
-  // RocksDB notices by a clock of its own, every five seconds: the one place where we can only ask again.
+  // RocksDB notices by a clock of its own, every five seconds: the one place where we can only ask
+  // again.
   Result<void> put;
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   do {
@@ -270,9 +286,9 @@ TEST(KvFullDiskChild, DISABLED_FillsItsDisk) {
 TEST(KvFullDisk, ADiskThatIsReallyFullCostsOnlyTheCommitsThatDidNotFit) {
   std::string name = fs::temp_directory_path() / "vr-kv-XXXXXX";
   const std::string dir = ::mkdtemp(name.data());
-  const std::string command = std::string(kDirVariable) + "=" + dir + " '" +
-                              fs::read_symlink("/proc/self/exe").string() +
-                              "' --gtest_filter='KvFullDiskChild.*' --gtest_also_run_disabled_tests 2>&1";
+  const std::string command =
+      std::string(kDirVariable) + "=" + dir + " '" + fs::read_symlink("/proc/self/exe").string() +
+      "' --gtest_filter='KvFullDiskChild.*' --gtest_also_run_disabled_tests 2>&1";
   FILE* out = ::popen(command.c_str(), "r");
   ASSERT_NE(out, nullptr);
   std::string text;

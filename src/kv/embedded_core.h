@@ -1,9 +1,10 @@
-// EmbeddedCore: the embedded store as plain blocking functions; EmbeddedStore puts them on pool threads.
+// EmbeddedCore: the embedded store as plain blocking functions; EmbeddedStore puts them on pool
+// threads.
 //
-// Invariants: a body belongs to the store exactly when a row of `entry` names its id; rows of one key
-// change in one batch, under that key's stripe; the memory index is changed after the batch, before the
-// stripe is let go; a file is removed after the batch that forgot it. Thread-safe.
-// Lock order: stripe, then everything else.
+// Invariants: a body belongs to the store exactly when a row of `entry` names its id; rows of one
+// key change in one batch, under that key's stripe; the memory index is changed after the batch,
+// before the stripe is let go; a file is removed after the batch that forgot it. Thread-safe. Lock
+// order: stripe, then everything else.
 #pragma once
 
 #include <array>
@@ -79,7 +80,8 @@ class EmbeddedCore {
   Result<void> OpenAll(io::Blocking& blocking);
   Result<void> LockDirectory();
   Result<void> CheckLayout();
-  /// Starts a new run: sets the epochs, takes the mark of a clean stop away. @return whether it was there
+  /// Starts a new run: sets the epochs, takes the mark of a clean stop away. @return whether it was
+  /// there
   Result<bool> BeginRun();
   Result<void> LoadIndex();
   /// Rows without a file go, files without a row go.

@@ -48,11 +48,13 @@ auto EmbeddedStore::Run(io::Lane lane, F f) {
   return blocking_.Run(lane, std::move(job));
 }
 
-Result<std::unique_ptr<EmbeddedStore>> EmbeddedStore::Create(Options options, io::Blocking& blocking,
+Result<std::unique_ptr<EmbeddedStore>> EmbeddedStore::Create(Options options,
+                                                             io::Blocking& blocking,
                                                              const Clock& clock, Metrics& metrics,
                                                              io::Files& files) {
   TRY(std::unique_ptr<EmbeddedCore> core, EmbeddedCore::Open(options, blocking, metrics, files));
-  Gauge bytes = metrics.GetGauge("video_resizer_kv_bytes", "Bytes in the store, bodies and metadata");
+  Gauge bytes =
+      metrics.GetGauge("video_resizer_kv_bytes", "Bytes in the store, bodies and metadata");
   Gauge entries = metrics.GetGauge("video_resizer_kv_entries", "Entries in the store");
   metrics.OnRender([index = std::weak_ptr<MemoryIndex>(core->index()), bytes, entries]() mutable {
     const std::shared_ptr<MemoryIndex> live = index.lock();
@@ -71,7 +73,9 @@ EmbeddedStore::EmbeddedStore(std::unique_ptr<EmbeddedCore> core, io::Blocking& b
       core_(std::move(core)),
       in_flight_(std::make_shared<InFlight>()) {}
 
-EmbeddedStore::~EmbeddedStore() { in_flight_->WaitIdle(); }
+EmbeddedStore::~EmbeddedStore() {
+  in_flight_->WaitIdle();
+}
 
 io::Task<Result<std::unique_ptr<NewBody>>> EmbeddedStore::Create(Context ctx, uint64_t size_hint) {
   (void)ctx;
@@ -110,9 +114,8 @@ io::Task<Result<bool>> EmbeddedStore::Touch(Context ctx, std::string key, std::s
                                             int64_t expires_ms) {
   (void)ctx;
   if (!core_->index()->Find(key)) co_return false;
-  auto job = [key = std::move(key), metadata = std::move(metadata), expires_ms](EmbeddedCore& core) {
-    return core.Touch(key, metadata, expires_ms);
-  };
+  auto job = [key = std::move(key), metadata = std::move(metadata),
+              expires_ms](EmbeddedCore& core) { return core.Touch(key, metadata, expires_ms); };
   auto task = Run(io::Lane::kWrite, std::move(job));
   co_return co_await std::move(task);
 }
@@ -124,8 +127,8 @@ io::Task<Result<bool>> EmbeddedStore::Erase(Context ctx, std::string key) {
   co_return co_await std::move(task);
 }
 
-io::Task<Result<Page>> EmbeddedStore::ListByPrefix(Context ctx, std::string prefix, std::string cursor,
-                                                   size_t limit) {
+io::Task<Result<Page>> EmbeddedStore::ListByPrefix(Context ctx, std::string prefix,
+                                                   std::string cursor, size_t limit) {
   (void)ctx;
   auto job = [prefix = std::move(prefix), cursor = std::move(cursor), limit](EmbeddedCore& core) {
     return core.ListByPrefix(prefix, cursor, limit);
@@ -144,8 +147,8 @@ io::Task<Result<Page>> EmbeddedStore::ListByTag(Context ctx, std::string tag, st
   co_return co_await std::move(task);
 }
 
-io::Task<Result<Page>> EmbeddedStore::ListBySource(Context ctx, std::string source, std::string cursor,
-                                                   size_t limit) {
+io::Task<Result<Page>> EmbeddedStore::ListBySource(Context ctx, std::string source,
+                                                   std::string cursor, size_t limit) {
   (void)ctx;
   auto job = [source = std::move(source), cursor = std::move(cursor), limit](EmbeddedCore& core) {
     return core.ListByName(Table::kSource, source, cursor, limit);
@@ -162,12 +165,16 @@ io::Task<Result<size_t>> EmbeddedStore::ReapExpired(WallTime now, std::chrono::m
   co_return co_await std::move(task);
 }
 
-Usage EmbeddedStore::usage() const { return core_->index()->usage(); }
+Usage EmbeddedStore::usage() const {
+  return core_->index()->usage();
+}
 
 std::optional<IndexEntry> EmbeddedStore::Peek(std::string_view key) const {
   return core_->index()->Find(key);
 }
 
-void EmbeddedStore::Settle() { core_->bodies().Settle(); }
+void EmbeddedStore::Settle() {
+  core_->bodies().Settle();
+}
 
 }  // namespace vr::kv

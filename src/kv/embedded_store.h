@@ -1,8 +1,9 @@
-// EmbeddedStore: the default KvStore. An index in RocksDB, large bodies as files beside it, every key in
-// memory. Layout and promises: docs/formats/store.md.
+// EmbeddedStore: the default KvStore. An index in RocksDB, large bodies as files beside it, every
+// key in memory. Layout and promises: docs/formats/store.md.
 //
-// A miss is answered on the calling loop; everything else runs on the blocking pool's lanes. The caller
-// of a destroyed coroutine leaves the work to run to its end; the destructor waits for it. Thread-safe.
+// A miss is answered on the calling loop; everything else runs on the blocking pool's lanes. The
+// caller of a destroyed coroutine leaves the work to run to its end; the destructor waits for it.
+// Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -26,8 +27,8 @@ class InFlight;
 
 class EmbeddedStore final : public KvStore {
  public:
-  /// Opens or makes the store. Blocks (one scan of the index, one listing of the bodies): call it before
-  /// the loops start. `blocking`, `metrics` and `files` outlive the store.
+  /// Opens or makes the store. Blocks (one scan of the index, one listing of the bodies): call it
+  /// before the loops start. `blocking`, `metrics` and `files` outlive the store.
   /// @errors kUnavailable (directory in use or unusable), kUnsupported (layout of a newer program),
   ///   kPermissionDenied, kResourceExhausted, kCorruption
   static Result<std::unique_ptr<EmbeddedStore>> Create(Options options, io::Blocking& blocking,
@@ -36,7 +37,8 @@ class EmbeddedStore final : public KvStore {
   /// Waits for work under way, marks the stop as clean, closes. Never on a loop or pool thread.
   ~EmbeddedStore() override;
 
-  /// @errors also kResourceExhausted when max_bytes is reached or the disk has less than its reserve
+  /// @errors also kResourceExhausted when max_bytes is reached or the disk has less than its
+  /// reserve
   io::Task<Result<std::unique_ptr<NewBody>>> Create(Context ctx, uint64_t size_hint) override;
   /// @errors also kInvalidArgument (entry_codec.h: limits of keys, metadata, tags)
   io::Task<Result<void>> Commit(Context ctx, std::string key, Record record,
@@ -53,8 +55,8 @@ class EmbeddedStore final : public KvStore {
                                       size_t limit) override;
   Usage usage() const override;
 
-  /// Removes up to `limit` entries that expired more than `grace` before `now`. Nothing else removes
-  /// expired entries: until then they are found (freshness is the cache's decision).
+  /// Removes up to `limit` entries that expired more than `grace` before `now`. Nothing else
+  /// removes expired entries: until then they are found (freshness is the cache's decision).
   /// @return how many
   io::Task<Result<size_t>> ReapExpired(WallTime now, std::chrono::milliseconds grace, size_t limit);
   /// What the index knows of a key; memory only, never waits.

@@ -1,5 +1,3 @@
-#include "kv/embedded_store.h"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +11,7 @@
 
 #include "base/testing/manual_clock.h"
 #include "io/testing/faulty_files.h"
+#include "kv/embedded_store.h"
 #include "kv/entry_codec.h"
 #include "kv/index_db.h"
 #include "kv/testing/kv_store_conformance.h"
@@ -90,7 +89,8 @@ class Rig {
     }
     return BodyFilesIn(options_.data_dir).size() - file_entries;
   }
-  /// What a killed process leaves: takes the mark of the clean stop away while nobody has the store open.
+  /// What a killed process leaves: takes the mark of the clean stop away while nobody has the store
+  /// open.
   void ForgetCleanStop() {
     Edit([](IndexDb::Batch& batch) { batch.Delete(Table::kStats, "clean"); });
   }
@@ -142,7 +142,9 @@ class EmbeddedUnderTest final : public StoreUnderTest {
 Backend Embedded(std::string name, std::function<void(Options&)> change) {
   Backend backend;
   backend.name = std::move(name);
-  backend.make = [change = std::move(change)] { return std::make_unique<EmbeddedUnderTest>(change); };
+  backend.make = [change = std::move(change)] {
+    return std::make_unique<EmbeddedUnderTest>(change);
+  };
   return backend;
 }
 
@@ -476,8 +478,8 @@ TEST_F(EmbeddedStoreTest, ADiskThatFillsUpDuringCommitCostsTheCommitAndNothingEl
       if (step == 1) s.fail_write = full;
       if (step == 2) s.fail_sync = full;
     });
-    auto done =
-        io::testing::RunSync(rig.store().Commit(Context(), "k", RecordFor(large_), std::move(*fresh)));
+    auto done = io::testing::RunSync(
+        rig.store().Commit(Context(), "k", RecordFor(large_), std::move(*fresh)));
     ASSERT_FALSE(done.ok()) << step;
     EXPECT_EQ(done.error().code, Code::kResourceExhausted) << step;
     rig.files().Set([](auto& s) { s = {}; });
@@ -489,8 +491,9 @@ TEST_F(EmbeddedStoreTest, ADiskThatFillsUpDuringCommitCostsTheCommitAndNothingEl
 }
 
 TEST_F(EmbeddedStoreTest, SyncsWhatItsDurabilityPromises) {
-  for (const auto& [durability, syncs] : {std::pair{Durability::kNone, 0}, std::pair{Durability::kBody, 1},
-                                          std::pair{Durability::kFull, 2}}) {
+  for (const auto& [durability, syncs] :
+       {std::pair{Durability::kNone, 0}, std::pair{Durability::kBody, 1},
+        std::pair{Durability::kFull, 2}}) {
     TempDir dir;
     Rig rig(OptionsIn(dir, durability));
     const int before = rig.files().Get().syncs;
@@ -558,7 +561,8 @@ TEST_F(EmbeddedStoreTest, ReopensTenThousandEntries) {
   rig.Open();
   const auto took = std::chrono::steady_clock::now() - start;
   RecordProperty("open_ms", static_cast<int>(took / std::chrono::milliseconds(1)));
-  std::printf("opened 10000 entries in %d ms\n", static_cast<int>(took / std::chrono::milliseconds(1)));
+  std::printf("opened 10000 entries in %d ms\n",
+              static_cast<int>(took / std::chrono::milliseconds(1)));
   EXPECT_EQ(rig.store().usage().entries, 10'000u);
   EXPECT_EQ(rig.store().usage().bytes, bytes);
   for (int i = 0; i < 10'000; i += 997) {

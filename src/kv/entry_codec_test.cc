@@ -40,7 +40,9 @@ constexpr std::string_view kGolden =
     "0000000000000001 0000000000000002 0000000000000003 0000000000000004"
     "00000004 6d657461 00000005 612e6d7034 00000002 00000002 7431 00000000";
 
-TEST(EntryCodec, WritesTheDocumentedBytes) { EXPECT_EQ(EncodeEntry(Sample()), FromHex(kGolden)); }
+TEST(EntryCodec, WritesTheDocumentedBytes) {
+  EXPECT_EQ(EncodeEntry(Sample()), FromHex(kGolden));
+}
 
 TEST(EntryCodec, ReadsTheDocumentedBytes) {
   Result<StoredEntry> e = DecodeEntry(FromHex(kGolden));

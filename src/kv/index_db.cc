@@ -24,8 +24,12 @@ Error FromStatus(const rocksdb::Status& s, std::string_view what) {
   return Error(code, "the store's index failed", std::string(what) + ": " + s.ToString());
 }
 
-rocksdb::Slice SliceOf(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-std::string_view ViewOf(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+rocksdb::Slice SliceOf(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+std::string_view ViewOf(const rocksdb::Slice& s) {
+  return {s.data(), s.size()};
+}
 
 rocksdb::DBOptions DatabaseOptions() {
   rocksdb::DBOptions o;
@@ -44,7 +48,8 @@ rocksdb::DBOptions DatabaseOptions() {
   return o;
 }
 
-rocksdb::ColumnFamilyOptions TableOptions(Table table, const std::shared_ptr<rocksdb::Cache>& cache) {
+rocksdb::ColumnFamilyOptions TableOptions(Table table,
+                                          const std::shared_ptr<rocksdb::Cache>& cache) {
   rocksdb::ColumnFamilyOptions o;
   o.compression = rocksdb::kNoCompression;
   o.bottommost_compression = rocksdb::kNoCompression;
@@ -72,7 +77,9 @@ void IndexDb::Batch::Delete(Table table, std::string_view row) {
   (void)impl_->Delete(db_.tables_[static_cast<size_t>(table)], SliceOf(row));
 }
 
-bool IndexDb::Batch::empty() const { return impl_->Count() == 0; }
+bool IndexDb::Batch::empty() const {
+  return impl_->Count() == 0;
+}
 
 Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t cache_bytes) {
   auto cache = rocksdb::NewLRUCache(cache_bytes);
@@ -80,8 +87,8 @@ Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t
   for (size_t i = 0; i < kTables; ++i) {
     tables.emplace_back(kNames[i], TableOptions(static_cast<Table>(i), cache));
   }
-  // RocksDB insists on its own table. Small, because after a full disk RocksDB waits until one write
-  // buffer of the largest size would fit.
+  // RocksDB insists on its own table. Small, because after a full disk RocksDB waits until one
+  // write buffer of the largest size would fit.
   rocksdb::ColumnFamilyOptions unused;
   unused.write_buffer_size = 1 << 20;
   tables.emplace_back(rocksdb::kDefaultColumnFamilyName, unused);
@@ -102,8 +109,8 @@ IndexDb::~IndexDb() {
 
 Result<std::optional<std::string>> IndexDb::Get(Table table, std::string_view row) const {
   std::string value;
-  const rocksdb::Status s = db_->Get(rocksdb::ReadOptions(), tables_[static_cast<size_t>(table)],
-                                     SliceOf(row), &value);
+  const rocksdb::Status s =
+      db_->Get(rocksdb::ReadOptions(), tables_[static_cast<size_t>(table)], SliceOf(row), &value);
   if (s.IsNotFound()) return std::optional<std::string>();
   if (!s.ok()) return FromStatus(s, "get");
   return std::optional<std::string>(std::move(value));
@@ -112,8 +119,10 @@ Result<std::optional<std::string>> IndexDb::Get(Table table, std::string_view ro
 Result<void> IndexDb::Write(Batch& batch, bool sync) {
   if (is_broken_.load(std::memory_order_acquire)) {
     const rocksdb::Status s = db_->Resume();
-    // Busy: after a full disk RocksDB looks every five seconds whether there is room again, by itself.
-    if (s.IsBusy()) return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
+    // Busy: after a full disk RocksDB looks every five seconds whether there is room again, by
+    // itself.
+    if (s.IsBusy())
+      return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
     if (!s.ok()) return FromStatus(s, "resume");
     is_broken_.store(false, std::memory_order_release);
   }

@@ -1,5 +1,5 @@
-// IndexDb: the part of RocksDB that the embedded store uses: tables, point reads, ordered scans, and
-// batches that become visible as one. RocksDB's own headers stay in index_db.cc. Thread-safe.
+// IndexDb: the part of RocksDB that the embedded store uses: tables, point reads, ordered scans,
+// and batches that become visible as one. RocksDB's own headers stay in index_db.cc. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -42,18 +42,21 @@ class IndexDb {
     std::unique_ptr<rocksdb::WriteBatch> impl_;
   };
 
-  /// @errors kUnavailable (device, locked by another process), kCorruption, kUnsupported (unknown tables)
+  /// @errors kUnavailable (device, locked by another process), kCorruption, kUnsupported (unknown
+  /// tables)
   static Result<std::unique_ptr<IndexDb>> Open(const std::string& path, uint64_t cache_bytes);
   ~IndexDb();
 
   Result<std::optional<std::string>> Get(Table table, std::string_view row) const;
   /// @param sync wait until the log is on disk
-  /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next Write tries to recover.
+  /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next
+  /// Write tries to recover.
   Result<void> Write(Batch& batch, bool sync);
-  /// Visits rows in order of their bytes, beginning with the first not less than `from`, on one consistent view, until
-  /// `visit` returns false. The views passed live during the call only.
-  Result<void> Scan(Table table, std::string_view from,
-                    const std::function<bool(std::string_view row, std::string_view value)>& visit) const;
+  /// Visits rows in order of their bytes, beginning with the first not less than `from`, on one
+  /// consistent view, until `visit` returns false. The views passed live during the call only.
+  Result<void> Scan(
+      Table table, std::string_view from,
+      const std::function<bool(std::string_view row, std::string_view value)>& visit) const;
 
  private:
   IndexDb() = default;

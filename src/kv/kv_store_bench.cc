@@ -1,5 +1,5 @@
-// What a commit and a hit cost, by body size and durability. The directory is made under the working
-// directory (not /tmp, which may be memory). Numbers of record: docs/formats/store.md §6.
+// What a commit and a hit cost, by body size and durability. The directory is made under the
+// working directory (not /tmp, which may be memory). Numbers of record: docs/formats/store.md §6.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 
@@ -38,7 +38,8 @@ struct Rig {
   std::unique_ptr<EmbeddedStore> store;
 };
 
-/// Writing the body, its checksum (as a producer does) and the commit; every other entry is a replacement.
+/// Writing the body, its checksum (as a producer does) and the commit; every other entry is a
+/// replacement.
 void BM_Commit(benchmark::State& state) {
   Rig rig(static_cast<Durability>(state.range(1)));
   const std::string body = testing::BytesFor(static_cast<uint64_t>(state.range(0)));
@@ -60,7 +61,8 @@ BENCHMARK(BM_Commit)
 void BM_GetHit(benchmark::State& state) {
   Rig rig(Durability::kNone);
   const std::string body = testing::BytesFor(static_cast<uint64_t>(state.range(0)));
-  if (!testing::PutBody(*rig.store, "k", body, testing::RecordFor(body, std::string(1'500, 'm')), 0).ok()) {
+  if (!testing::PutBody(*rig.store, "k", body, testing::RecordFor(body, std::string(1'500, 'm')), 0)
+           .ok()) {
     std::abort();
   }
   const auto hits = [&]() -> io::Task<int64_t> {
@@ -74,7 +76,8 @@ void BM_GetHit(benchmark::State& state) {
   auto task = hits();
   if (io::testing::RunSync(std::move(task)) != state.iterations()) std::abort();
 }
-BENCHMARK(BM_GetHit)->ArgName("bytes")->Arg(10'000)->Arg(20 << 20)->UseRealTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_GetHit)->ArgName("bytes")->Arg(10'000)->Arg(20 << 20)->UseRealTime()->Unit(
+    benchmark::kMicrosecond);
 
 void BM_GetMiss(benchmark::State& state) {
   Rig rig(Durability::kNone);

@@ -2,7 +2,9 @@
 
 namespace vr::kv {
 namespace {
-uint64_t BytesOf(const IndexEntry& e) { return e.body_size + e.metadata_size; }
+uint64_t BytesOf(const IndexEntry& e) {
+  return e.body_size + e.metadata_size;
+}
 }  // namespace
 
 std::optional<IndexEntry> MemoryIndex::Find(std::string_view key) const {

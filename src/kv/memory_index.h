@@ -1,6 +1,6 @@
-// MemoryIndex: every key of the embedded store, in memory, so that a miss is answered without leaving
-// the loop, and usage is a load of two numbers. Filled by one scan at open. Thread-safe; a shard's lock
-// is held for one map operation.
+// MemoryIndex: every key of the embedded store, in memory, so that a miss is answered without
+// leaving the loop, and usage is a load of two numbers. Filled by one scan at open. Thread-safe; a
+// shard's lock is held for one map operation.
 #pragma once
 
 #include <array>

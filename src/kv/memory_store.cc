@@ -73,7 +73,8 @@ io::Task<Result<void>> MemoryStore::Commit(Context, std::string key, Record reco
 
 io::Task<Result<std::optional<Found>>> MemoryStore::Get(Context, std::string key) {
   calls_.With([](Calls& c) { ++c.gets; });
-  const std::function<io::Task<void>()> gate = failures_.With([](Failures& f) { return f.before_get; });
+  const std::function<io::Task<void>()> gate =
+      failures_.With([](Failures& f) { return f.before_get; });
   if (gate) co_await gate();
   std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_get; });
   if (failure) co_return std::move(*failure);

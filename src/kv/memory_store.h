@@ -1,7 +1,7 @@
-// MemoryStore: a KvStore that forgets everything with its process. For running without a disk, and as the
-// fake that other rooms test with (kv/testing/fake_kv_store.h): it works, and it can be told to fail.
-// Bodies live in memory files, so whoever writes or sends them sees no difference. Never suspends unless
-// told to. Thread-safe.
+// MemoryStore: a KvStore that forgets everything with its process. For running without a disk, and
+// as the fake that other rooms test with (kv/testing/fake_kv_store.h): it works, and it can be told
+// to fail. Bodies live in memory files, so whoever writes or sends them sees no difference. Never
+// suspends unless told to. Thread-safe.
 #pragma once
 
 #include <atomic>

@@ -15,7 +15,9 @@ class MemoryUnderTest final : public StoreUnderTest {
   MemoryStore store_;
 };
 
-std::unique_ptr<StoreUnderTest> MakeMemory() { return std::make_unique<MemoryUnderTest>(); }
+std::unique_ptr<StoreUnderTest> MakeMemory() {
+  return std::make_unique<MemoryUnderTest>();
+}
 
 INSTANTIATE_TEST_SUITE_P(Memory, KvStoreConformance,
                          ::testing::Values(Backend{"memory", &MakeMemory}), BackendName);

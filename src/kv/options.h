@@ -6,12 +6,14 @@
 
 namespace vr::kv {
 
-/// What Commit waits for before it says yes. A killed process never loses a committed entry in any of
-/// them; they differ in what a power cut may take (docs/formats/store.md §6).
+/// What Commit waits for before it says yes. A killed process never loses a committed entry in any
+/// of them; they differ in what a power cut may take (docs/formats/store.md §6).
 enum class Durability {
-  kNone,  ///< nothing is synced: recent entries may be lost or torn (torn ones are found by checksum)
+  kNone,  ///< nothing is synced: recent entries may be lost or torn (torn ones are found by
+          ///< checksum)
   kBody,  ///< the body is on disk before the entry: recent entries may be lost, none is torn
-  kFull,  ///< body, its directory and the index log are on disk before Commit answers: nothing is lost
+  kFull,  ///< body, its directory and the index log are on disk before Commit answers: nothing is
+          ///< lost
 };
 
 struct Options {

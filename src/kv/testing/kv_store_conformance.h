@@ -1,11 +1,13 @@
-// The conformance suite: what every KvStore does, whatever it is made of. A backend is done when it passes:
+// The conformance suite: what every KvStore does, whatever it is made of. A backend is done when it
+// passes:
 //
-//   INSTANTIATE_TEST_SUITE_P(Memory, KvStoreConformance, ::testing::Values(Backend{"plain", &MakeMemory}), BackendName);
+//   INSTANTIATE_TEST_SUITE_P(Memory, KvStoreConformance, ::testing::Values(Backend{"plain",
+//   &MakeMemory}), BackendName);
 //
 // Include it in one file of a test program only: the tests are defined here.
 //
-// What may differ: which bodies come as memory and which as a file; the limits of keys and metadata beyond
-// those used here; whether Commit verifies the checksum or Get does.
+// What may differ: which bodies come as memory and which as a file; the limits of keys and metadata
+// beyond those used here; whether Commit verifies the checksum or Get does.
 #pragma once
 
 #include <fcntl.h>
@@ -40,8 +42,12 @@ struct Backend {
   std::string name;
   std::function<std::unique_ptr<StoreUnderTest>()> make;
 };
-inline void PrintTo(const Backend& b, std::ostream* out) { *out << b.name; }
-inline std::string BackendName(const ::testing::TestParamInfo<Backend>& info) { return info.param.name; }
+inline void PrintTo(const Backend& b, std::ostream* out) {
+  *out << b.name;
+}
+inline std::string BackendName(const ::testing::TestParamInfo<Backend>& info) {
+  return info.param.name;
+}
 
 class KvStoreConformance : public ::testing::TestWithParam<Backend> {
  protected:
@@ -64,7 +70,8 @@ class KvStoreConformance : public ::testing::TestWithParam<Backend> {
     return erased.ok() && *erased;
   }
   bool Touch(const std::string& key, const std::string& metadata, int64_t expires_ms) {
-    Result<bool> touched = io::testing::RunSync(store().Touch(Context(), key, metadata, expires_ms));
+    Result<bool> touched =
+        io::testing::RunSync(store().Touch(Context(), key, metadata, expires_ms));
     EXPECT_TRUE(touched.ok());
     return touched.ok() && *touched;
   }
@@ -146,7 +153,8 @@ TEST_P(KvStoreConformance, KeysAndMetadataAreBytes) {
 }
 
 TEST_P(KvStoreConformance, ReplacingAKeyLeavesNothingOfTheOldEntry) {
-  const std::string large = BytesFor(200'000, 1), small = BytesFor(100, 2), other = BytesFor(300'000, 3);
+  const std::string large = BytesFor(200'000, 1), small = BytesFor(100, 2),
+                    other = BytesFor(300'000, 3);
   for (const std::string& body : {large, small, other, large}) {
     Record record = RecordFor(body, "m" + std::to_string(body.size()));
     record.tags = {"tag-" + std::to_string(body.size())};
@@ -225,8 +233,8 @@ TEST_P(KvStoreConformance, TheWritersDescriptorStaysReadableAfterCommit) {
       ASSERT_TRUE(fresh.ok());
       const SharedFd mine = (*fresh)->file();
       ASSERT_TRUE(io::Files::System().WriteAt(mine->get(), body, 0).ok());
-      auto done = io::testing::RunSync(
-          store().Commit(Context(), "k", RecordFor(body), std::move(*fresh)));
+      auto done =
+          io::testing::RunSync(store().Commit(Context(), "k", RecordFor(body), std::move(*fresh)));
       ASSERT_TRUE(done.ok());
       Result<std::string> again = io::ReadAt(mine->get(), 0, size);
       ASSERT_TRUE(again.ok());
@@ -288,7 +296,8 @@ TEST_P(KvStoreConformance, EntriesItCannotHoldAreRefusedClearly) {
 }
 
 TEST_P(KvStoreConformance, ListingsAreCompleteAndExact) {
-  const auto put = [&](const std::string& key, const std::string& source, std::vector<std::string> tags) {
+  const auto put = [&](const std::string& key, const std::string& source,
+                       std::vector<std::string> tags) {
     Record record = RecordFor(key);
     record.source = source;
     record.tags = std::move(tags);
@@ -307,7 +316,8 @@ TEST_P(KvStoreConformance, ListingsAreCompleteAndExact) {
   EXPECT_EQ(All(&KvStore::ListBySource, "a.mp"), Keys{"video:a.mp"});
   EXPECT_EQ(All(&KvStore::ListBySource, "a"), Keys{});
   EXPECT_EQ(All(&KvStore::ListBySource, ""), Keys{});
-  EXPECT_EQ(All(&KvStore::ListByTag, "t"), (Keys{"frame:a.mp4:w=80", "video:a.mp4", "video:a.mp4:w=80"}));
+  EXPECT_EQ(All(&KvStore::ListByTag, "t"),
+            (Keys{"frame:a.mp4:w=80", "video:a.mp4", "video:a.mp4:w=80"}));
   EXPECT_EQ(All(&KvStore::ListByTag, "t2"), (Keys{"video:a.mp4:w=80", "video:a.mp4:w=800"}));
   EXPECT_EQ(All(&KvStore::ListByTag, "tt"), Keys{"video:a.mp4x"});
   EXPECT_EQ(All(&KvStore::ListByTag, "x"), Keys{});
@@ -337,7 +347,8 @@ TEST_P(KvStoreConformance, ListingsComeInPages) {
   ASSERT_TRUE(first.ok());
   ASSERT_EQ(first->rows.size(), 10u);
   Erase(first->rows.back().key);
-  auto second = io::testing::RunSync(store().ListByTag(Context(), "video-mode-video", first->cursor, 100));
+  auto second =
+      io::testing::RunSync(store().ListByTag(Context(), "video-mode-video", first->cursor, 100));
   ASSERT_TRUE(second.ok());
   EXPECT_EQ(second->rows.size(), 27u);
   EXPECT_EQ(second->rows.front().key, expected[10]);
@@ -346,7 +357,8 @@ TEST_P(KvStoreConformance, ListingsComeInPages) {
 
 TEST_P(KvStoreConformance, ListingsCarryTheRecord) {
   Put("k", "body", RecordFor("body", "some metadata"));
-  for (const ListCall call : {&KvStore::ListByPrefix, &KvStore::ListByTag, &KvStore::ListBySource}) {
+  for (const ListCall call :
+       {&KvStore::ListByPrefix, &KvStore::ListByTag, &KvStore::ListBySource}) {
     const std::string what = call == &KvStore::ListByPrefix ? "k"
                              : call == &KvStore::ListByTag  ? "video-mode-video"
                                                             : "videos/a.mp4";
@@ -366,15 +378,16 @@ TEST_P(KvStoreConformance, ConcurrentCommitsOfOneKeyEndWithOneOfThemWhole) {
   for (int w = 0; w < kWriters; ++w) {
     writers.emplace_back([&, w] {
       for (int i = 0; i < kRounds; ++i) {
-        const uint64_t size = (w % 2 == 0) ? 1'000 + static_cast<uint64_t>(i)
-                                           : 100'000 + static_cast<uint64_t>(i);
+        const uint64_t size =
+            (w % 2 == 0) ? 1'000 + static_cast<uint64_t>(i) : 100'000 + static_cast<uint64_t>(i);
         const std::string body = BytesFor(size, static_cast<uint64_t>(w * 1000 + i));
         Record record = RecordFor(body, body.substr(0, 16));
         record.tags = {"writer-" + std::to_string(w)};
         if (!PutBody(store(), "k", body, record, 0).ok()) ++failures;
         Result<std::optional<Found>> found = io::testing::RunSync(store().Get(Context(), "k"));
         // Somebody's entry is always there, and never a mix of two.
-        if (!found.ok() || !*found || HashOf(ReadBody((*found)->body)) != (*found)->record.body_hash ||
+        if (!found.ok() || !*found ||
+            HashOf(ReadBody((*found)->body)) != (*found)->record.body_hash ||
             ReadBody((*found)->body).substr(0, 16) != (*found)->record.metadata) {
           ++failures;
         }
@@ -407,7 +420,9 @@ TEST_P(KvStoreConformance, ConcurrentCommitsAndErasesKeepTheAccountsExact) {
         if (i % 4 == 3) {
           ok = io::testing::RunSync(store().Erase(Context(), key)).ok();
         } else {
-          ok = PutBody(store(), key, body, RecordFor(body, std::string(static_cast<size_t>(i), 'm')), 0).ok();
+          ok = PutBody(store(), key, body,
+                       RecordFor(body, std::string(static_cast<size_t>(i), 'm')), 0)
+                   .ok();
         }
         if (!ok) ++failures;
       }

@@ -1,4 +1,5 @@
-// What tests of a store say again and again: some bytes, their record, a commit in one line, a body read back.
+// What tests of a store say again and again: some bytes, their record, a commit in one line, a body
+// read back.
 #pragma once
 
 #include <string>

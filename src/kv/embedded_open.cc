@@ -1,0 +1,207 @@
+// Opening and closing the embedded store: whose directory it is, whether the last stop was clean,
+// and what in it belongs together (docs/formats/store.md §1, §5).
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "kv/embedded_core.h"
+#include "observe/log.h"
+
+namespace vr::kv {
+namespace {
+
+constexpr std::string_view kLayout = "video-resizer store 1\n";
+constexpr std::string_view kEpochRow = "epoch";
+constexpr std::string_view kSuspectRow = "suspect-epoch";
+constexpr std::string_view kCleanRow = "clean";
+
+Counter LostCounter(Metrics& metrics, const char* reason) {
+  return metrics.GetCounter("video_resizer_kv_dropped_total",
+                            "Entries and files the store dropped or refused to read, by reason",
+                            {{"reason", reason}});
+}
+
+}  // namespace
+
+EmbeddedCore::EmbeddedCore(const Options& options, Metrics& metrics, io::Files& files)
+    : options_(options),
+      files_(files),
+      lost_{LostCounter(metrics, "orphan"),  LostCounter(metrics, "missing"),
+            LostCounter(metrics, "size"),    LostCounter(metrics, "checksum"),
+            LostCounter(metrics, "version"), LostCounter(metrics, "damaged"),
+            LostCounter(metrics, "expired")} {}
+
+Result<std::unique_ptr<EmbeddedCore>> EmbeddedCore::Open(const Options& options,
+                                                         io::Blocking& blocking, Metrics& metrics,
+                                                         io::Files& files) {
+  std::unique_ptr<EmbeddedCore> core(new EmbeddedCore(options, metrics, files));
+  Result<void> opened = core->OpenAll(blocking);
+  if (!opened.ok()) return std::move(opened).error().In("opening the store in " + options.data_dir);
+  return core;
+}
+
+EmbeddedCore::~EmbeddedCore() {
+  if (bodies_) bodies_->Close();
+  if (!is_open_) return;
+  // Without durability nothing has been synced yet, and the mark vouches for the bodies.
+  if (options_.durability == Durability::kNone && ::syncfs(lock_.get()) != 0) return;
+  IndexDb::Batch batch(*db_);
+  batch.Put(Table::kStats, kCleanRow, EncodeU32(epoch_));
+  Result<void> written = db_->Write(batch, true);
+  if (!written.ok()) LogWarn("kv.close_failed", {{"error", written.error().ToLogString()}});
+}
+
+Result<void> EmbeddedCore::OpenAll(io::Blocking& blocking) {
+  CHECK_OK(io::MakeDirectory(options_.data_dir));
+  CHECK_OK(LockDirectory());
+  CHECK_OK(CheckLayout());
+  TRY(db_, IndexDb::Open(options_.data_dir + "/index", options_.index_cache_bytes));
+  TRY(bodies_,
+      BodyFiles::Open(options_.data_dir + "/bodies", options_.open_bodies, blocking, files_));
+  TRY(const bool was_clean, BeginRun());
+  CHECK_OK(LoadIndex());
+  CHECK_OK(Reconcile(was_clean));
+  is_open_ = true;
+  return {};
+}
+
+Result<void> EmbeddedCore::LockDirectory() {
+  const std::string path = options_.data_dir + "/lock";
+  TRY(lock_, files_.Open(path, O_RDWR | O_CREAT));
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return ErrnoError(errno, "flock " + path);
+    char pid[24] = {};
+    const ssize_t n = ::pread(lock_.get(), pid, sizeof pid - 1, 0);
+    std::string owner = n > 0 ? std::string(pid, static_cast<size_t>(n)) : "unknown";
+    if (owner.ends_with('\n')) owner.pop_back();
+    return Error(Code::kUnavailable, "the data directory is in use by another process",
+                 options_.data_dir + " is locked by process " + owner);
+  }
+  if (::ftruncate(lock_.get(), 0) != 0) return ErrnoError(errno, "truncate " + path);
+  return files_.WriteAt(lock_.get(), std::to_string(::getpid()) + "\n", 0);
+}
+
+Result<void> EmbeddedCore::CheckLayout() {
+  const std::string path = options_.data_dir + "/version";
+  Result<UniqueFd> existing = files_.Open(path, O_RDONLY);
+  if (existing.ok()) {
+    TRY(const uint64_t size, io::SizeOf(existing->get()));
+    TRY(std::string text, io::ReadAt(existing->get(), 0, std::min<uint64_t>(size, 256)));
+    if (text == kLayout) return {};
+    if (text.ends_with('\n')) text.pop_back();
+    return Error(Code::kUnsupported, "the data directory has a layout this version does not know",
+                 path + " says \"" + text + "\", this program reads layout 1");
+  }
+  if (existing.error().code != Code::kNotFound) return std::move(existing).error();
+  struct stat st {};
+  if (::stat((options_.data_dir + "/index").c_str(), &st) == 0) {
+    return Error(Code::kUnsupported, "the data directory has a layout this version does not know",
+                 options_.data_dir + " has an index but no file \"version\"");
+  }
+  // Whole or absent: written aside, then renamed.
+  const std::string aside = path + ".new";
+  TRY(const UniqueFd fd, files_.Open(aside, O_WRONLY | O_CREAT | O_TRUNC));
+  CHECK_OK(files_.WriteAt(fd.get(), kLayout, 0));
+  CHECK_OK(files_.Sync(fd.get()));
+  if (::rename(aside.c_str(), path.c_str()) != 0) return ErrnoError(errno, "rename " + aside);
+  TRY(const UniqueFd folder, files_.Open(options_.data_dir, O_RDONLY | O_DIRECTORY));
+  return files_.Sync(folder.get());
+}
+
+Result<bool> EmbeddedCore::BeginRun() {
+  const auto number = [this](std::string_view row) -> Result<std::optional<uint32_t>> {
+    TRY(const std::optional<std::string> value, db_->Get(Table::kStats, row));
+    return value ? DecodeU32(*value) : std::optional<uint32_t>();
+  };
+  TRY(const std::optional<uint32_t> last, number(kEpochRow));
+  TRY(const std::optional<uint32_t> suspect, number(kSuspectRow));
+  TRY(const std::optional<uint32_t> clean, number(kCleanRow));
+  const bool was_clean = !last || clean == last;
+  epoch_ = last.value_or(0) + 1;
+  suspect_epoch_ = was_clean ? suspect.value_or(0) : *last;
+  IndexDb::Batch batch(*db_);
+  batch.Put(Table::kStats, kEpochRow, EncodeU32(epoch_));
+  batch.Put(Table::kStats, kSuspectRow, EncodeU32(suspect_epoch_));
+  batch.Delete(Table::kStats, kCleanRow);
+  CHECK_OK(db_->Write(batch, true));
+  return was_clean;
+}
+
+Result<void> EmbeddedCore::LoadIndex() {
+  std::vector<std::string> damaged;
+  CHECK_OK(db_->Scan(Table::kEntry, {}, [&](std::string_view key, std::string_view row) {
+    const std::optional<EntryHead> head = DecodeHead(row);
+    const std::optional<EntrySummary> summary = DecodeSummary(row);
+    const bool is_ours = head && head->version == kEntryVersion;
+    if (!head || (is_ours && !summary)) {
+      damaged.emplace_back(key);
+      return true;
+    }
+    IndexEntry entry;
+    entry.body_id = head->body_id;
+    entry.body_size = head->body_size;
+    entry.is_inline = head->is_inline;
+    entry.is_readable = is_ours;
+    if (summary) {
+      entry.expires_ms = summary->expires_ms;
+      entry.digest = summary->digest;
+      entry.metadata_size = summary->metadata_size;
+    }
+    index_->Put(key, entry);
+    return true;
+  }));
+  for (const std::string& key : damaged) {
+    IndexDb::Batch batch(*db_);
+    batch.Delete(Table::kEntry, key);
+    CHECK_OK(db_->Write(batch, false));
+    lost_.damaged.Add();
+  }
+  return {};
+}
+
+Result<void> EmbeddedCore::Reconcile(bool was_clean) {
+  struct Wanted {
+    uint64_t id;
+    uint64_t size;
+    std::string key;
+    bool is_readable;
+  };
+  std::vector<Wanted> wanted;
+  index_->ForEach([&](const std::string& key, const IndexEntry& e) {
+    if (!e.is_inline) wanted.push_back(Wanted{e.body_id, e.body_size, key, e.is_readable});
+  });
+  std::sort(wanted.begin(), wanted.end(),
+            [](const Wanted& a, const Wanted& b) { return a.id < b.id; });
+  // After a clean stop sizes are checked when a body is opened; saves a stat per file.
+  TRY(const std::vector<BodyFiles::OnDisk> present, bodies_->List(!was_clean));
+
+  std::vector<uint64_t> orphans;
+  auto file = present.begin();
+  for (const Wanted& want : wanted) {
+    for (; file != present.end() && file->id < want.id; ++file) orphans.push_back(file->id);
+    const bool is_there = file != present.end() && file->id == want.id;
+    const bool has_size = is_there && (was_clean || file->size == want.size);
+    // What a newer program stored is neither judged nor removed by us.
+    if (!has_size && want.is_readable) {
+      (void)DropIfCurrent(want.key, want.id, is_there ? Why::kWrongSize : Why::kMissing);
+    }
+    if (is_there) ++file;
+  }
+  for (; file != present.end(); ++file) orphans.push_back(file->id);
+  // The list was made before anybody could create a body, so none that is being written is on it.
+  lost_.orphan.Add(static_cast<double>(orphans.size()));
+  bodies_->Discard(orphans);
+  const Usage usage = index_->usage();
+  LogInfo("kv.opened", {{"dir", options_.data_dir},
+                        {"entries", usage.entries},
+                        {"bytes", usage.bytes},
+                        {"orphans", orphans.size()},
+                        {"clean", was_clean}});
+  return {};
+}
+
+}  // namespace vr::kv
