@@ -1,7 +1,8 @@
-// Channel: one end of a protocol socket on the server's loop: whole messages in, whole messages out.
+// Channel: one end of a protocol socket on the server's loop: whole messages in, whole messages
+// out.
 //
-// Bound to its loop; held by shared_ptr while it waits. Never blocks. After on_closed or Close() nothing is
-// called any more.
+// Bound to its loop; held by shared_ptr while it waits. Never blocks. After on_closed or Close()
+// nothing is called any more.
 #pragma once
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
@@ -25,8 +26,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Channel(io::Executor executor, UniqueFd socket);
   ~Channel();
 
-  /// Starts reading. `on_message` gets every message in order; `on_closed` once, at the peer's end (no error)
-  /// or at the first damaged message or socket error. Both may Close() the channel.
+  /// Starts reading. `on_message` gets every message in order; `on_closed` once, at the peer's end
+  /// (no error) or at the first damaged message or socket error. Both may Close() the channel.
   void Start(std::function<void(protocol::Message)> on_message,
              std::function<void(std::optional<Error>)> on_closed);
 

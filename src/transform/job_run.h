@@ -1,5 +1,5 @@
-// JobRun: one job on its way through the pool, shared by the caller's coroutine and the pool's loop.
-// Each group of fields says which thread may touch it.
+// JobRun: one job on its way through the pool, shared by the caller's coroutine and the pool's
+// loop. Each group of fields says which thread may touch it.
 #pragma once
 
 #include <atomic>
@@ -40,9 +40,9 @@ struct JobRun {
   // The pool's loop only.
   SteadyTime queued_at;
   SteadyTime deadline = SteadyTime::max();
-  SteadyTime last_sign;          ///< when the worker last said something
-  int open_needs = 0;            ///< ranges of the source it waits for
-  uint64_t stream_bytes = 0;     ///< last watermark
+  SteadyTime last_sign;       ///< when the worker last said something
+  int open_needs = 0;         ///< ranges of the source it waits for
+  uint64_t stream_bytes = 0;  ///< last watermark
   std::optional<Error> source_error;
   bool has_ended = false;
 
@@ -52,7 +52,8 @@ struct JobRun {
 };
 using JobRunRef = std::shared_ptr<JobRun>;
 
-/// Brings `progress` to the caller's loop; one that is not delivered yet is replaced. The pool's loop only.
+/// Brings `progress` to the caller's loop; one that is not delivered yet is replaced. The pool's
+/// loop only.
 inline void DeliverProgress(const JobRunRef& run, const protocol::Progress& progress) {
   const bool must_post = run->mail.With([&](JobRun::Mail& mail) {
     mail.latest = progress;

@@ -13,7 +13,8 @@ struct Options {
   uint32_t workers = 0;
   /// Jobs that wait for a worker; one more is refused at once (OVERLOADED).
   size_t queue = 256;
-  /// Most wall time of one job, its waiting for a worker not included (that is the caller's deadline).
+  /// Most wall time of one job, its waiting for a worker not included (that is the caller's
+  /// deadline).
   std::chrono::milliseconds timeout{std::chrono::minutes(10)};
   /// A worker that makes no progress for this long, and does not wait for its source, is killed.
   std::chrono::milliseconds no_progress_timeout{std::chrono::seconds(30)};
@@ -33,7 +34,8 @@ struct Options {
   uint32_t max_streams = 64;
   /// Largest `width` or `height` that may be asked for, pixels.
   uint32_t max_dimension = 8192;
-  /// Pause before the worker's parent (the zygote) is started again after it died; doubles up to 32 times this.
+  /// Pause before the worker's parent (the zygote) is started again after it died; doubles up to 32
+  /// times this.
   std::chrono::milliseconds restart_backoff{100};
   /// How long Stop() lets running jobs go on before they are killed.
   std::chrono::milliseconds drain_timeout{std::chrono::seconds(20)};

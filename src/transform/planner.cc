@@ -84,39 +84,49 @@ Result<void> CheckSize(std::string_view parameter, const std::optional<uint32_t>
                        uint32_t max) {
   if (!value || (*value >= 1 && *value <= max)) return {};
   return Error(Code::kInvalidArgument, "parameter '" + std::string(parameter) + "' = '" +
-                                           std::to_string(*value) + "' is out of range; allowed: 1-" +
-                                           std::to_string(max))
+                                           std::to_string(*value) +
+                                           "' is out of range; allowed: 1-" + std::to_string(max))
       .WithReason("INVALID_PARAMETER");
 }
 
 protocol::Fit FitOf(variant::Fit fit) {
   switch (fit) {
-    case variant::Fit::kContain: return protocol::Fit::kContain;
-    case variant::Fit::kScaleDown: return protocol::Fit::kScaleDown;
-    case variant::Fit::kCover: return protocol::Fit::kCover;
-    case variant::Fit::kPad: return protocol::Fit::kPad;
+    case variant::Fit::kContain:
+      return protocol::Fit::kContain;
+    case variant::Fit::kScaleDown:
+      return protocol::Fit::kScaleDown;
+    case variant::Fit::kCover:
+      return protocol::Fit::kCover;
+    case variant::Fit::kPad:
+      return protocol::Fit::kPad;
   }
   return protocol::Fit::kContain;
 }
 
 protocol::Level LevelOf(variant::Level level) {
   switch (level) {
-    case variant::Level::kLow: return protocol::Level::kLow;
-    case variant::Level::kMedium: return protocol::Level::kMedium;
-    case variant::Level::kHigh: return protocol::Level::kHigh;
-    case variant::Level::kAuto: return protocol::Level::kAuto;
+    case variant::Level::kLow:
+      return protocol::Level::kLow;
+    case variant::Level::kMedium:
+      return protocol::Level::kMedium;
+    case variant::Level::kHigh:
+      return protocol::Level::kHigh;
+    case variant::Level::kAuto:
+      return protocol::Level::kAuto;
   }
   return protocol::Level::kAuto;
 }
 
-/// Measured on this project's machine: decoding costs about 6 ns a pixel in, x264 veryfast 20 ns a pixel out.
+/// Measured on this project's machine: decoding costs about 6 ns a pixel in, x264 veryfast 20 ns a
+/// pixel out.
 double CostHint(const protocol::Job& job) {
   constexpr double kSourcePixels = 1280.0 * 720.0;
   constexpr double kFramesPerSecond = 30;
   constexpr double kUnknownSeconds = 60;
-  const double wanted = static_cast<double>(job.width.value_or(1280)) *
-                        static_cast<double>(job.height.value_or(720));
-  if (job.operation == protocol::Operation::kFrame) return 30 * kSourcePixels * 6e-9 + wanted * 20e-9;
+  const double wanted =
+      static_cast<double>(job.width.value_or(1280)) * static_cast<double>(job.height.value_or(720));
+  if (job.operation == protocol::Operation::kFrame)
+    return 30 * kSourcePixels * 6e-9 + wanted * 20e-9;
   const double frames = kFramesPerSecond * job.duration_seconds.value_or(kUnknownSeconds);
   return frames * (kSourcePixels * 6e-9 + wanted * 20e-9);
 }
@@ -125,16 +135,16 @@ double CostHint(const protocol::Job& job) {
 
 std::string_view ContentTypeOfOriginal(std::string_view path) {
   static constexpr std::array<std::pair<std::string_view, std::string_view>, 30> kTypes{{
-      {"mp4", "video/mp4"},        {"m4v", "video/x-m4v"},     {"webm", "video/webm"},
-      {"mov", "video/quicktime"},  {"qt", "video/quicktime"},  {"mkv", "video/x-matroska"},
-      {"avi", "video/x-msvideo"},  {"3gp", "video/3gpp"},      {"3g2", "video/3gpp2"},
-      {"ogv", "video/ogg"},        {"ogg", "video/ogg"},       {"ts", "video/mp2t"},
-      {"mts", "video/mp2t"},       {"m2ts", "video/mp2t"},     {"flv", "video/x-flv"},
-      {"mpeg", "video/mpeg"},      {"mpg", "video/mpeg"},      {"wmv", "video/x-ms-wmv"},
-      {"asf", "video/x-ms-asf"},   {"gif", "image/gif"},       {"webp", "image/webp"},
-      {"jpg", "image/jpeg"},       {"jpeg", "image/jpeg"},     {"png", "image/png"},
-      {"m4a", "audio/mp4"},        {"mp3", "audio/mpeg"},      {"aac", "audio/aac"},
-      {"wav", "audio/wav"},        {"flac", "audio/flac"},     {"opus", "audio/ogg"},
+      {"mp4", "video/mp4"},       {"m4v", "video/x-m4v"},    {"webm", "video/webm"},
+      {"mov", "video/quicktime"}, {"qt", "video/quicktime"}, {"mkv", "video/x-matroska"},
+      {"avi", "video/x-msvideo"}, {"3gp", "video/3gpp"},     {"3g2", "video/3gpp2"},
+      {"ogv", "video/ogg"},       {"ogg", "video/ogg"},      {"ts", "video/mp2t"},
+      {"mts", "video/mp2t"},      {"m2ts", "video/mp2t"},    {"flv", "video/x-flv"},
+      {"mpeg", "video/mpeg"},     {"mpg", "video/mpeg"},     {"wmv", "video/x-ms-wmv"},
+      {"asf", "video/x-ms-asf"},  {"gif", "image/gif"},      {"webp", "image/webp"},
+      {"jpg", "image/jpeg"},      {"jpeg", "image/jpeg"},    {"png", "image/png"},
+      {"m4a", "audio/mp4"},       {"mp3", "audio/mpeg"},     {"aac", "audio/aac"},
+      {"wav", "audio/wav"},       {"flac", "audio/flac"},    {"opus", "audio/ogg"},
   }};
   const std::string extension = ExtensionOf(path);
   for (const auto& [name, type] : kTypes) {
@@ -160,7 +170,7 @@ Result<Plan> MakePlan(const variant::VariantRequest& request, const Options& opt
   protocol::Job& job = plan.job;
   const bool is_video = request.mode == Mode::kVideo;
   job.operation = is_video ? protocol::Operation::kVideo : protocol::Operation::kFrame;
-  job.format = is_video                   ? protocol::OutputFormat::kMp4
+  job.format = is_video                 ? protocol::OutputFormat::kMp4
                : format == Format::kPng ? protocol::OutputFormat::kPng
                                         : protocol::OutputFormat::kJpeg;
   job.width = asked.width;

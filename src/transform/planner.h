@@ -1,8 +1,9 @@
-// The planner: from what was asked to what has to be done, as data. It knows no source and does no I/O, so
-// a plan can be tested without media and its bytes can name the result (the plan digest reads the job).
+// The planner: from what was asked to what has to be done, as data. It knows no source and does no
+// I/O, so a plan can be tested without media and its bytes can name the result (the plan digest
+// reads the job).
 //
-// Cheapest right way first: original bytes when nothing is asked, else one job for a worker. What this
-// version cannot make is refused by name, never silently left out. Pure functions.
+// Cheapest right way first: original bytes when nothing is asked, else one job for a worker. What
+// this version cannot make is refused by name, never silently left out. Pure functions.
 #pragma once
 
 #include <string>
@@ -29,11 +30,13 @@ struct Plan {
   double cost_hint = 0;
 };
 
-/// @errors kUnsupported (reason INVALID_PARAMETER; the message names parameter, value and what is allowed;
+/// @errors kUnsupported (reason INVALID_PARAMETER; the message names parameter, value and what is
+/// allowed;
 ///         facts: parameter, value, allowed), kInvalidArgument (a size over options.max_dimension)
 Result<Plan> MakePlan(const variant::VariantRequest& request, const Options& options);
 
-/// Media type of a source's own bytes by its file extension; "application/octet-stream" when unknown.
+/// Media type of a source's own bytes by its file extension; "application/octet-stream" when
+/// unknown.
 std::string_view ContentTypeOfOriginal(std::string_view path);
 
 }  // namespace vr::transform

@@ -127,7 +127,10 @@ TEST(Planner, WhatIsNotMadeYetIsRefusedByName) {
       {"fps", "12.5", Mode::kVideo, [](auto& o) { o.fps = variant::Decimal{12'500'000}; }},
       {"speed", "2", Mode::kVideo, [](auto& o) { o.speed = variant::Decimal{2'000'000}; }},
       {"rotate", "90", Mode::kFrame, [](auto& o) { o.rotate = variant::Decimal{90'000'000}; }},
-      {"crop", "1:2:3:4", Mode::kFrame, [](auto& o) { o.crop = variant::Crop{1, 2, 3, 4}; }},
+      {"crop", "1:2:3:4", Mode::kFrame,
+       [](auto& o) {
+         o.crop = variant::Crop{1, 2, 3, 4};
+       }},
       {"bitrate", "800000", Mode::kVideo, [](auto& o) { o.bitrate = 800'000; }},
       {"imageCount", "5", Mode::kVideo, [](auto& o) { o.image_count = 5; }},
       {"interval", "0.5s", Mode::kVideo, [](auto& o) { o.interval = milliseconds(500); }},

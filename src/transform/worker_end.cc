@@ -31,23 +31,34 @@ Error TooLarge(std::string message, std::string limit, std::string detail) {
 }
 
 Error OutOfMemory(std::string detail) {
-  return TooLarge("the source takes more memory than a transform may use", "memory", std::move(detail));
+  return TooLarge("the source takes more memory than a transform may use", "memory",
+                  std::move(detail));
 }
 
 }  // namespace
 
 std::string_view ToString(Cause cause) {
   switch (cause) {
-    case Cause::kDeadline: return "deadline";
-    case Cause::kNoProgress: return "no_progress";
-    case Cause::kCpu: return "cpu";
-    case Cause::kOutputSize: return "output_size";
-    case Cause::kMemory: return "memory";
-    case Cause::kCrash: return "crash";
-    case Cause::kSandbox: return "sandbox";
-    case Cause::kCancelled: return "cancelled";
-    case Cause::kProtocol: return "protocol";
-    case Cause::kZygote: return "zygote";
+    case Cause::kDeadline:
+      return "deadline";
+    case Cause::kNoProgress:
+      return "no_progress";
+    case Cause::kCpu:
+      return "cpu";
+    case Cause::kOutputSize:
+      return "output_size";
+    case Cause::kMemory:
+      return "memory";
+    case Cause::kCrash:
+      return "crash";
+    case Cause::kSandbox:
+      return "sandbox";
+    case Cause::kCancelled:
+      return "cancelled";
+    case Cause::kProtocol:
+      return "protocol";
+    case Cause::kZygote:
+      return "zygote";
   }
   return "crash";
 }
@@ -56,14 +67,19 @@ Cause CauseOf(const protocol::Exited& exited, const Options& options) {
   const int status = exited.wait_status;
   if (WIFSIGNALED(status)) {
     switch (WTERMSIG(status)) {
-      case SIGXCPU: return Cause::kCpu;
-      case SIGXFSZ: return Cause::kOutputSize;
-      case SIGSYS: return Cause::kSandbox;
+      case SIGXCPU:
+        return Cause::kCpu;
+      case SIGXFSZ:
+        return Cause::kOutputSize;
+      case SIGSYS:
+        return Cause::kSandbox;
       case SIGKILL:
-        // The kernel's way to enforce the hard CPU limit; else the out-of-memory killer or an operator.
+        // The kernel's way to enforce the hard CPU limit; else the out-of-memory killer or an
+        // operator.
         if (exited.cpu_seconds >= static_cast<double>(options.max_cpu.count())) return Cause::kCpu;
         break;
-      default: break;
+      default:
+        break;
     }
   }
   return NearlyOutOfMemory(exited, options) ? Cause::kMemory : Cause::kCrash;
@@ -85,23 +101,28 @@ Error ErrorOf(Cause cause, std::string detail) {
           .WithFact("cause", std::string(ToString(cause)));
     case Cause::kOutputSize:
       return TooLarge("the result is larger than allowed", "output_bytes", std::move(detail));
-    case Cause::kMemory: return OutOfMemory(std::move(detail));
+    case Cause::kMemory:
+      return OutOfMemory(std::move(detail));
     case Cause::kCancelled:
       return Error(Code::kCancelled, "the transform was cancelled", std::move(detail));
     case Cause::kCrash:
     case Cause::kSandbox:
     case Cause::kProtocol:
-    case Cause::kZygote: break;
+    case Cause::kZygote:
+      break;
   }
-  return Error(Code::kInternal, "the transform failed", std::move(detail)).WithReason("TRANSFORM_FAILED");
+  return Error(Code::kInternal, "the transform failed", std::move(detail))
+      .WithReason("TRANSFORM_FAILED");
 }
 
-Error ErrorOf(const protocol::Failed& failed, const protocol::Exited* exited, const Options& options) {
+Error ErrorOf(const protocol::Failed& failed, const protocol::Exited* exited,
+              const Options& options) {
   std::string detail = "worker: " + Clean(failed.reason) + ": " + Clean(failed.detail);
   const std::string& reason = failed.reason;
   std::string message = Clean(failed.message);
   if (reason == "SOURCE_TOO_LARGE") {
-    return Error(Code::kResourceExhausted, std::move(message), std::move(detail)).WithReason(reason);
+    return Error(Code::kResourceExhausted, std::move(message), std::move(detail))
+        .WithReason(reason);
   }
   if (reason == "TIME_OUT_OF_RANGE") {
     return Error(Code::kInvalidArgument, std::move(message), std::move(detail)).WithReason(reason);
@@ -111,14 +132,16 @@ Error ErrorOf(const protocol::Failed& failed, const protocol::Exited* exited, co
     return Error(Code::kUnavailable, "the source could not be read", std::move(detail))
         .WithReason("ALL_SOURCES_FAILED");
   }
-  if (exited != nullptr && NearlyOutOfMemory(*exited, options)) return OutOfMemory(std::move(detail));
+  if (exited != nullptr && NearlyOutOfMemory(*exited, options))
+    return OutOfMemory(std::move(detail));
   if (reason == "SOURCE_UNSUPPORTED") {
     return Error(Code::kUnsupported, std::move(message), std::move(detail)).WithReason(reason);
   }
   if (reason == "SOURCE_CORRUPT") {
     return Error(Code::kCorruption, std::move(message), std::move(detail)).WithReason(reason);
   }
-  return Error(Code::kInternal, "the transform failed", std::move(detail)).WithReason("TRANSFORM_FAILED");
+  return Error(Code::kInternal, "the transform failed", std::move(detail))
+      .WithReason("TRANSFORM_FAILED");
 }
 
 Result<void> CheckDone(protocol::Done& done) {

@@ -1,5 +1,5 @@
-// How a worker's end reads: from signals, limits and what it said to an Error for the caller and a cause for
-// the metrics. Pure functions, so that every ending has a test.
+// How a worker's end reads: from signals, limits and what it said to an Error for the caller and a
+// cause for the metrics. Pure functions, so that every ending has a test.
 #pragma once
 
 #include <optional>
@@ -36,15 +36,16 @@ Cause CauseOf(const protocol::Exited& exited, const Options& options);
 /// "signal 11", "exit 3".
 std::string DescribeStatus(int wait_status);
 
-/// kDeadlineExceeded (TRANSFORM_TIMEOUT) for deadline, no_progress and cpu; kResourceExhausted (SOURCE_TOO_LARGE,
-/// fact `limit`) for output_size and memory: the same request meets the same limit again; kCancelled; else
-/// kInternal (TRANSFORM_FAILED).
+/// kDeadlineExceeded (TRANSFORM_TIMEOUT) for deadline, no_progress and cpu; kResourceExhausted
+/// (SOURCE_TOO_LARGE, fact `limit`) for output_size and memory: the same request meets the same
+/// limit again; kCancelled; else kInternal (TRANSFORM_FAILED).
 Error ErrorOf(Cause cause, std::string detail);
 
-/// What a worker's Failed means. A failure with more than 80 % of the memory limit in use is a lack of memory
-/// whatever the library called it (libvpx reports it as invalid data).
+/// What a worker's Failed means. A failure with more than 80 % of the memory limit in use is a lack
+/// of memory whatever the library called it (libvpx reports it as invalid data).
 /// @param exited null when the worker's end is not known
-Error ErrorOf(const protocol::Failed& failed, const protocol::Exited* exited, const Options& options);
+Error ErrorOf(const protocol::Failed& failed, const protocol::Exited* exited,
+              const Options& options);
 
 /// Checks and cleans what a worker said of its result: numbers finite, texts printable and short.
 /// A worker reads hostile files, so its words are not trusted.

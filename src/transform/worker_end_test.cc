@@ -8,8 +8,12 @@
 namespace vr::transform {
 namespace {
 
-protocol::Exited BySignal(int signal) { return {.id = 1, .wait_status = signal, .cpu_seconds = 0.1}; }
-protocol::Exited ByExit(int code) { return {.id = 1, .wait_status = code << 8, .cpu_seconds = 0.1}; }
+protocol::Exited BySignal(int signal) {
+  return {.id = 1, .wait_status = signal, .cpu_seconds = 0.1};
+}
+protocol::Exited ByExit(int code) {
+  return {.id = 1, .wait_status = code << 8, .cpu_seconds = 0.1};
+}
 
 TEST(WorkerEnd, SignalsTellTheCause) {
   const Options options;
@@ -60,7 +64,8 @@ TEST(WorkerEnd, AWorkersFailureKeepsItsReason) {
   const Options options;
   const protocol::Exited exited = ByExit(0);
   const auto map = [&](const char* reason) {
-    return ErrorOf(protocol::Failed{.reason = reason, .message = "m", .detail = "d"}, &exited, options);
+    return ErrorOf(protocol::Failed{.reason = reason, .message = "m", .detail = "d"}, &exited,
+                   options);
   };
   EXPECT_EQ(map("SOURCE_UNSUPPORTED").code, Code::kUnsupported);
   EXPECT_EQ(map("SOURCE_UNSUPPORTED").reason, "SOURCE_UNSUPPORTED");
@@ -85,7 +90,8 @@ TEST(WorkerEnd, InvalidDataWithTheMemoryFullIsALackOfMemory) {
 }
 
 TEST(WorkerEnd, WhatAWorkerSaysIsCleaned) {
-  const protocol::Failed failed{.reason = "SOURCE_CORRUPT", .message = "a\r\nSet-Cookie: x", .detail = ""};
+  const protocol::Failed failed{
+      .reason = "SOURCE_CORRUPT", .message = "a\r\nSet-Cookie: x", .detail = ""};
   EXPECT_EQ(ErrorOf(failed, nullptr, Options()).public_message, "a  Set-Cookie: x");
   protocol::Done done{.stored_bytes = 1, .duration_seconds = 1, .video_codec = "h264\n"};
   done.warnings.assign(100, std::string(1000, 'x'));

@@ -28,21 +28,26 @@ Result<protocol::Hello> AwaitHello(int worker, int control, SteadyTime deadline)
   std::string bytes;
   std::vector<UniqueFd> fds;
   for (;;) {
-    const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()).count();
-    if (left <= 0) return Error(Code::kUnavailable, "no transform can be made now", "the worker is silent");
+    const auto left =
+        std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()).count();
+    if (left <= 0)
+      return Error(Code::kUnavailable, "no transform can be made now", "the worker is silent");
     // Of the control socket only its end is of interest; what it says is read later, by the loop.
     pollfd sockets[] = {{worker, POLLIN, 0}, {control, 0, 0}};
     if (poll(sockets, 2, static_cast<int>(left)) < 0 && errno != EINTR) {
       return ErrnoError(errno, "waiting for the first worker");
     }
     TRY(const protocol::Received received, protocol::TryReceive(worker, bytes, fds));
-    if (received == protocol::Received::kClosed || (sockets[1].revents & (POLLHUP | POLLERR)) != 0) {
-      return Error(Code::kUnavailable, "no transform can be made now", "the worker ended while it started");
+    if (received == protocol::Received::kClosed ||
+        (sockets[1].revents & (POLLHUP | POLLERR)) != 0) {
+      return Error(Code::kUnavailable, "no transform can be made now",
+                   "the worker ended while it started");
     }
     TRY(const auto message, protocol::TakeFrame(bytes));
     if (!message) continue;
     if (const auto* hello = std::get_if<protocol::Hello>(&*message)) return *hello;
-    return Error(Code::kCorruption, "no transform can be made now", "the worker's first word is not Hello");
+    return Error(Code::kCorruption, "no transform can be made now",
+                 "the worker's first word is not Hello");
   }
 }
 
@@ -84,10 +89,9 @@ Task<Result<protocol::Done>> WaitForEnd(JobRunRef run, std::function<void(JobRun
 Result<std::unique_ptr<WorkerPool>> WorkerPool::Create(Options options, io::LoopPool& loops,
                                                        Metrics& metrics) {
   if (options.worker_path.empty()) options.worker_path = DefaultWorkerPath();
-  const protocol::WorkerLimits limits{
-      .memory_bytes = options.worker_memory,
-      .cpu_seconds = static_cast<uint64_t>(options.max_cpu.count()),
-      .max_output_bytes = options.max_output_bytes};
+  const protocol::WorkerLimits limits{.memory_bytes = options.worker_memory,
+                                      .cpu_seconds = static_cast<uint64_t>(options.max_cpu.count()),
+                                      .max_output_bytes = options.max_output_bytes};
   auto started = ZygoteProcess::Start(options.worker_path, limits);
   if (!started.ok()) return std::move(started).error().In("starting the worker program");
   ZygoteProcess zygote = std::move(*started);
@@ -108,18 +112,20 @@ Result<std::unique_ptr<WorkerPool>> WorkerPool::Create(Options options, io::Loop
     UniqueFd first_worker;
   };
   auto start = std::make_shared<Start>(Start{std::move(zygote), std::move(pair.first)});
-  core->loop().Post([core, start] {
-    core->Adopt(std::move(start->zygote), std::move(start->first_worker));
-  });
+  core->loop().Post(
+      [core, start] { core->Adopt(std::move(start->zygote), std::move(start->first_worker)); });
   return std::unique_ptr<WorkerPool>(new WorkerPool(std::move(core)));
 }
 
 WorkerPool::WorkerPool(std::shared_ptr<Core> core) : core_(std::move(core)) {}
 
-WorkerPool::~WorkerPool() { StopWithin(milliseconds(0)); }
+WorkerPool::~WorkerPool() {
+  StopWithin(milliseconds(0));
+}
 
-Task<Result<protocol::Done>> WorkerPool::Run(Context ctx, protocol::Job job, origin::SourceRef source,
-                                             Outputs outputs, ProgressFn on_progress,
+Task<Result<protocol::Done>> WorkerPool::Run(Context ctx, protocol::Job job,
+                                             origin::SourceRef source, Outputs outputs,
+                                             ProgressFn on_progress,
                                              std::shared_ptr<CancelToken> cancel) {
   VR_CHECK(source != nullptr && outputs.stored != nullptr);
   auto run = std::make_shared<JobRun>();
@@ -136,13 +142,25 @@ Task<Result<protocol::Done>> WorkerPool::Run(Context ctx, protocol::Job job, ori
   return WaitForEnd(std::move(run), std::move(submit), core_->options().max_source_bytes);
 }
 
-std::string WorkerPool::recipe() const { return core_->recipe(); }
-bool WorkerPool::ready() const { return core_->is_ready; }
-size_t WorkerPool::queue_depth() const { return core_->queue_depth; }
-size_t WorkerPool::running() const { return core_->running; }
-pid_t WorkerPool::zygote_pid() const { return core_->zygote_pid; }
+std::string WorkerPool::recipe() const {
+  return core_->recipe();
+}
+bool WorkerPool::ready() const {
+  return core_->is_ready;
+}
+size_t WorkerPool::queue_depth() const {
+  return core_->queue_depth;
+}
+size_t WorkerPool::running() const {
+  return core_->running;
+}
+pid_t WorkerPool::zygote_pid() const {
+  return core_->zygote_pid;
+}
 
-void WorkerPool::Stop() { StopWithin(core_->options().drain_timeout); }
+void WorkerPool::Stop() {
+  StopWithin(core_->options().drain_timeout);
+}
 
 void WorkerPool::StopWithin(std::chrono::milliseconds drain) {
   if (is_stopped_) return;

@@ -1,11 +1,12 @@
 // WorkerPool: has jobs done by sandboxed child processes, one process per job, at most N at a time.
 //
-// A job waits in a bounded queue, goes to a worker that was made and sandboxed before the job came, and ends
-// with Done or with an Error; the worker is then gone and another takes its place. Whatever a worker does, or
-// does not do, costs one job: deadlines, missing progress, CPU, output size and nonsense on the wire end in a
-// kill. The zygote, which makes the workers, is started again when it dies; the jobs it took along fail.
-// Invariant: every Run() that was called ends, by its context's deadline plus a few seconds at the latest.
-// Thread-safe: Run() is called from any loop; everything else happens on one loop of the pool.
+// A job waits in a bounded queue, goes to a worker that was made and sandboxed before the job came,
+// and ends with Done or with an Error; the worker is then gone and another takes its place.
+// Whatever a worker does, or does not do, costs one job: deadlines, missing progress, CPU, output
+// size and nonsense on the wire end in a kill. The zygote, which makes the workers, is started
+// again when it dies; the jobs it took along fail. Invariant: every Run() that was called ends, by
+// its context's deadline plus a few seconds at the latest. Thread-safe: Run() is called from any
+// loop; everything else happens on one loop of the pool.
 #pragma once
 
 #include <sys/types.h>
@@ -34,7 +35,8 @@ struct Outputs {
   SharedFd stream;  ///< the form for those who wait now; null = none is made
 };
 
-/// Ends a job from outside. Thread-safe; share it by shared_ptr. A cancelled job ends within about 50 ms.
+/// Ends a job from outside. Thread-safe; share it by shared_ptr. A cancelled job ends within about
+/// 50 ms.
 class CancelToken {
  public:
   void Cancel() { is_cancelled_.store(true, std::memory_order_relaxed); }
@@ -48,25 +50,30 @@ class WorkerPool {
  public:
   using ProgressFn = std::function<void(const protocol::Progress&)>;
 
-  /// Starts the zygote and waits for its first worker's Hello (blocks, some 100 ms). The loops need not run yet.
-  /// `loops` and `metrics` outlive the pool.
-  /// @errors kNotFound (no worker program), kUnavailable (it ended or was silent), kCorruption (other version)
-  static Result<std::unique_ptr<WorkerPool>> Create(Options options, io::LoopPool& loops, Metrics& metrics);
+  /// Starts the zygote and waits for its first worker's Hello (blocks, some 100 ms). The loops need
+  /// not run yet. `loops` and `metrics` outlive the pool.
+  /// @errors kNotFound (no worker program), kUnavailable (it ended or was silent), kCorruption
+  /// (other version)
+  static Result<std::unique_ptr<WorkerPool>> Create(Options options, io::LoopPool& loops,
+                                                    Metrics& metrics);
   /// Stops at once when Stop() was not called.
   ~WorkerPool();
 
-  /// Has one job done. The pool fills in what only it knows: source_size and source_complete from `source`,
-  /// stream from `outputs`, decoder_threads from what else is running.
-  /// `on_progress` runs on the caller's loop, never after Run() ended; quick successions are merged.
-  /// If the caller's coroutine is destroyed the job is cancelled.
-  /// @errors kResourceExhausted (OVERLOADED: queue full; SOURCE_TOO_LARGE: a limit), kDeadlineExceeded
-  ///   (TRANSFORM_TIMEOUT, also when it comes while waiting for a worker), kCancelled, kUnsupported, kCorruption,
-  ///   kInvalidArgument (as the worker found the source), kInternal (TRANSFORM_FAILED), kUnavailable (stopping),
-  ///   and the source's own errors unchanged
-  Task<Result<protocol::Done>> Run(Context ctx, protocol::Job job, origin::SourceRef source, Outputs outputs,
-                                   ProgressFn on_progress, std::shared_ptr<CancelToken> cancel = nullptr);
+  /// Has one job done. The pool fills in what only it knows: source_size and source_complete from
+  /// `source`, stream from `outputs`, decoder_threads from what else is running. `on_progress` runs
+  /// on the caller's loop, never after Run() ended; quick successions are merged. If the caller's
+  /// coroutine is destroyed the job is cancelled.
+  /// @errors kResourceExhausted (OVERLOADED: queue full; SOURCE_TOO_LARGE: a limit),
+  /// kDeadlineExceeded
+  ///   (TRANSFORM_TIMEOUT, also when it comes while waiting for a worker), kCancelled,
+  ///   kUnsupported, kCorruption, kInvalidArgument (as the worker found the source), kInternal
+  ///   (TRANSFORM_FAILED), kUnavailable (stopping), and the source's own errors unchanged
+  Task<Result<protocol::Done>> Run(Context ctx, protocol::Job job, origin::SourceRef source,
+                                   Outputs outputs, ProgressFn on_progress,
+                                   std::shared_ptr<CancelToken> cancel = nullptr);
 
-  /// What decides the bytes besides the job: library versions and recipe revision, as the workers say.
+  /// What decides the bytes besides the job: library versions and recipe revision, as the workers
+  /// say.
   std::string recipe() const;
   /// A worker stands ready or works.
   bool ready() const;
@@ -77,8 +84,9 @@ class WorkerPool {
   /// -1 while there is none.
   pid_t zygote_pid() const;
 
-  /// Refuses new jobs and those that wait, lets running ones go on up to options.drain_timeout, kills the rest,
-  /// ends the zygote. Blocks; not on a loop's thread, and before LoopPool::Stop(). Idempotent.
+  /// Refuses new jobs and those that wait, lets running ones go on up to options.drain_timeout,
+  /// kills the rest, ends the zygote. Blocks; not on a loop's thread, and before LoopPool::Stop().
+  /// Idempotent.
   void Stop();
 
  private:

@@ -31,7 +31,9 @@ constexpr size_t kMaxPendingBytes = 64 * 1024;
 constexpr int kHopeless = 5;
 constexpr uint32_t kLoneJobThreads = 3;
 
-size_t Cores() { return std::max(1u, std::thread::hardware_concurrency()); }
+size_t Cores() {
+  return std::max(1u, std::thread::hardware_concurrency());
+}
 
 uint64_t SizeOfFile(const SharedFd& file) {
   struct stat info {};
@@ -39,7 +41,9 @@ uint64_t SizeOfFile(const SharedFd& file) {
   return static_cast<uint64_t>(info.st_size);
 }
 
-Error Stopping() { return Error(Code::kUnavailable, "the server is stopping"); }
+Error Stopping() {
+  return Error(Code::kUnavailable, "the server is stopping");
+}
 
 }  // namespace
 
@@ -47,20 +51,24 @@ WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
     : options_(std::move(options)),
       max_running_(options_.workers > 0 ? options_.workers : Cores()),
       loop_(loop),
-      encode_seconds_(metrics.GetCounter("video_resizer_encode_seconds_total",
-                                         "CPU seconds of ended workers")),
+      encode_seconds_(
+          metrics.GetCounter("video_resizer_encode_seconds_total", "CPU seconds of ended workers")),
       queue_gauge_(metrics.GetGauge("video_resizer_queue_depth", "Jobs waiting for a worker")),
       starting_gauge_(metrics.GetGauge("video_resizer_workers", "Worker processes by state",
                                        {{"state", "starting"}})),
-      idle_gauge_(metrics.GetGauge("video_resizer_workers", "Worker processes by state", {{"state", "idle"}})),
-      busy_gauge_(metrics.GetGauge("video_resizer_workers", "Worker processes by state", {{"state", "busy"}})),
+      idle_gauge_(metrics.GetGauge("video_resizer_workers", "Worker processes by state",
+                                   {{"state", "idle"}})),
+      busy_gauge_(metrics.GetGauge("video_resizer_workers", "Worker processes by state",
+                                   {{"state", "busy"}})),
       zygote_starts_(metrics.GetCounter("video_resizer_zygote_starts_total",
                                         "Starts of the process that makes the workers")),
-      queue_wait_(metrics.GetHistogram("video_resizer_queue_wait_seconds", "Time jobs waited for a worker", {},
+      queue_wait_(metrics.GetHistogram("video_resizer_queue_wait_seconds",
+                                       "Time jobs waited for a worker", {},
                                        {0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300})),
       timer_(loop.executor()) {
-  for (Cause cause : {Cause::kDeadline, Cause::kNoProgress, Cause::kCpu, Cause::kOutputSize, Cause::kMemory,
-                      Cause::kCrash, Cause::kSandbox, Cause::kCancelled, Cause::kProtocol, Cause::kZygote}) {
+  for (Cause cause :
+       {Cause::kDeadline, Cause::kNoProgress, Cause::kCpu, Cause::kOutputSize, Cause::kMemory,
+        Cause::kCrash, Cause::kSandbox, Cause::kCancelled, Cause::kProtocol, Cause::kZygote}) {
     deaths_.emplace(cause, metrics.GetCounter("video_resizer_worker_deaths_total",
                                               "Workers that ended without a result, by cause",
                                               {{"cause", std::string(ToString(cause))}}));
@@ -106,11 +114,12 @@ void WorkerPool::Core::UseZygote(ZygoteProcess zygote) {
 }
 
 void WorkerPool::Core::StartZygote() {
-  const std::string program = options_.worker_path.empty() ? DefaultWorkerPath() : options_.worker_path;
-  auto started = ZygoteProcess::Start(
-      program, {.memory_bytes = options_.worker_memory,
-                .cpu_seconds = static_cast<uint64_t>(options_.max_cpu.count()),
-                .max_output_bytes = options_.max_output_bytes});
+  const std::string program =
+      options_.worker_path.empty() ? DefaultWorkerPath() : options_.worker_path;
+  auto started =
+      ZygoteProcess::Start(program, {.memory_bytes = options_.worker_memory,
+                                     .cpu_seconds = static_cast<uint64_t>(options_.max_cpu.count()),
+                                     .max_output_bytes = options_.max_output_bytes});
   if (!started.ok()) {
     LogError("zygote_start_failed", {{"error", started.error().ToLogString()}});
     ++start_failures_;
@@ -281,7 +290,8 @@ void WorkerPool::Core::OnProgress(const WorkerRef& worker, const protocol::Progr
 void WorkerPool::Core::OnDone(const WorkerRef& worker, protocol::Done done) {
   const JobRunRef run = worker->run;
   if (!CheckDone(done).ok() || done.stored_bytes > SizeOfFile(run->outputs.stored) ||
-      done.stream_bytes < run->stream_bytes || done.stream_bytes > SizeOfFile(run->outputs.stream)) {
+      done.stream_bytes < run->stream_bytes ||
+      done.stream_bytes > SizeOfFile(run->outputs.stream)) {
     Kill(worker, Cause::kProtocol);
     return;
   }
@@ -305,8 +315,8 @@ void WorkerPool::Core::OnNeed(const WorkerRef& worker, const protocol::Need& nee
   });
 }
 
-Task<void> WorkerPool::Core::AnswerNeed([[maybe_unused]] std::shared_ptr<Core> self, WorkerRef worker, JobRunRef run,
-                                        protocol::Need need) {
+Task<void> WorkerPool::Core::AnswerNeed([[maybe_unused]] std::shared_ptr<Core> self,
+                                        WorkerRef worker, JobRunRef run, protocol::Need need) {
   Context ctx = run->ctx;
   ctx.deadline = run->deadline;
   Result<uint64_t> available = co_await run->source->Ensure(ctx, need.offset, need.length);
@@ -372,17 +382,18 @@ void WorkerPool::Core::OnExited(const protocol::Exited& exited) {
   End(run, run->source_error ? *run->source_error : ErrorOf(*worker->failed, &exited, options_));
 }
 
-void WorkerPool::Core::CountDeath(const Worker& worker, Cause cause, const protocol::Exited* exited) {
+void WorkerPool::Core::CountDeath(const Worker& worker, Cause cause,
+                                  const protocol::Exited* exited) {
   if (zygote_closed_) return;  // the end of the pool, not of a job
   deaths_.at(cause).Add();
-  LogWarn("worker_died",
-          {{"cause", ToString(cause)},
-           {"worker", worker.id},
-           {"pid", worker.pid},
-           {"request_id", worker.run ? worker.run->ctx.request_id : std::string()},
-           {"status", exited != nullptr ? DescribeStatus(exited->wait_status) : std::string("unknown")},
-           {"cpu_seconds", exited != nullptr ? exited->cpu_seconds : 0.0},
-           {"max_rss_bytes", exited != nullptr ? exited->max_rss_bytes : 0}});
+  LogWarn("worker_died", {{"cause", ToString(cause)},
+                          {"worker", worker.id},
+                          {"pid", worker.pid},
+                          {"request_id", worker.run ? worker.run->ctx.request_id : std::string()},
+                          {"status", exited != nullptr ? DescribeStatus(exited->wait_status)
+                                                       : std::string("unknown")},
+                          {"cpu_seconds", exited != nullptr ? exited->cpu_seconds : 0.0},
+                          {"max_rss_bytes", exited != nullptr ? exited->max_rss_bytes : 0}});
 }
 
 // ---- jobs
@@ -432,7 +443,8 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   queue_wait_.Observe(std::chrono::duration<double>(now - run->queued_at).count());
   run->deadline = std::min(run->ctx.deadline, now + options_.timeout);
   run->last_sign = now;
-  // More decoder threads make a lone job faster and never change its bytes; together they only get in each other's way.
+  // More decoder threads make a lone job faster and never change its bytes; together they only get
+  // in each other's way.
   const bool is_alone = queue_.empty() && CountOf(State::kBusy) == 0;
   run->job.decoder_threads =
       is_alone ? static_cast<uint32_t>(std::min<size_t>(Cores(), kLoneJobThreads)) : 1;
@@ -458,9 +470,9 @@ void WorkerPool::Core::FailQueue(const Error& error) {
 // ---- time
 
 size_t WorkerPool::Core::CountOf(State state) const {
-  return static_cast<size_t>(std::count_if(workers_.begin(), workers_.end(), [&](const auto& entry) {
-    return entry.second->state == state;
-  }));
+  return static_cast<size_t>(
+      std::count_if(workers_.begin(), workers_.end(),
+                    [&](const auto& entry) { return entry.second->state == state; }));
 }
 
 void WorkerPool::Core::Update() {
@@ -479,7 +491,8 @@ void WorkerPool::Core::Update() {
   if (zygote_ && !zygote_closed_ && now >= next_try_ && !stop_begun_) {
     // One stands ready even when all are busy, so that the next job costs one message.
     const size_t wanted = std::max<size_t>(max_running_ - std::min(busy, max_running_), 1);
-    for (size_t have = CountOf(State::kIdle) + CountOf(State::kStarting); have < wanted; ++have) SpawnWorker();
+    for (size_t have = CountOf(State::kIdle) + CountOf(State::kStarting); have < wanted; ++have)
+      SpawnWorker();
   }
   const size_t idle = CountOf(State::kIdle);
   const size_t starting = CountOf(State::kStarting);
@@ -514,9 +527,10 @@ void WorkerPool::Core::Tick() {
     if (run->is_unwanted()) {
       End(run, ErrorOf(Cause::kCancelled, "while waiting for a worker"));
     } else if (now >= run->ctx.deadline) {
-      End(run, Error(Code::kDeadlineExceeded, "no worker became free in time", "waited in the queue")
-                   .WithReason("TRANSFORM_TIMEOUT")
-                   .WithFact("cause", "queue"));
+      End(run,
+          Error(Code::kDeadlineExceeded, "no worker became free in time", "waited in the queue")
+              .WithReason("TRANSFORM_TIMEOUT")
+              .WithFact("cause", "queue"));
     } else {
       staying.push_back(run);
     }
@@ -532,7 +546,8 @@ void WorkerPool::Core::Tick() {
 
 void WorkerPool::Core::TickWorker(const WorkerRef& worker, SteadyTime now) {
   switch (worker->state) {
-    case State::kIdle: return;
+    case State::kIdle:
+      return;
     case State::kStarting:
       if (now - worker->since > kHelloPatience) Kill(worker, Cause::kCrash);
       return;

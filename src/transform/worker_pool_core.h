@@ -1,9 +1,11 @@
-// The pool's state machine. Everything here happens on one loop, but for the members marked otherwise.
+// The pool's state machine. Everything here happens on one loop, but for the members marked
+// otherwise.
 //
-// A worker is *starting* (forked, not heard of), *idle* (sandboxed, said Hello), *busy* (has its job) or *ending*
-// (result known, or killed, or its socket closed; waiting for Exited, the zygote's word on how it went). A job's
-// error is made when Exited comes, because only then cause and memory are known; success is told at once.
-// One timer ticks while anything waits, and none when the pool is quiet.
+// A worker is *starting* (forked, not heard of), *idle* (sandboxed, said Hello), *busy* (has its
+// job) or *ending* (result known, or killed, or its socket closed; waiting for Exited, the zygote's
+// word on how it went). A job's error is made when Exited comes, because only then cause and memory
+// are known; success is told at once. One timer ticks while anything waits, and none when the pool
+// is quiet.
 #pragma once
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -66,7 +68,8 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   void StartZygote();
   void UseZygote(ZygoteProcess zygote);
   void OnZygoteMessage(protocol::Message message);
-  /// It ended or does not answer: everything it made is gone; jobs fail, a new one starts after a pause.
+  /// It ended or does not answer: everything it made is gone; jobs fail, a new one starts after a
+  /// pause.
   void LoseZygote(std::string_view why);
   SteadyTime NextTry() const;
 
@@ -118,8 +121,8 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   uint64_t next_id_ = 1;
   std::map<uint64_t, WorkerRef> workers_;
   std::deque<JobRunRef> queue_;
-  boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
-                                    io::Executor>
+  boost::asio::basic_waitable_timer<
+      std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, io::Executor>
       timer_;
   bool timer_runs_ = false;
 

@@ -1,6 +1,4 @@
 // The pool against real processes: the fake worker, which misbehaves on demand.
-#include "transform/worker_pool.h"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,15 +12,16 @@
 
 #include "io/notifier.h"
 #include "transform/testing/fake_worker.h"
+#include "transform/worker_pool.h"
 
 namespace vr::transform {
 namespace {
 
-using ::testing::HasSubstr;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 using testing::Behave;
+using ::testing::HasSubstr;
 
 SharedFd MemoryFile(std::string_view text = {}) {
   auto fd = std::make_shared<const UniqueFd>(memfd_create("test", MFD_CLOEXEC));
@@ -52,7 +51,8 @@ class FakeSource final : public origin::Source {
   Task<Result<uint64_t>> Ensure(Context, uint64_t offset, uint64_t length) override {
     ++ensured;
     if (fail_from && offset >= *fail_from) {
-      co_return Error(Code::kUnavailable, "the origin failed", "test").WithReason("ALL_SOURCES_FAILED");
+      co_return Error(Code::kUnavailable, "the origin failed", "test")
+          .WithReason("ALL_SOURCES_FAILED");
     }
     if (stall) {
       const bool changed = co_await stall->WaitChange(stall->ticket());
@@ -103,7 +103,8 @@ class WorkerPoolTest : public ::testing::Test {
   };
   using End = std::future<Result<protocol::Done>>;
 
-  static Task<void> RunInto(WorkerPool* pool, Job job, std::shared_ptr<std::promise<Result<protocol::Done>>> out) {
+  static Task<void> RunInto(WorkerPool* pool, Job job,
+                            std::shared_ptr<std::promise<Result<protocol::Done>>> out) {
     protocol::Job order;
     order.width = static_cast<uint32_t>(job.behave);
     Context ctx = Context::WithTimeout(job.timeout, "test-request");
@@ -147,8 +148,9 @@ class WorkerPoolTest : public ::testing::Test {
     ASSERT_TRUE(condition());
   }
   double Deaths(const char* cause) {
-    return metrics_.GetCounter("video_resizer_worker_deaths_total",
-                               "Workers that ended without a result, by cause", {{"cause", cause}})
+    return metrics_
+        .GetCounter("video_resizer_worker_deaths_total",
+                    "Workers that ended without a result, by cause", {{"cause", cause}})
         .value();
   }
 
@@ -211,7 +213,8 @@ TEST_F(WorkerPoolTest, ManyJobsShareFewWorkersAndEachGetsItsOwnResult) {
   }
   EXPECT_EQ(pool_->queue_depth(), 0u);
   WaitUntil([&] {
-    return metrics_.GetCounter("video_resizer_encode_seconds_total", "CPU seconds of ended workers").value() == 10;
+    return metrics_.GetCounter("video_resizer_encode_seconds_total", "CPU seconds of ended workers")
+               .value() == 10;
   });
 }
 
@@ -467,7 +470,8 @@ TEST_F(WorkerPoolTest, AnIdleZygoteThatDiesIsReplacedWithoutAJob) {
   WaitUntil([&] { return pool_->zygote_pid() > 0; });
   const pid_t first = before > 0 ? before : pool_->zygote_pid();
   ASSERT_EQ(kill(first, SIGKILL), 0);
-  WaitUntil([&] { return pool_->zygote_pid() > 0 && pool_->zygote_pid() != first && pool_->ready(); });
+  WaitUntil(
+      [&] { return pool_->zygote_pid() > 0 && pool_->zygote_pid() != first && pool_->ready(); });
   ExpectWorks();
 }
 

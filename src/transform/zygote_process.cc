@@ -46,8 +46,10 @@ Result<ZygoteProcess> ZygoteProcess::Start(const std::string& program,
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, theirs.get(), protocol::kControlFd);
   posix_spawn_file_actions_addclosefrom_np(&actions, protocol::kControlFd + 1);
-  // A session of its own: Ctrl-C in the server's terminal must not end it before the server has drained.
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  // A session of its own: Ctrl-C in the server's terminal must not end it before the server has
+  // drained.
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   sigset_t none;
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
@@ -75,7 +77,9 @@ ZygoteProcess& ZygoteProcess::operator=(ZygoteProcess&& other) noexcept {
   return *this;
 }
 
-ZygoteProcess::~ZygoteProcess() { WaitOrKill(std::chrono::milliseconds(0)); }
+ZygoteProcess::~ZygoteProcess() {
+  WaitOrKill(std::chrono::milliseconds(0));
+}
 
 void ZygoteProcess::Kill() {
   // Not collected yet, so the number is still this process's.

@@ -21,7 +21,8 @@ class ZygoteProcess {
  public:
   /// Starts `program` as protocol/launch.h says.
   /// @errors what posix_spawn says (kNotFound: no such program)
-  static Result<ZygoteProcess> Start(const std::string& program, const protocol::WorkerLimits& limits);
+  static Result<ZygoteProcess> Start(const std::string& program,
+                                     const protocol::WorkerLimits& limits);
 
   ZygoteProcess(ZygoteProcess&& other) noexcept;
   ZygoteProcess& operator=(ZygoteProcess&& other) noexcept;

@@ -38,7 +38,8 @@ ssize_t SendOnce(int socket, std::string_view bytes, std::span<const int> fds, i
   return sent;
 }
 
-Result<Received> ReceiveOnce(int socket, std::string& bytes, std::vector<UniqueFd>& fds, int flags) {
+Result<Received> ReceiveOnce(int socket, std::string& bytes, std::vector<UniqueFd>& fds,
+                             int flags) {
   char data[kReadBytes];
   iovec part{data, sizeof(data)};
   msghdr message{};
@@ -68,7 +69,8 @@ Result<Received> ReceiveOnce(int socket, std::string& bytes, std::vector<UniqueF
     }
   }
   if ((message.msg_flags & MSG_CTRUNC) != 0) {
-    return Error(Code::kCorruption, "a worker message is damaged", "descriptors were lost in passing");
+    return Error(Code::kCorruption, "a worker message is damaged",
+                 "descriptors were lost in passing");
   }
   if (got == 0) return Received::kClosed;
   bytes.append(data, static_cast<size_t>(got));

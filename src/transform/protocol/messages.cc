@@ -65,7 +65,8 @@ class Writer {
   std::string out_;
 };
 
-/// Reads what Writer wrote. After the first impossible byte every read gives zero and ok() is false.
+/// Reads what Writer wrote. After the first impossible byte every read gives zero and ok() is
+/// false.
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : bytes_(bytes) {}
@@ -234,7 +235,9 @@ Type Write(Writer& w, const SourceFailed& m) {
   w.Put(m.message);
   return Type::kSourceFailed;
 }
-void Read(Reader& r, SourceFailed& m) { r.Get(m.message); }
+void Read(Reader& r, SourceFailed& m) {
+  r.Get(m.message);
+}
 
 Type Write(Writer& w, const Progress& m) {
   w.Put(m.stream_bytes);
@@ -304,13 +307,17 @@ Type Write(Writer& w, const Spawn& m) {
   w.Put(m.id);
   return Type::kSpawn;
 }
-void Read(Reader& r, Spawn& m) { r.Get(m.id); }
+void Read(Reader& r, Spawn& m) {
+  r.Get(m.id);
+}
 
 Type Write(Writer& w, const Kill& m) {
   w.Put(m.id);
   return Type::kKill;
 }
-void Read(Reader& r, Kill& m) { r.Get(m.id); }
+void Read(Reader& r, Kill& m) {
+  r.Get(m.id);
+}
 
 Type Write(Writer& w, const Spawned& m) {
   w.Put(m.id);
@@ -355,18 +362,30 @@ Result<std::optional<Message>> DecodeFrame(std::string_view frame) {
   const auto type = static_cast<uint8_t>(frame[0]);
   frame.remove_prefix(1);
   switch (static_cast<Type>(type)) {
-    case Type::kJob: return Decode<Job>(frame, type);
-    case Type::kNeed: return Decode<Need>(frame, type);
-    case Type::kSourceReady: return Decode<SourceReady>(frame, type);
-    case Type::kSourceFailed: return Decode<SourceFailed>(frame, type);
-    case Type::kProgress: return Decode<Progress>(frame, type);
-    case Type::kDone: return Decode<Done>(frame, type);
-    case Type::kFailed: return Decode<Failed>(frame, type);
-    case Type::kHello: return Decode<Hello>(frame, type);
-    case Type::kSpawn: return Decode<Spawn>(frame, type);
-    case Type::kKill: return Decode<Kill>(frame, type);
-    case Type::kSpawned: return Decode<Spawned>(frame, type);
-    case Type::kExited: return Decode<Exited>(frame, type);
+    case Type::kJob:
+      return Decode<Job>(frame, type);
+    case Type::kNeed:
+      return Decode<Need>(frame, type);
+    case Type::kSourceReady:
+      return Decode<SourceReady>(frame, type);
+    case Type::kSourceFailed:
+      return Decode<SourceFailed>(frame, type);
+    case Type::kProgress:
+      return Decode<Progress>(frame, type);
+    case Type::kDone:
+      return Decode<Done>(frame, type);
+    case Type::kFailed:
+      return Decode<Failed>(frame, type);
+    case Type::kHello:
+      return Decode<Hello>(frame, type);
+    case Type::kSpawn:
+      return Decode<Spawn>(frame, type);
+    case Type::kKill:
+      return Decode<Kill>(frame, type);
+    case Type::kSpawned:
+      return Decode<Spawned>(frame, type);
+    case Type::kExited:
+      return Decode<Exited>(frame, type);
   }
   return Bad("unknown type", type);
 }

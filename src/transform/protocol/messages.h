@@ -1,11 +1,10 @@
-// What server and worker say to each other, and server and zygote. Versioned binary frames over Unix
-// stream sockets: u32 length (of type + payload), u8 type, payload. Integers little-endian, strings as
-// u32 length + bytes, doubles as IEEE 754 bits. Nothing here does I/O.
+// What server and worker say to each other, and server and zygote. Versioned binary frames over
+// Unix stream sockets: u32 length (of type + payload), u8 type, payload. Integers little-endian,
+// strings as u32 length + bytes, doubles as IEEE 754 bits. Nothing here does I/O.
 //
-// server → worker   Job (with descriptors: source, stored output[, stream output]), SourceReady, SourceFailed
-// worker → server   Hello, Need, Progress, Done | Failed
-// server → zygote   Spawn (with the worker's socket), Kill
-// zygote → server   Spawned, Exited
+// server → worker   Job (with descriptors: source, stored output[, stream output]), SourceReady,
+// SourceFailed worker → server   Hello, Need, Progress, Done | Failed server → zygote   Spawn (with
+// the worker's socket), Kill zygote → server   Spawned, Exited
 #pragma once
 
 #include <cstdint>
@@ -28,15 +27,15 @@ enum class OutputFormat : uint8_t { kMp4 = 1, kJpeg = 2, kPng = 3 };
 enum class Level : uint8_t { kLow = 1, kMedium = 2, kHigh = 3, kAuto = 4 };
 
 struct Limits {
-  uint64_t max_pixels = 35'000'000;        ///< width*height of the source
+  uint64_t max_pixels = 35'000'000;  ///< width*height of the source
   double max_source_seconds = 4 * 3600.0;
   double max_output_seconds = 4 * 3600.0;
   uint64_t max_output_bytes = 4ull << 30;  ///< per output file
   uint32_t max_streams = 64;
 };
 
-/// One job. Everything that decides the output bytes is in here, nothing of it depends on the machine
-/// (decoder_threads changes speed only).
+/// One job. Everything that decides the output bytes is in here, nothing of it depends on the
+/// machine (decoder_threads changes speed only).
 struct Job {
   uint32_t version = kVersion;
   Operation operation = Operation::kVideo;
@@ -44,14 +43,14 @@ struct Job {
   std::optional<uint32_t> width, height;  ///< requested box, pixels
   Fit fit = Fit::kContain;
   Level quality = Level::kAuto;
-  uint32_t quality_number = 0;            ///< 1-100, 0 = use `quality`
+  uint32_t quality_number = 0;  ///< 1-100, 0 = use `quality`
   Level compression = Level::kAuto;
   double start_seconds = 0;
   std::optional<double> duration_seconds;
   bool audio = true;
-  uint64_t source_size = 0;               ///< bytes
-  bool source_complete = true;            ///< false: ask Need before reading
-  bool stream = true;                     ///< descriptor 2 is there: also write fragmented MP4
+  uint64_t source_size = 0;     ///< bytes
+  bool source_complete = true;  ///< false: ask Need before reading
+  bool stream = true;           ///< descriptor 2 is there: also write fragmented MP4
   uint32_t decoder_threads = 1;
   Limits limits;
 };
@@ -67,25 +66,27 @@ struct SourceReady {
 struct SourceFailed {
   std::string message;
 };
-/// Sent at least every 100 ms of work while anything moves, and after each stream fragment. Final bytes only.
+/// Sent at least every 100 ms of work while anything moves, and after each stream fragment. Final
+/// bytes only.
 struct Progress {
-  uint64_t stream_bytes = 0;   ///< watermark of the stream output
-  uint64_t stored_bytes = 0;   ///< bytes written so far (informational)
-  uint32_t percent = 0;        ///< monotonic 0..100
+  uint64_t stream_bytes = 0;  ///< watermark of the stream output
+  uint64_t stored_bytes = 0;  ///< bytes written so far (informational)
+  uint32_t percent = 0;       ///< monotonic 0..100
 };
 struct Done {
   uint64_t stored_bytes = 0, stream_bytes = 0;
-  uint32_t width = 0, height = 0;   ///< output pixels
-  double duration_seconds = 0;      ///< output
-  double fps = 0;                   ///< output average; 0 for stills
+  uint32_t width = 0, height = 0;  ///< output pixels
+  double duration_seconds = 0;     ///< output
+  double fps = 0;                  ///< output average; 0 for stills
   uint64_t frames = 0;
   bool has_audio = false;
   double cpu_seconds = 0;
   std::string video_codec, audio_codec;  ///< "h264", "aac", "mjpeg", "png"
   std::vector<std::string> warnings;     ///< "damaged: 3 packets skipped"
 };
-/// `reason` is an API error code of docs/http.md: SOURCE_UNSUPPORTED, SOURCE_CORRUPT, SOURCE_TOO_LARGE,
-/// TIME_OUT_OF_RANGE, TRANSFORM_FAILED; or SOURCE_FAILED when reading the source failed (the server knows why).
+/// `reason` is an API error code of docs/http.md: SOURCE_UNSUPPORTED, SOURCE_CORRUPT,
+/// SOURCE_TOO_LARGE, TIME_OUT_OF_RANGE, TRANSFORM_FAILED; or SOURCE_FAILED when reading the source
+/// failed (the server knows why).
 struct Failed {
   std::string reason;
   std::string message;  ///< safe for clients
@@ -113,8 +114,8 @@ struct Exited {
   uint64_t max_rss_bytes = 0;
 };
 
-using Message = std::variant<Job, Need, SourceReady, SourceFailed, Progress, Done, Failed, Hello, Spawn, Kill,
-                             Spawned, Exited>;
+using Message = std::variant<Job, Need, SourceReady, SourceFailed, Progress, Done, Failed, Hello,
+                             Spawn, Kill, Spawned, Exited>;
 
 /// A whole frame, length prefix included.
 std::string Encode(const Message& message);

@@ -1,5 +1,5 @@
-// Feeds arbitrary bytes to the frame reader, as a broken or hostile worker would; what is understood must
-// encode to the very bytes it came from (the format has one spelling).
+// Feeds arbitrary bytes to the frame reader, as a broken or hostile worker would; what is
+// understood must encode to the very bytes it came from (the format has one spelling).
 #include <cstddef>
 #include <cstdint>
 #include <string>

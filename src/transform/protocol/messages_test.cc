@@ -24,15 +24,27 @@ Job FullJob() {
   job.source_complete = false;
   job.stream = false;
   job.decoder_threads = 3;
-  job.limits = {.max_pixels = 1, .max_source_seconds = 2.5, .max_output_seconds = 3.5,
-                .max_output_bytes = 4, .max_streams = 5};
+  job.limits = {.max_pixels = 1,
+                .max_source_seconds = 2.5,
+                .max_output_seconds = 3.5,
+                .max_output_bytes = 4,
+                .max_streams = 5};
   return job;
 }
 
 /// One of each type, every field different from its default.
 std::vector<Message> OneOfEach() {
-  Done done{.stored_bytes = 1, .stream_bytes = 2, .width = 3, .height = 4, .duration_seconds = 5.5, .fps = 29.97,
-            .frames = 7, .has_audio = true, .cpu_seconds = 8.25, .video_codec = "h264", .audio_codec = "aac",
+  Done done{.stored_bytes = 1,
+            .stream_bytes = 2,
+            .width = 3,
+            .height = 4,
+            .duration_seconds = 5.5,
+            .fps = 29.97,
+            .frames = 7,
+            .has_audio = true,
+            .cpu_seconds = 8.25,
+            .video_codec = "h264",
+            .audio_codec = "aac",
             .warnings = {"damaged: 3 packets skipped", "", std::string("\0\xff", 2)}};
   return {FullJob(),
           Need{.offset = 1ull << 40, .length = 65536},
@@ -163,7 +175,8 @@ TEST(Messages, UnknownTypesAreCorrupt) {
 
 TEST(Messages, EmptyAndOverLongFramesAreRefusedBeforeTheirBytesCome) {
   EXPECT_TRUE(IsCorrupt(std::string(4, '\0')));
-  EXPECT_TRUE(IsCorrupt(WithLength(std::string(4, '\0'), static_cast<uint32_t>(kMaxFrameBytes + 1))));
+  EXPECT_TRUE(
+      IsCorrupt(WithLength(std::string(4, '\0'), static_cast<uint32_t>(kMaxFrameBytes + 1))));
   EXPECT_TRUE(IsCorrupt(std::string(4, '\xff')));
   std::string longest = WithLength(std::string(4, '\0'), static_cast<uint32_t>(kMaxFrameBytes));
   EXPECT_TRUE(TakeFrame(longest).ok());
@@ -171,7 +184,8 @@ TEST(Messages, EmptyAndOverLongFramesAreRefusedBeforeTheirBytesCome) {
 
 TEST(Messages, ImpossibleEnumsAndBoolsAreCorrupt) {
   // Offsets into the frame of a job without width and height:
-  // 5 version, 9 operation, 10 format, 11 has width, 12 has height, 13 fit, 14 quality, 15 number, 19 compression.
+  // 5 version, 9 operation, 10 format, 11 has width, 12 has height, 13 fit, 14 quality, 15 number,
+  // 19 compression.
   Job job;
   for (size_t at : {9u, 10u, 13u, 14u, 19u}) {
     for (int bad : {0, 5, 255}) {

@@ -1,5 +1,5 @@
-// A worker that speaks the protocol and does on demand whatever a worker may do wrong: the pool's tests need no
-// libav. What it does is chosen by job.width (the numbers are in fake_worker.h).
+// A worker that speaks the protocol and does on demand whatever a worker may do wrong: the pool's
+// tests need no libav. What it does is chosen by job.width (the numbers are in fake_worker.h).
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -52,8 +52,15 @@ void Succeed(const Job& job, const std::vector<UniqueFd>& fds, const std::string
     progress.stream_bytes = text.size();
   }
   Say(progress);
-  Done done{.stored_bytes = text.size(), .stream_bytes = progress.stream_bytes, .width = 16, .height = 8,
-            .duration_seconds = 1, .fps = 30, .frames = 30, .cpu_seconds = 0.01, .video_codec = "h264"};
+  Done done{.stored_bytes = text.size(),
+            .stream_bytes = progress.stream_bytes,
+            .width = 16,
+            .height = 8,
+            .duration_seconds = 1,
+            .fps = 30,
+            .frames = 30,
+            .cpu_seconds = 0.01,
+            .video_codec = "h264"};
   done.warnings.push_back("decoder_threads=" + std::to_string(job.decoder_threads));
   Say(done);
 }
@@ -79,7 +86,8 @@ void CopySource(const Job& job, const std::vector<UniqueFd>& fds, std::string& b
       if (available == 0) break;
     }
     std::string part(available, '\0');
-    const ssize_t got = pread(fds[0].get(), part.data(), part.size(), static_cast<off_t>(text.size()));
+    const ssize_t got =
+        pread(fds[0].get(), part.data(), part.size(), static_cast<off_t>(text.size()));
     if (got <= 0) _exit(4);
     text.append(part.data(), static_cast<size_t>(got));
   }
@@ -88,31 +96,55 @@ void CopySource(const Job& job, const std::vector<UniqueFd>& fds, std::string& b
 
 void Do(const Job& job, const std::vector<UniqueFd>& fds, std::string& bytes) {
   switch (static_cast<Behave>(job.width.value_or(0))) {
-    case Behave::kSucceed: return Succeed(job, fds, "result");
-    case Behave::kCrash: raise(SIGSEGV); return;
-    case Behave::kHang: Hang();
-    case Behave::kExitEarly: _exit(0);
+    case Behave::kSucceed:
+      return Succeed(job, fds, "result");
+    case Behave::kCrash:
+      raise(SIGSEGV);
+      return;
+    case Behave::kHang:
+      Hang();
+    case Behave::kExitEarly:
+      _exit(0);
     case Behave::kGarbage:
       if (!SendAll(self_socket, std::string(64, '\xee')).ok()) _exit(1);
       Hang();
-    case Behave::kCopySource: return CopySource(job, fds, bytes);
-    case Behave::kFail: Say(Failed{.reason = "SOURCE_CORRUPT", .message = "undecodable", .detail = "x"}); return;
+    case Behave::kCopySource:
+      return CopySource(job, fds, bytes);
+    case Behave::kFail:
+      Say(Failed{.reason = "SOURCE_CORRUPT", .message = "undecodable", .detail = "x"});
+      return;
     case Behave::kFailAndStay:
       Say(Failed{.reason = "SOURCE_CORRUPT", .message = "undecodable", .detail = "x"});
       Hang();
-    case Behave::kSucceedAndStay: Succeed(job, fds, "result"); Hang();
+    case Behave::kSucceedAndStay:
+      Succeed(job, fds, "result");
+      Hang();
     case Behave::kProgressForEver:
       for (uint32_t i = 0;; ++i) {
         Say(Progress{.percent = i % 100});
         poll(nullptr, 0, 10);
       }
-    case Behave::kLyingWatermark: Say(Progress{.stream_bytes = 1000}); Hang();
-    case Behave::kLyingResult: Say(Done{.stored_bytes = 1000}); Hang();
-    case Behave::kTooMuchOutput: Say(Progress{.stored_bytes = 1ull << 60}); Hang();
-    case Behave::kSandbox: raise(SIGSYS); return;
-    case Behave::kCpu: raise(SIGXCPU); return;
-    case Behave::kFileSize: raise(SIGXFSZ); return;
-    case Behave::kKillParent: kill(getppid(), SIGKILL); Hang();
+    case Behave::kLyingWatermark:
+      Say(Progress{.stream_bytes = 1000});
+      Hang();
+    case Behave::kLyingResult:
+      Say(Done{.stored_bytes = 1000});
+      Hang();
+    case Behave::kTooMuchOutput:
+      Say(Progress{.stored_bytes = 1ull << 60});
+      Hang();
+    case Behave::kSandbox:
+      raise(SIGSYS);
+      return;
+    case Behave::kCpu:
+      raise(SIGXCPU);
+      return;
+    case Behave::kFileSize:
+      raise(SIGXFSZ);
+      return;
+    case Behave::kKillParent:
+      kill(getppid(), SIGKILL);
+      Hang();
     case Behave::kStopParent:
       kill(getppid(), SIGSTOP);
       Hang();
@@ -182,7 +214,9 @@ struct Zygote {
       if (pid <= 0) return;
       for (auto at = children.begin(); at != children.end(); ++at) {
         if (at->second != pid) continue;
-        Tell(Exited{.id = at->first, .wait_status = status, .cpu_seconds = 0.25,
+        Tell(Exited{.id = at->first,
+                    .wait_status = status,
+                    .cpu_seconds = 0.25,
                     .max_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024});
         children.erase(at);
         break;
