@@ -52,13 +52,15 @@ def test_200_cold_requests_are_one_transform_and_one_origin_read(server, origin,
         forms.setdefault(body, 0)
         forms[body] += 1
     assert len(forms) <= 2
-    hashes = []
+    paths = []
     for n, body in enumerate(forms):
         path = tmp_path / f"form{n}.mp4"
         path.write_bytes(body)
         assert media.decode_errors(path) == ""
-        hashes.append((media.frame_hashes(path), media.sound_hash(path)))
-    assert all(h == hashes[0] for h in hashes) and len(hashes[0][0]) == 240
+        paths.append(path)
+    paths.sort(key=lambda p: "moof" not in media.boxes(p.read_bytes()))  # the streamed form first
+    assert len(media.frame_hashes(paths[0])) == 240
+    media.same_pictures_and_sound(paths[0], paths[-1])
 
     layers = lambda layer: server.metric("video_resizer_requests_total", layer=layer)  # noqa: E731
     until(lambda: sum(layers(x) for x in ("edge", "kv", "joined", "transform")) == CLIENTS + 1, "every request is counted once")
