@@ -11,8 +11,8 @@
 #include <array>
 
 #if defined(__SANITIZE_THREAD__)
-// Debian's RocksDB is not instrumented: TSan sees its memcpy and memcmp but not the atomics that order
-// them. Calls made from inside that library are not judged; ours are.
+// Debian's RocksDB is not instrumented: TSan sees its memcpy and memcmp but not the atomics that
+// order them. Calls made from inside that library are not judged; ours are.
 extern "C" const char* __tsan_default_suppressions();
 extern "C" const char* __tsan_default_suppressions() {
   return "race:librocksdb.so\ncalled_from_lib:librocksdb.so.7.8\n";
