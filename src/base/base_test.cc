@@ -42,7 +42,8 @@ TEST(Hash, PiecesGiveTheHashOfTheWhole) {
   for (int i = 0; i < 5000; ++i) text += static_cast<char>(i * 31);
   for (const size_t step : {1u, 7u, 64u, 255u, 256u, 257u, 4999u, 5000u}) {
     Hasher hasher;
-    for (size_t at = 0; at < text.size(); at += step) hasher.Update(std::string_view(text).substr(at, step));
+    for (size_t at = 0; at < text.size(); at += step)
+      hasher.Update(std::string_view(text).substr(at, step));
     EXPECT_EQ(hasher.Finish(), HashOf(text)) << step;
     EXPECT_EQ(hasher.Finish(), HashOf(text)) << "Finish() does not end it";
   }
@@ -52,7 +53,9 @@ TEST(Hash, PiecesGiveTheHashOfTheWhole) {
 
 // ---- file descriptors
 
-bool IsOpen(int fd) { return ::fcntl(fd, F_GETFD) >= 0 || errno != EBADF; }
+bool IsOpen(int fd) {
+  return ::fcntl(fd, F_GETFD) >= 0 || errno != EBADF;
+}
 
 int OpenNull() {
   const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -98,7 +101,8 @@ TEST(UniqueFd, ResetAndRelease) {
   fd.Reset();
   EXPECT_FALSE(IsOpen(raw));
   EXPECT_FALSE(UniqueFd());
-  static_assert(!std::is_copy_constructible_v<UniqueFd> && std::is_nothrow_move_constructible_v<UniqueFd>);
+  static_assert(!std::is_copy_constructible_v<UniqueFd> &&
+                std::is_nothrow_move_constructible_v<UniqueFd>);
 }
 
 TEST(SharedFd, TheLastReaderCloses) {

@@ -82,10 +82,14 @@ TEST(Result, OfVoidIsGoodUnlessToldOtherwise) {
 }
 
 TEST(Error, GrowsItsDetailOnTheWayUp) {
-  Error first = Error(Code::kUnavailable, "try later", "refused").In("connect").In("opening source");
+  Error first =
+      Error(Code::kUnavailable, "try later", "refused").In("connect").In("opening source");
   EXPECT_EQ(first.detail, "opening source: connect: refused");
   EXPECT_EQ(first.public_message, "try later");
-  const Error error = std::move(first).WithReason("ORIGIN_TIMEOUT").WithFact("attempt", "1").WithFact("attempt", "2");
+  const Error error = std::move(first)
+                          .WithReason("ORIGIN_TIMEOUT")
+                          .WithFact("attempt", "1")
+                          .WithFact("attempt", "2");
   EXPECT_EQ(error.reason, "ORIGIN_TIMEOUT");
   ASSERT_EQ(error.facts.size(), 2u);
   EXPECT_EQ(error.facts[1].second, "2");
@@ -96,11 +100,11 @@ TEST(Error, GrowsItsDetailOnTheWayUp) {
 
 TEST(Error, FromErrnoSaysWhatTheCallerCanDoAndNothingToTheClient) {
   const std::pair<int, Code> table[] = {
-      {ENOENT, Code::kNotFound},           {ENOTDIR, Code::kNotFound},
-      {EACCES, Code::kPermissionDenied},   {ELOOP, Code::kPermissionDenied},
-      {ENOSPC, Code::kResourceExhausted},  {EDQUOT, Code::kResourceExhausted},
-      {EMFILE, Code::kResourceExhausted},  {ENAMETOOLONG, Code::kInvalidArgument},
-      {EIO, Code::kUnavailable},           {12345, Code::kUnavailable}};
+      {ENOENT, Code::kNotFound},          {ENOTDIR, Code::kNotFound},
+      {EACCES, Code::kPermissionDenied},  {ELOOP, Code::kPermissionDenied},
+      {ENOSPC, Code::kResourceExhausted}, {EDQUOT, Code::kResourceExhausted},
+      {EMFILE, Code::kResourceExhausted}, {ENAMETOOLONG, Code::kInvalidArgument},
+      {EIO, Code::kUnavailable},          {12345, Code::kUnavailable}};
   for (const auto& [number, code] : table) {
     const Error error = ErrnoError(number, "open /srv/secret");
     EXPECT_EQ(error.code, code) << number;

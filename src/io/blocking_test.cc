@@ -18,7 +18,9 @@ namespace {
 using namespace std::chrono_literals;
 using testing::RunSync;
 
-SteadyTime Soon() { return std::chrono::steady_clock::now() + 60s; }
+SteadyTime Soon() {
+  return std::chrono::steady_clock::now() + 60s;
+}
 
 struct Threads {
   std::thread::id before, inside, after;
@@ -47,7 +49,9 @@ TEST(Blocking, PassesErrorsAndMoveOnlyValues) {
   const auto failed = RunSync(blocking.Run(Lane::kWrite, fail));
   ASSERT_FALSE(failed.ok());
   EXPECT_EQ(failed.error().code, Code::kCorruption);
-  auto make = [p = std::make_unique<int>(5)]() mutable -> Result<std::unique_ptr<int>> { return std::move(p); };
+  auto make = [p = std::make_unique<int>(5)]() mutable -> Result<std::unique_ptr<int>> {
+    return std::move(p);
+  };
   const auto made = RunSync(blocking.Run(Lane::kWrite, std::move(make)));
   ASSERT_TRUE(made.ok());
   EXPECT_EQ(**made, 5);
@@ -97,7 +101,8 @@ TEST(Blocking, ServesManyLoopsAtOnce) {
   std::atomic<int64_t> sum{0};
   for (int t = 0; t < kTasks; ++t) {
     group.Spawn(loops[static_cast<size_t>(t) % 3].executor(), [&, t] {
-      return SumUp(blocking, t % 2 == 0 ? Lane::kRead : Lane::kWrite, t * kEach, (t + 1) * kEach, sum);
+      return SumUp(blocking, t % 2 == 0 ? Lane::kRead : Lane::kWrite, t * kEach, (t + 1) * kEach,
+                   sum);
     });
   }
   loops.Start();

@@ -17,7 +17,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-SteadyTime Soon() { return std::chrono::steady_clock::now() + 60s; }
+SteadyTime Soon() {
+  return std::chrono::steady_clock::now() + 60s;
+}
 
 TEST(LoopPool, ALoopKnowsItself) {
   LoopPool loops(2);

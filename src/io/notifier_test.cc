@@ -20,7 +20,9 @@ namespace {
 using namespace std::chrono_literals;
 using testing::RunSync;
 
-SteadyTime Soon() { return std::chrono::steady_clock::now() + 60s; }  // far away: reaching it is a failure
+SteadyTime Soon() {
+  return std::chrono::steady_clock::now() + 60s;
+}  // far away: reaching it is a failure
 
 TEST(Notifier, AnOldTicketReturnsAtOnce) {
   Notifier notifier;
@@ -60,15 +62,16 @@ TEST(Notifier, TheWaiterWakesOnItsOwnLoop) {
   loops[1].Post([&] { loop_thread.set_value(std::this_thread::get_id()); });
   std::promise<std::thread::id> woken;
   const uint64_t ticket = notifier.ticket();
-  auto done = boost::asio::co_spawn(loops[1].executor(), WaitAndTell(notifier, ticket, woken), boost::asio::use_future);
+  auto done = boost::asio::co_spawn(loops[1].executor(), WaitAndTell(notifier, ticket, woken),
+                                    boost::asio::use_future);
   loops[0].Post([&] { notifier.NotifyAll(); });
   EXPECT_TRUE(done.get());
   EXPECT_EQ(woken.get_future().get(), loop_thread.get_future().get());
 }
 
 // The pattern of every user: ticket, look, wait.
-Task<void> FollowTo(Notifier& notifier, const std::atomic<int>& state, int goal, SteadyTime deadline,
-                    std::atomic<int>& arrived) {
+Task<void> FollowTo(Notifier& notifier, const std::atomic<int>& state, int goal,
+                    SteadyTime deadline, std::atomic<int>& arrived) {
   for (;;) {
     const uint64_t ticket = notifier.ticket();
     if (state.load() >= goal) break;
@@ -88,9 +91,10 @@ TEST(Notifier, NoWakeUpIsLostBetweenManyThreadsAndLoops) {
   for (int i = 0; i < kWaiters; ++i) {
     // Every waiter has a goal of its own: the last ones are met by the very last notification.
     const int goal = kWriters * kSteps * (i + 1) / kWaiters;
-    group.Spawn(loops[static_cast<size_t>(i) % loops.size()].executor(), [&notifier, &state, &arrived, goal, deadline] {
-      return FollowTo(notifier, state, goal, deadline, arrived);
-    });
+    group.Spawn(loops[static_cast<size_t>(i) % loops.size()].executor(),
+                [&notifier, &state, &arrived, goal, deadline] {
+                  return FollowTo(notifier, state, goal, deadline, arrived);
+                });
   }
   loops.Start();
   std::vector<std::thread> writers;

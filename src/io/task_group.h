@@ -1,5 +1,5 @@
-// TaskGroup: detached work that somebody owns. Close() refuses new work and waits for what runs.
-// Declare it as the last member of its owner. Thread-safe.
+// TaskGroup: detached work that somebody owns. Close() refuses new work, WaitEmpty() waits for what
+// runs. Declare it as the last member of its owner. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -13,8 +13,8 @@ namespace vr::io {
 class TaskGroup {
  public:
   TaskGroup();
-  /// Waits (blocking the thread) for running work unless Close() already has; never destroy on a
-  /// loop thread.
+  /// Closes; does not wait. What still runs keeps the group's state alive, but nothing else of the
+  /// owner: call WaitEmpty() first, let the tasks own what they use, or stop the loops before.
   ~TaskGroup();
 
   /// Starts `f()` on `executor`. An exception that escapes it is logged and swallowed.

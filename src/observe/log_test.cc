@@ -26,8 +26,9 @@ TEST(AppendJsonString, EscapesWhatJsonForbids) {
 }
 
 TEST(AppendJsonString, KeepsGoodUtf8) {
-  for (const char* text : {"caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8e\xac", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
-                           "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* text :
+       {"caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8e\xac", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
+        "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
     EXPECT_EQ(Json(text), '"' + std::string(text) + '"');
   }
 }
@@ -35,17 +36,17 @@ TEST(AppendJsonString, KeepsGoodUtf8) {
 TEST(AppendJsonString, ReplacesBadUtf8ByteByByte) {
   const std::string bad = "\xef\xbf\xbd";
   const std::pair<std::string, int> table[] = {
-      {"\x80", 1},                  // continuation alone
+      {"\x80", 1},  // continuation alone
       {"\xff", 1},
-      {"\xc3", 1},                  // cut
+      {"\xc3", 1},  // cut
       {"\xe2\x82", 2},
       {"\xf0\x9f\x8e", 3},
-      {"\xc0\xaf", 2},              // over-long
+      {"\xc0\xaf", 2},  // over-long
       {"\xc1\xbf", 2},
       {"\xe0\x9f\xbf", 3},
       {"\xf0\x8f\xbf\xbf", 4},
-      {"\xed\xa0\x80", 3},          // surrogate
-      {"\xf4\x90\x80\x80", 4},      // above U+10FFFF
+      {"\xed\xa0\x80", 3},      // surrogate
+      {"\xf4\x90\x80\x80", 4},  // above U+10FFFF
       {"\xf5\x80\x80\x80", 4},
   };
   for (const auto& [bytes, count] : table) {
@@ -81,8 +82,9 @@ TEST_F(LogTest, OneJsonObjectPerLine) {
                              {"owned", std::string("s")}});
   });
   EXPECT_TRUE(line.starts_with("{\"time\":\"20")) << line;
-  EXPECT_TRUE(line.ends_with("Z\",\"level\":\"info\",\"event\":\"it\\\"happened\",\"text\":\"a\\nb\",\"number\":-5,"
-                             "\"big\":1099511627776,\"real\":1.5,\"nan\":null,\"yes\":true,\"owned\":\"s\"}\n"))
+  EXPECT_TRUE(line.ends_with(
+      "Z\",\"level\":\"info\",\"event\":\"it\\\"happened\",\"text\":\"a\\nb\",\"number\":-5,"
+      "\"big\":1099511627776,\"real\":1.5,\"nan\":null,\"yes\":true,\"owned\":\"s\"}\n"))
       << line;
   EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
 }
@@ -108,7 +110,8 @@ TEST_F(LogTest, WritesNothingBelowItsLevel) {
 
 TEST_F(LogTest, TakesReadyMadeMembers) {
   InitLog({.level = LogLevel::kInfo, .json = true});
-  const std::string line = Written([] { LogRendered(LogLevel::kInfo, "access", "\"status\":200"); });
+  const std::string line =
+      Written([] { LogRendered(LogLevel::kInfo, "access", "\"status\":200"); });
   EXPECT_TRUE(line.ends_with("\"event\":\"access\",\"status\":200}\n")) << line;
 }
 

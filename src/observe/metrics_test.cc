@@ -19,9 +19,10 @@ TEST(Metrics, RendersPrometheusText) {
   const std::string text = metrics.Render();
   for (const char* line :
        {"# HELP vr_requests_total Requests.\n", "# TYPE vr_requests_total counter\n",
-        "vr_requests_total{layer=\"edge\"} 1\n", "vr_requests_total{layer=\"kv\"} 2\n", "# TYPE vr_bytes gauge\n",
-        "vr_bytes 7\n", "vr_seconds_count 3\n", "vr_seconds_sum 5.55", "vr_seconds_bucket{le=\"0.1\"} 1\n",
-        "vr_seconds_bucket{le=\"1\"} 2\n", "vr_seconds_bucket{le=\"+Inf\"} 3\n"}) {
+        "vr_requests_total{layer=\"edge\"} 1\n", "vr_requests_total{layer=\"kv\"} 2\n",
+        "# TYPE vr_bytes gauge\n", "vr_bytes 7\n", "vr_seconds_count 3\n", "vr_seconds_sum 5.55",
+        "vr_seconds_bucket{le=\"0.1\"} 1\n", "vr_seconds_bucket{le=\"1\"} 2\n",
+        "vr_seconds_bucket{le=\"+Inf\"} 3\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
   }
 }
@@ -67,7 +68,8 @@ TEST(Metrics, CollectorsRunBeforeEveryRender) {
 TEST(Metrics, LabelValuesAreEscaped) {
   Metrics metrics;
   metrics.GetCounter("c", "C.", {{"origin", "a\"b\\c\nd"}}).Add();
-  EXPECT_NE(metrics.Render().find(R"(c{origin="a\"b\\c\nd"} 1)"), std::string::npos) << metrics.Render();
+  EXPECT_NE(metrics.Render().find(R"(c{origin="a\"b\\c\nd"} 1)"), std::string::npos)
+      << metrics.Render();
 }
 
 }  // namespace

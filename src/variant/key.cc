@@ -85,8 +85,10 @@ void AppendOptions(std::string& out, const MediaOptions& o, Mode mode) {
   AppendFormat(out, o);
   if (o.quality) {
     out += ":q=";
-    if (o.quality->number != 0) AppendUint(out, o.quality->number);
-    else out += ToString(o.quality->level);
+    if (o.quality->number != 0)
+      AppendUint(out, o.quality->number);
+    else
+      out += ToString(o.quality->level);
   }
   if (o.compression) {
     out += ":c=";
@@ -227,7 +229,8 @@ std::string SourceTag(std::string_view source_path) {
   return tag;
 }
 
-std::vector<std::string> TagsOf(const VariantRequest& request, const std::vector<std::string>& origin_tags) {
+std::vector<std::string> TagsOf(const VariantRequest& request,
+                                const std::vector<std::string>& origin_tags) {
   std::vector<std::string> tags;
   tags.reserve(4 + origin_tags.size());
   tags.push_back(SourceTag(request.source_path));
@@ -244,7 +247,8 @@ std::vector<std::string> TagsOf(const VariantRequest& request, const std::vector
   return tags;
 }
 
-Hash128 DigestOf(const VariantRequest& request, std::string_view source_identity, std::string_view recipe) {
+Hash128 DigestOf(const VariantRequest& request, std::string_view source_identity,
+                 std::string_view recipe) {
   DigestWriter writer;
   writer.String("vr-plan-1");
   writer.String(ToString(request.mode));
@@ -252,8 +256,8 @@ Hash128 DigestOf(const VariantRequest& request, std::string_view source_identity
   writer.String(source_identity);
   writer.String(recipe);
   // All members by name: a new one does not compile until it is here (and in the key).
-  const auto& [width, height, format, quality, compression, fit, time, duration, audio, fps, speed, rotate,
-               crop, bitrate, image_count, columns, rows, interval] = request.resolved;
+  const auto& [width, height, format, quality, compression, fit, time, duration, audio, fps, speed,
+               rotate, crop, bitrate, image_count, columns, rows, interval] = request.resolved;
   writer.Maybe(width);
   writer.Maybe(height);
   writer.Maybe(format);

@@ -19,7 +19,9 @@ VariantRequest Ask(std::string_view path, std::string_view query, const Options&
   EXPECT_TRUE(parsed.ok()) << path << '?' << query;
   return parsed.ok() ? parsed->request : VariantRequest();
 }
-std::string Key(std::string_view path, std::string_view query = {}) { return KeyOf(Ask(path, query)); }
+std::string Key(std::string_view path, std::string_view query = {}) {
+  return KeyOf(Ask(path, query));
+}
 
 // docs/formats/cache-key.md. A change here makes every stored entry unreachable.
 TEST(KeyOf, GoldenKeys) {
@@ -30,19 +32,24 @@ TEST(KeyOf, GoldenKeys) {
       // The four examples of the contract.
       {"/videos/sample.mp4", "", "video:videos/sample.mp4"},
       {"/videos/sample.mp4", "derivative=mobile", "video:videos/sample.mp4:derivative=mobile"},
-      {"/videos/sample.mp4", "w=640&h=360&f=mp4&q=high", "video:videos/sample.mp4:w=640:h=360:f=mp4:q=high"},
-      {"/videos/sample.mp4", "mode=frame&f=jpg&w=320&time=2", "frame:videos/sample.mp4:w=320:t=2s:f=jpg"},
+      {"/videos/sample.mp4", "w=640&h=360&f=mp4&q=high",
+       "video:videos/sample.mp4:w=640:h=360:f=mp4:q=high"},
+      {"/videos/sample.mp4", "mode=frame&f=jpg&w=320&time=2",
+       "frame:videos/sample.mp4:w=320:t=2s:f=jpg"},
       // Every option at its place.
       {"/a.mp4",
-       "bitrate=800k&crop=100:50:1:2&rotate=90&speed=1.25&fps=29.97&audio=false&duration=2.5&time=1m&fit=cover&"
+       "bitrate=800k&crop=100:50:1:2&rotate=90&speed=1.25&fps=29.97&audio=false&duration=2.5&time="
+       "1m&fit=cover&"
        "compression=low&quality=55&format=webm&height=360&width=640",
-       "video:a.mp4:w=640:h=360:f=webm:q=55:c=low:fit=cover:t=60s:d=2.5s:a=false:fps=29.97:spd=1.25:rot=90:"
+       "video:a.mp4:w=640:h=360:f=webm:q=55:c=low:fit=cover:t=60s:d=2.5s:a=false:fps=29.97:spd=1."
+       "25:rot=90:"
        "crop=100,50,1,2:br=800000"},
       {"/a.mp4", "mode=frame&w=10&h=20&time=500ms&f=png&q=low&c=high&fit=pad&rotate=0.5",
        "frame:a.mp4:w=10:h=20:t=0.5s:f=png:q=low:c=high:fit=pad:rot=0.5"},
       {"/a.mp4", "mode=spritesheet&imageCount=9&columns=3&rows=3&interval=1.5&time=3&f=vtt",
        "spritesheet:a.mp4:f=vtt:t=3s:count=9:cols=3:rows=3:int=1.5s"},
-      {"/a.mp4", "mode=audio&f=mp3&bitrate=128k&duration=1h", "audio:a.mp4:f=mp3:d=3600s:br=128000"},
+      {"/a.mp4", "mode=audio&f=mp3&bitrate=128k&duration=1h",
+       "audio:a.mp4:f=mp3:d=3600s:br=128000"},
       {"/a.mp4", "format=m4a", "audio:a.mp4:f=m4a"},
       {"/a.mp4", "mode=frame&time=0.000001", "frame:a.mp4:t=0.000001s"},
       // Paths.
@@ -57,7 +64,8 @@ TEST(KeyOf, GoldenKeys) {
       {"/", "", "video:"},
       // Presets.
       {"/a.mp4", "derivative=thumbnail&w=99&q=high", "frame:a.mp4:derivative=thumbnail:q=high"},
-      {"/a.mp4", "impolicy=tablet&mute=true&f=webm", "video:a.mp4:derivative=tablet:f=webm:a=false"},
+      {"/a.mp4", "impolicy=tablet&mute=true&f=webm",
+       "video:a.mp4:derivative=tablet:f=webm:a=false"},
   };
   for (const Row& row : table) EXPECT_EQ(Key(row.path, row.query), row.key);
 }
@@ -66,13 +74,15 @@ TEST(KeyOf, ALongKeyIsCutAndCompletedByItsHash) {
   const std::string longest(394, 'p');  // "video:" + 394 = 400
   EXPECT_EQ(Key("/" + longest), "video:" + longest);
   const std::string path(395, 'p');
-  EXPECT_EQ(Key("/" + path), "video:" + std::string(300, 'p') +
-                                 ":sha256=37bbbc4b50e9f7bdbaa591d2ffcffba5f1d7b3ac24a2aaf6e5fc3759a7c8e9da");
+  EXPECT_EQ(Key("/" + path),
+            "video:" + std::string(300, 'p') +
+                ":sha256=37bbbc4b50e9f7bdbaa591d2ffcffba5f1d7b3ac24a2aaf6e5fc3759a7c8e9da");
   const std::string a = Key("/" + path, "w=640"), b = Key("/" + path, "w=641");
   EXPECT_NE(a, b);
   EXPECT_EQ(a.substr(0, 306), b.substr(0, 306));
   EXPECT_EQ(a.size(), 6 + 300 + 8 + 64u);
-  EXPECT_TRUE(Key("/" + path, "mode=spritesheet").starts_with("spritesheet:" + std::string(300, 'p') + ":sha256="));
+  EXPECT_TRUE(Key("/" + path, "mode=spritesheet")
+                  .starts_with("spritesheet:" + std::string(300, 'p') + ":sha256="));
 }
 
 TEST(KeyOf, APresetsNameCannotForgeAnOption) {
@@ -83,9 +93,10 @@ TEST(KeyOf, APresetsNameCannotForgeAnOption) {
 }
 
 TEST(TagsOf, NameSourceDerivativeFormatAndMode) {
-  EXPECT_EQ(TagsOf(Ask("/videos/a b.mp4", "derivative=thumbnail"), {"customer-1", "video-mode-frame"}),
-            (std::vector<std::string>{"video-videos/a%20b.mp4", "video-derivative-thumbnail", "video-format-png",
-                                      "video-mode-frame", "customer-1"}));
+  EXPECT_EQ(
+      TagsOf(Ask("/videos/a b.mp4", "derivative=thumbnail"), {"customer-1", "video-mode-frame"}),
+      (std::vector<std::string>{"video-videos/a%20b.mp4", "video-derivative-thumbnail",
+                                "video-format-png", "video-mode-frame", "customer-1"}));
   EXPECT_EQ(TagsOf(Ask("/a.mp4", ""), {}),
             (std::vector<std::string>{"video-a.mp4", "video-format-mp4", "video-mode-video"}));
   EXPECT_EQ(TagsOf(Ask("/a.mp4", "mode=frame"), {})[1], "video-format-jpg");
@@ -93,9 +104,10 @@ TEST(TagsOf, NameSourceDerivativeFormatAndMode) {
 }
 
 TEST(SourceTag, IsInjectiveAndApartFromOtherTags) {
-  const std::vector<std::string> paths = {"a/b.mp4",  "a-b.mp4",       "a_b.mp4",     "a%2Fb.mp4",  "a b.mp4", "a%20b.mp4",
-                                          "A-b.mp4",  "mode-video",    "%6Dode-video", "mode",       "derivative-x",
-                                          "format-m", "format-mp4.mp4", "a,b",         "a\xff",      "a%FF"};
+  const std::vector<std::string> paths = {
+      "a/b.mp4",        "a-b.mp4",    "a_b.mp4",      "a%2Fb.mp4", "a b.mp4",      "a%20b.mp4",
+      "A-b.mp4",        "mode-video", "%6Dode-video", "mode",      "derivative-x", "format-m",
+      "format-mp4.mp4", "a,b",        "a\xff",        "a%FF"};
   std::set<std::string> tags;
   for (const std::string& path : paths) {
     const std::string tag = SourceTag(path);
@@ -110,7 +122,9 @@ TEST(SourceTag, IsInjectiveAndApartFromOtherTags) {
 TEST(DigestOf, ChangesWithWhatDecidesTheBytesOnly) {
   const VariantRequest base = Ask("/a.mp4", "derivative=mobile");
   const Hash128 digest = DigestOf(base, "file:/srv/a.mp4", "recipe-1");
-  EXPECT_EQ(DigestOf(Ask("/a.mp4", "derivative=mobile&utm_x=1&filename=x"), "file:/srv/a.mp4", "recipe-1"), digest);
+  EXPECT_EQ(DigestOf(Ask("/a.mp4", "derivative=mobile&utm_x=1&filename=x"), "file:/srv/a.mp4",
+                     "recipe-1"),
+            digest);
   EXPECT_NE(DigestOf(base, "file:/srv/b.mp4", "recipe-1"), digest);
   EXPECT_NE(DigestOf(base, "file:/srv/a.mp4", "recipe-2"), digest);
   EXPECT_NE(DigestOf(base, "file:/srv/a.mp4r", "ecipe-1"), digest);
@@ -127,7 +141,8 @@ TEST(DigestOf, ChangesWithWhatDecidesTheBytesOnly) {
 
 // The encoding is stored: a new digest means that every stored entry is made again.
 TEST(DigestOf, Golden) {
-  EXPECT_EQ(DigestOf(Ask("/a.mp4", "w=640&time=2&q=high&audio=false"), "id", "r").ToHex(), "91742ab3d8bb0f5fe81db2a39c5180c2");
+  EXPECT_EQ(DigestOf(Ask("/a.mp4", "w=640&time=2&q=high&audio=false"), "id", "r").ToHex(),
+            "91742ab3d8bb0f5fe81db2a39c5180c2");
 }
 
 TEST(NegotiateFormat, TakesTheFirstCandidateTheClientNames) {
@@ -136,7 +151,8 @@ TEST(NegotiateFormat, TakesTheFirstCandidateTheClientNames) {
   EXPECT_EQ(frame.format(), Format::kJpg);
   EXPECT_TRUE(NegotiateFormat(frame, "text/html, Image/WebP;q=0.9, */*", candidates));
   EXPECT_EQ(KeyOf(frame), "frame:a.mp4:f=webp");
-  for (const char* accept : {"", "*/*", "image/webp;q=0", "image/webp; Q=0.000", "image/webpx", "image/*"}) {
+  for (const char* accept :
+       {"", "*/*", "image/webp;q=0", "image/webp; Q=0.000", "image/webpx", "image/*"}) {
     auto again = Ask("/a.mp4", "mode=frame&f=auto");
     EXPECT_TRUE(NegotiateFormat(again, accept, candidates));
     EXPECT_EQ(KeyOf(again), "frame:a.mp4:f=jpg") << accept;
@@ -161,22 +177,83 @@ class RandomRequests {
     return words[Below(N)];
   }
   std::string Path() {
-    static const char* const kParts[] = {"a", "b", "/", ":", "=", "%25", "%20", "w=10", ".mp4", "-", "%3A", "~", "derivative"};
+    static const char* const kParts[] = {"a",    "b",    "/", ":",   "=", "%25",       "%20",
+                                         "w=10", ".mp4", "-", "%3A", "~", "derivative"};
     std::string path = "/v";
     for (size_t n = Below(4); n > 0; --n) path += Pick(kParts);
     return path;
   }
   std::vector<std::string> Pairs() {
-    static const char* const kPairs[] = {
-        "w=10", "w=010", "width=20", "h=10", "height=20", "f=mp4", "format=h264", "f=webm", "f=vp9", "f=jpg", "f=jpeg",
-        "f=m4a", "f=auto", "q=high", "q=HIGH", "q=auto", "q=80", "c=low", "c=auto", "fit=cover", "fit=crop", "fit=contain",
-        "fit=scale-down", "obj-fit=pad", "time=2", "time=2s", "start=0h2s", "time=0", "time=2000ms", "duration=2", "dur=2s",
-        "audio=true", "audio=FALSE", "mute=true", "mute=false", "fps=25", "fps=25.0", "speed=1", "speed=2", "rotate=90",
-        "rotate=-270", "rotate=0", "crop=1:2:3:4", "crop=12:3:4:5", "bitrate=1M", "bitrate=1000k", "imageCount=20",
-        "imageCount=5", "columns=5", "rows=5", "interval=2", "interval=2s", "mode=video", "mode=frame", "mode=FRAME",
-        "mode=audio", "mode=spritesheet", "derivative=mobile", "impolicy=mobile", "derivative=thumbnail",
-        "derivative=tablet", "dpr=2", "imdensity=2", "w=junk", "utm_source=x", "filename=a.mp4", "loop=true", "debug=true",
-        "nocache", "imwidth=300"};
+    static const char* const kPairs[] = {"w=10",
+                                         "w=010",
+                                         "width=20",
+                                         "h=10",
+                                         "height=20",
+                                         "f=mp4",
+                                         "format=h264",
+                                         "f=webm",
+                                         "f=vp9",
+                                         "f=jpg",
+                                         "f=jpeg",
+                                         "f=m4a",
+                                         "f=auto",
+                                         "q=high",
+                                         "q=HIGH",
+                                         "q=auto",
+                                         "q=80",
+                                         "c=low",
+                                         "c=auto",
+                                         "fit=cover",
+                                         "fit=crop",
+                                         "fit=contain",
+                                         "fit=scale-down",
+                                         "obj-fit=pad",
+                                         "time=2",
+                                         "time=2s",
+                                         "start=0h2s",
+                                         "time=0",
+                                         "time=2000ms",
+                                         "duration=2",
+                                         "dur=2s",
+                                         "audio=true",
+                                         "audio=FALSE",
+                                         "mute=true",
+                                         "mute=false",
+                                         "fps=25",
+                                         "fps=25.0",
+                                         "speed=1",
+                                         "speed=2",
+                                         "rotate=90",
+                                         "rotate=-270",
+                                         "rotate=0",
+                                         "crop=1:2:3:4",
+                                         "crop=12:3:4:5",
+                                         "bitrate=1M",
+                                         "bitrate=1000k",
+                                         "imageCount=20",
+                                         "imageCount=5",
+                                         "columns=5",
+                                         "rows=5",
+                                         "interval=2",
+                                         "interval=2s",
+                                         "mode=video",
+                                         "mode=frame",
+                                         "mode=FRAME",
+                                         "mode=audio",
+                                         "mode=spritesheet",
+                                         "derivative=mobile",
+                                         "impolicy=mobile",
+                                         "derivative=thumbnail",
+                                         "derivative=tablet",
+                                         "dpr=2",
+                                         "imdensity=2",
+                                         "w=junk",
+                                         "utm_source=x",
+                                         "filename=a.mp4",
+                                         "loop=true",
+                                         "debug=true",
+                                         "nocache",
+                                         "imwidth=300"};
     std::vector<std::string> pairs;
     for (size_t n = Below(7); n > 0; --n) pairs.push_back(Pick(kPairs));
     return pairs;
@@ -194,7 +271,9 @@ std::string Join(const std::vector<std::string>& pairs) {
 }
 
 // What the key promises to tell apart; `resolved` follows from it by the options in force.
-auto Question(const VariantRequest& r) { return std::tie(r.mode, r.source_path, r.derivative, r.own); }
+auto Question(const VariantRequest& r) {
+  return std::tie(r.mode, r.source_path, r.derivative, r.own);
+}
 
 TEST(KeyProperty, EqualKeysMeanEqualRequests) {
   const uint64_t seed = std::random_device()();
@@ -225,19 +304,24 @@ TEST(KeyProperty, OrderOfDifferentParametersAndNoiseDoNotMatter) {
   RandomRequests random(seed);
   for (int i = 0; i < 5000; ++i) {
     std::vector<std::string> pairs = random.Pairs();
-    // One pair per name, aliases by their own name: only then order says nothing... unless two aliases
-    // of one parameter meet, so keep the first of each resolved effect by testing canonical names only.
+    // One pair per name, aliases by their own name: only then order says nothing... unless two
+    // aliases of one parameter meet, so keep the first of each resolved effect by testing canonical
+    // names only.
     std::erase_if(pairs, [](const std::string& pair) {
-      for (const char* alias : {"w=", "h=", "f=", "q=", "c=", "start=", "dur=", "mute=", "obj-fit=", "impolicy=", "imdensity="}) {
+      for (const char* alias : {"w=", "h=", "f=", "q=", "c=", "start=", "dur=", "mute=", "obj-fit=",
+                                "impolicy=", "imdensity="}) {
         if (pair.starts_with(alias)) return true;
       }
       return false;
     });
     std::set<std::string> names;
-    std::erase_if(pairs, [&](const std::string& pair) { return !names.insert(pair.substr(0, pair.find('='))).second; });
+    std::erase_if(pairs, [&](const std::string& pair) {
+      return !names.insert(pair.substr(0, pair.find('='))).second;
+    });
     const std::string key = Key("/v.mp4", Join(pairs));
     std::shuffle(pairs.begin(), pairs.end(), random.engine());
-    pairs.insert(pairs.begin() + static_cast<std::ptrdiff_t>(random.Below(pairs.size() + 1)), "utm_medium=mail&x=%zz");
+    pairs.insert(pairs.begin() + static_cast<std::ptrdiff_t>(random.Below(pairs.size() + 1)),
+                 "utm_medium=mail&x=%zz");
     ASSERT_EQ(Key("/v.mp4", Join(pairs)), key) << Join(pairs);
   }
 }

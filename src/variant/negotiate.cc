@@ -38,7 +38,8 @@ bool Accepts(std::string_view accept, std::string_view media_type) {
 
 }  // namespace
 
-bool NegotiateFormat(VariantRequest& request, std::string_view accept, std::span<const Format> candidates) {
+bool NegotiateFormat(VariantRequest& request, std::string_view accept,
+                     std::span<const Format> candidates) {
   if (request.resolved.format != Format::kAuto) return false;
   Format chosen = DefaultFormat(request.mode);
   bool varies = false;

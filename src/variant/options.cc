@@ -62,7 +62,8 @@ std::vector<std::string> Problems(const Options& options) {
   }
   uint32_t previous = 0;
   for (const Breakpoint& breakpoint : options.responsive.breakpoints) {
-    if (breakpoint.max_width <= previous) problems.push_back("responsive.breakpoints: maxWidth must ascend");
+    if (breakpoint.max_width <= previous)
+      problems.push_back("responsive.breakpoints: maxWidth must ascend");
     previous = breakpoint.max_width;
     if (!options.derivatives.contains(breakpoint.derivative)) {
       problems.push_back("responsive.breakpoints: there is no derivative " + breakpoint.derivative);
@@ -76,7 +77,8 @@ std::vector<std::string> Problems(const Options& options) {
     const bool plain = !format.empty() && std::all_of(format.begin(), format.end(), [](char c) {
       return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
     });
-    if (!plain) problems.push_back("passthrough.formats: an extension is lower case letters and digits");
+    if (!plain)
+      problems.push_back("passthrough.formats: an extension is lower case letters and digits");
   }
   return problems;
 }

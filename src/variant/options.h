@@ -22,14 +22,15 @@ struct Derivative {
 };
 using DerivativeTable = std::map<std::string, Derivative, std::less<>>;
 
-/// desktop 1920x1080, tablet 1280x720, mobile 854x640 (contain); thumbnail 640x360 frame png cover at 2s.
+/// desktop 1920x1080, tablet 1280x720, mobile 854x640 (contain); thumbnail 640x360 frame png cover
+/// at 2s.
 DerivativeTable ShippedDerivatives();
 
 struct Limits {
-  uint32_t min_size = 10;         ///< pixels, width and height
-  uint32_t max_size = 8192;       ///< pixels, width and height
-  uint32_t max_images = 1000;     ///< tiles of a spritesheet
-  size_t max_path_bytes = 4096;   ///< decoded
+  uint32_t min_size = 10;        ///< pixels, width and height
+  uint32_t max_size = 8192;      ///< pixels, width and height
+  uint32_t max_images = 1000;    ///< tiles of a spritesheet
+  size_t max_path_bytes = 4096;  ///< decoded
 };
 
 enum class Validation {
@@ -45,7 +46,7 @@ struct Breakpoint {
 };
 struct Responsive {
   std::vector<Breakpoint> breakpoints = {{854, "mobile"}, {1280, "tablet"}};  ///< ascending
-  std::string default_derivative = "desktop";                                  ///< beyond the last one
+  std::string default_derivative = "desktop";  ///< beyond the last one
 };
 
 struct Options {
@@ -53,18 +54,20 @@ struct Options {
   Limits limits;
   Validation validation = Validation::kLenient;
   /// Extensions that count as video; lower case, no dot.
-  std::vector<std::string> video_formats = {"mp4", "webm", "mov", "mkv", "avi", "m4v",
-                                            "3gp", "ogv", "ts",  "flv", "mpeg", "gif"};
+  std::vector<std::string> video_formats = {"mp4", "webm", "mov", "mkv", "avi",  "m4v",
+                                            "3gp", "ogv",  "ts",  "flv", "mpeg", "gif"};
   /// Query names whose presence means "read no cache, store the fresh result".
   std::vector<std::string> bypass_parameters = {"nocache", "bypass"};
   Responsive responsive;
 };
 
-/// What cannot work, one sentence per problem, each beginning with where ("derivatives.mobile: ...").
+/// What cannot work, one sentence per problem, each beginning with where ("derivatives.mobile:
+/// ...").
 std::vector<std::string> Problems(const Options& options);
 
-/// Sets one option of a preset by its URL name or alias ("width", "h", "fit", "mode", ...; value as in a URL).
-/// For the config file. @return nullopt when set, else why not ("unknown option", "must be 10-8192").
+/// Sets one option of a preset by its URL name or alias ("width", "h", "fit", "mode", ...; value as
+/// in a URL). For the config file. @return nullopt when set, else why not ("unknown option", "must
+/// be 10-8192").
 std::optional<std::string> SetDerivativeOption(Derivative& derivative, std::string_view name,
                                                std::string_view value, const Limits& limits = {});
 

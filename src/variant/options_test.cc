@@ -27,8 +27,13 @@ TEST(Options, ShippedPresetsAreThoseOfTheContract) {
 
 TEST(Options, APresetIsWrittenWithTheNamesAndValuesOfTheUrl) {
   Derivative derivative;
-  for (const auto& [name, value] : {std::pair{"mode", "frame"}, {"width", "640"}, {"h", "360"}, {"fit", "crop"},
-                                    {"format", "png"}, {"time", "2s"}, {"mute", "true"}}) {
+  for (const auto& [name, value] : {std::pair{"mode", "frame"},
+                                    {"width", "640"},
+                                    {"h", "360"},
+                                    {"fit", "crop"},
+                                    {"format", "png"},
+                                    {"time", "2s"},
+                                    {"mute", "true"}}) {
     EXPECT_EQ(SetDerivativeOption(derivative, name, value), std::nullopt) << name;
   }
   EXPECT_EQ(derivative.mode, Mode::kFrame);

@@ -20,9 +20,9 @@ constexpr int64_t kMaxDensityMillionths = 1'000'000'000;
 constexpr auto kMembers = std::make_tuple(
     &MediaOptions::width, &MediaOptions::height, &MediaOptions::format, &MediaOptions::quality,
     &MediaOptions::compression, &MediaOptions::fit, &MediaOptions::time, &MediaOptions::duration,
-    &MediaOptions::audio, &MediaOptions::fps, &MediaOptions::speed, &MediaOptions::rotate, &MediaOptions::crop,
-    &MediaOptions::bitrate, &MediaOptions::image_count, &MediaOptions::columns, &MediaOptions::rows,
-    &MediaOptions::interval);
+    &MediaOptions::audio, &MediaOptions::fps, &MediaOptions::speed, &MediaOptions::rotate,
+    &MediaOptions::crop, &MediaOptions::bitrate, &MediaOptions::image_count, &MediaOptions::columns,
+    &MediaOptions::rows, &MediaOptions::interval);
 static_assert(std::tuple_size_v<decltype(kMembers)> == kMediaOptionCount);
 
 // Calls f(index, member pointer) for every option.
@@ -46,12 +46,15 @@ constexpr uint32_t Applicable(Mode mode) {
       Bits({Param::kImageCount, Param::kColumns, Param::kRows, Param::kInterval});
   constexpr uint32_t kMoving = Bits({Param::kAudio, Param::kFps, Param::kSpeed, Param::kBitrate});
   switch (mode) {
-    case Mode::kVideo: return kAll & ~kSheet;
-    case Mode::kFrame: return kAll & ~kSheet & ~kMoving & ~Bits({Param::kDuration});
-    case Mode::kSpritesheet: return kAll & ~kMoving;
+    case Mode::kVideo:
+      return kAll & ~kSheet;
+    case Mode::kFrame:
+      return kAll & ~kSheet & ~kMoving & ~Bits({Param::kDuration});
+    case Mode::kSpritesheet:
+      return kAll & ~kMoving;
     case Mode::kAudio:
-      return Bits({Param::kFormat, Param::kQuality, Param::kCompression, Param::kTime, Param::kDuration,
-                   Param::kSpeed, Param::kBitrate});
+      return Bits({Param::kFormat, Param::kQuality, Param::kCompression, Param::kTime,
+                   Param::kDuration, Param::kSpeed, Param::kBitrate});
   }
   return kAll;
 }
@@ -100,7 +103,9 @@ bool IsFilename(std::string_view name) {
   return run > 0;
 }
 
-bool IsOff(std::string_view value) { return value == "0" || EqualsLower(value, "false"); }
+bool IsOff(std::string_view value) {
+  return value == "0" || EqualsLower(value, "false");
+}
 
 // One request's query, from raw text to request. Lives for one Parse().
 class QueryParser {
@@ -115,7 +120,7 @@ class QueryParser {
 
  private:
   struct Slot {
-    std::string_view raw;            // not decoded
+    std::string_view raw;             // not decoded
     const ParamName* name = nullptr;  // null: not in the query
   };
 
@@ -185,25 +190,50 @@ class QueryParser {
         }
         break;
       }
-      case Param::kDpr: refused = Density(value, density_); break;
-      case Param::kImViewDensity: refused = Density(value, out_.responsive.density); break;
-      case Param::kImWidth: refused = Pixels(value, out_.responsive.width); break;
-      case Param::kImHeight: refused = Pixels(value, out_.responsive.height); break;
-      case Param::kImViewWidth: refused = Pixels(value, out_.responsive.view_width); break;
+      case Param::kDpr:
+        refused = Density(value, density_);
+        break;
+      case Param::kImViewDensity:
+        refused = Density(value, out_.responsive.density);
+        break;
+      case Param::kImWidth:
+        refused = Pixels(value, out_.responsive.width);
+        break;
+      case Param::kImHeight:
+        refused = Pixels(value, out_.responsive.height);
+        break;
+      case Param::kImViewWidth:
+        refused = Pixels(value, out_.responsive.view_width);
+        break;
       case Param::kFilename:
-        if (IsFilename(value)) out_.filename = value;
-        else refused = "must be letters, digits, - and _ with at most one dot inside, at most 120";
+        if (IsFilename(value))
+          out_.filename = value;
+        else
+          refused = "must be letters, digits, - and _ with at most one dot inside, at most 120";
         break;
-      case Param::kLoop: refused = Bool(value, out_.playback.loop); break;
-      case Param::kAutoplay: refused = Bool(value, out_.playback.autoplay); break;
-      case Param::kMuted: refused = Bool(value, out_.playback.muted); break;
-      case Param::kPreload: refused = Preload(value); break;
+      case Param::kLoop:
+        refused = Bool(value, out_.playback.loop);
+        break;
+      case Param::kAutoplay:
+        refused = Bool(value, out_.playback.autoplay);
+        break;
+      case Param::kMuted:
+        refused = Bool(value, out_.playback.muted);
+        break;
+      case Param::kPreload:
+        refused = Preload(value);
+        break;
       case Param::kDebug:
-        if (EqualsLower(value, "view")) out_.flags.debug_view = true;
-        else refused = Switch(value, out_.flags.debug);
+        if (EqualsLower(value, "view"))
+          out_.flags.debug_view = true;
+        else
+          refused = Switch(value, out_.flags.debug);
         break;
-      case Param::kNoKvCache: refused = Switch(value, out_.flags.no_kv_cache); break;
-      default: refused = SetOption(caller_, name, value, options_.limits);
+      case Param::kNoKvCache:
+        refused = Switch(value, out_.flags.no_kv_cache);
+        break;
+      default:
+        refused = SetOption(caller_, name, value, options_.limits);
     }
     if (refused) Warn(name, *std::move(refused));
   }
@@ -230,8 +260,10 @@ class QueryParser {
   }
   // A flag: `?debug`, `?debug=true`, `?debug=1`.
   static Reason Switch(std::string_view value, bool& out) {
-    if (value.empty() || value == "1" || EqualsLower(value, "true")) out = true;
-    else if (!IsOff(value)) return "must be true or false";
+    if (value.empty() || value == "1" || EqualsLower(value, "true"))
+      out = true;
+    else if (!IsOff(value))
+      return "must be true or false";
     return std::nullopt;
   }
   Reason Preload(std::string_view value) {
@@ -279,7 +311,8 @@ class QueryParser {
     });
     if (resolved.format && !IsCompatible(*resolved.format, request.mode)) {
       if (own.format) {
-        Warn(*At(Param::kFormat).name, "not a format of mode " + std::string(ToString(request.mode)));
+        Warn(*At(Param::kFormat).name,
+             "not a format of mode " + std::string(ToString(request.mode)));
       }
       resolved.format.reset();
     }
@@ -310,7 +343,8 @@ class QueryParser {
 
 }  // namespace
 
-Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query, const Options& options) {
+Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query,
+                     const Options& options) {
   Parsed parsed;
   TRY(parsed.request.source_path, ParsePath(raw_path, options.limits));
   if (!raw_query.empty()) QueryParser(options, parsed).Run(raw_query);

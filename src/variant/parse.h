@@ -1,6 +1,6 @@
-// Parse: a URL becomes a VariantRequest, and beside it what never reaches the key: flags, file name,
-// playback hints, warnings. Pure functions of their arguments; total: every byte sequence gives a result
-// or an Error. On the hit path: no regular expressions, few allocations.
+// Parse: a URL becomes a VariantRequest, and beside it what never reaches the key: flags, file
+// name, playback hints, warnings. Pure functions of their arguments; total: every byte sequence
+// gives a result or an Error. On the hit path: no regular expressions, few allocations.
 #pragma once
 
 #include <optional>
@@ -56,7 +56,8 @@ struct Parsed {
 
 /// @param raw_path  path of the request target, not decoded, with or without leading slash
 /// @param raw_query what follows '?', not decoded
-/// @errors kInvalidArgument: INVALID_URL (bad escape, dot segment in any encoding, NUL or control byte,
+/// @errors kInvalidArgument: INVALID_URL (bad escape, dot segment in any encoding, NUL or control
+/// byte,
 ///         too long), INVALID_PARAMETER (strict only; one fact per reason: name → reason)
 Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query, const Options& options);
 
@@ -66,11 +67,12 @@ Result<std::string> ParsePath(std::string_view raw_path, const Limits& limits = 
 /// "w: must be 10-8192; fit: unknown value": the value of X-Param-Warnings; empty without warnings.
 std::string RenderWarnings(std::span<const Warning> warnings);
 
-/// Puts an origin's defaults where the request leaves quality or compression open. They do not enter the
-/// key (they come with the path); the digest sees them.
+/// Puts an origin's defaults where the request leaves quality or compression open. They do not
+/// enter the key (they come with the path); the digest sees them.
 void ApplyOriginDefaults(VariantRequest& request, Quality quality, Level compression);
 
-/// Whether the last extension of `path` is one of `formats` (lower case, no dot); ASCII case-insensitive.
+/// Whether the last extension of `path` is one of `formats` (lower case, no dot); ASCII
+/// case-insensitive.
 bool IsVideoPath(std::string_view path, std::span<const std::string> formats);
 
 }  // namespace vr::variant

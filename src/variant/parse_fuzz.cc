@@ -1,5 +1,5 @@
-// Parse() on any bytes: never crashes, and what it takes is canonical: asked again, its own path and key
-// come out the same. Build with the `fuzz` preset.
+// Parse() on any bytes: never crashes, and what it takes is canonical: asked again, its own path
+// and key come out the same. Build with the `fuzz` preset.
 #include <cstdint>
 #include <cstdlib>
 
@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const size_t mark = text.find('?');
   const std::string_view path = text.substr(0, mark);
-  const std::string_view query = mark == std::string_view::npos ? std::string_view() : text.substr(mark + 1);
+  const std::string_view query =
+      mark == std::string_view::npos ? std::string_view() : text.substr(mark + 1);
   const auto parsed = Parse(path, query, options);
   if (!parsed.ok()) return 0;
   const VariantRequest& request = parsed->request;

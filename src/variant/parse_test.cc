@@ -58,14 +58,54 @@ TEST(ParsePath, CanonicalForms) {
 
 TEST(ParsePath, RefusesDotSegmentsInEveryEncoding) {
   const char* const table[] = {
-      "/..", "/.", "/../a", "/a/..", "/a/../b", "/a/./b", "/a/.", "/./a", "..", ".", "../a", "//..//a",
-      "/%2e", "/%2e%2e", "/%2E%2E/a", "/a/%2e%2e/b", "/a/.%2e/b", "/a/%2e./b", "/a%2f..%2fb", "/a%2F%2E%2E%2Fb",
-      "/..%2f", "/%2f..", "/a/..%2f..%2fetc/passwd",
-      "/%252e%252e/a", "/a/%252e%252e%252fb", "/%25252e%25252e/a", "/.%252e/a", "/%252e/a",
-      "/..\\a", "/a\\..\\b", "/..%5ca", "/a%5c..%5cb", "/a%5C%2e%2e%5Cb", "/a%255c..%255cb", "\\..\\a",
-      "/%c0%ae%c0%ae/a", "/a/%C0%AE%C0%AE/b", "/%c0%ae./a", "/a%c0%af..%c0%afb", "/..%c1%9ca",
-      "/%e0%80%ae%e0%80%ae/a", "/%f0%80%80%ae%f0%80%80%ae/a", "/%25c0%25ae%25c0%25ae/a",
-      "/..;/a", "/..;x=1/a", "/a/.;/b", "/%2e%2e%3b/a", "/..%253b/a",
+      "/..",
+      "/.",
+      "/../a",
+      "/a/..",
+      "/a/../b",
+      "/a/./b",
+      "/a/.",
+      "/./a",
+      "..",
+      ".",
+      "../a",
+      "//..//a",
+      "/%2e",
+      "/%2e%2e",
+      "/%2E%2E/a",
+      "/a/%2e%2e/b",
+      "/a/.%2e/b",
+      "/a/%2e./b",
+      "/a%2f..%2fb",
+      "/a%2F%2E%2E%2Fb",
+      "/..%2f",
+      "/%2f..",
+      "/a/..%2f..%2fetc/passwd",
+      "/%252e%252e/a",
+      "/a/%252e%252e%252fb",
+      "/%25252e%25252e/a",
+      "/.%252e/a",
+      "/%252e/a",
+      "/..\\a",
+      "/a\\..\\b",
+      "/..%5ca",
+      "/a%5c..%5cb",
+      "/a%5C%2e%2e%5Cb",
+      "/a%255c..%255cb",
+      "\\..\\a",
+      "/%c0%ae%c0%ae/a",
+      "/a/%C0%AE%C0%AE/b",
+      "/%c0%ae./a",
+      "/a%c0%af..%c0%afb",
+      "/..%c1%9ca",
+      "/%e0%80%ae%e0%80%ae/a",
+      "/%f0%80%80%ae%f0%80%80%ae/a",
+      "/%25c0%25ae%25c0%25ae/a",
+      "/..;/a",
+      "/..;x=1/a",
+      "/a/.;/b",
+      "/%2e%2e%3b/a",
+      "/..%253b/a",
       "/%2525252525252525252525252525252525252e",
   };
   static_assert(std::size(table) >= 40);
@@ -73,8 +113,9 @@ TEST(ParsePath, RefusesDotSegmentsInEveryEncoding) {
 }
 
 TEST(ParsePath, RefusesBadEscapesAndControlBytes) {
-  for (const char* raw : {"/%", "/a%", "/a%4", "/a%zz", "/a%4g.mp4", "/a%%41", "/a%-1", "/%u0041", "/a%00.mp4",
-                          "/a%0a", "/a%0d%0aX: y", "/a%1f", "/a%7f", "/a\tb", "/a\nb"}) {
+  for (const char* raw :
+       {"/%", "/a%", "/a%4", "/a%zz", "/a%4g.mp4", "/a%%41", "/a%-1", "/%u0041", "/a%00.mp4",
+        "/a%0a", "/a%0d%0aX: y", "/a%1f", "/a%7f", "/a\tb", "/a\nb"}) {
     EXPECT_EQ(PathOf(raw), "<INVALID_URL>") << raw;
   }
   EXPECT_EQ(PathOf(std::string_view("/a\0b", 4)), "<INVALID_URL>");
@@ -84,10 +125,12 @@ TEST(ParsePath, RefusesBadEscapesAndControlBytes) {
 
 TEST(IsVideoPath, GoesByTheLastExtensionInAnyCase) {
   const Options options;
-  for (const char* path : {"a.mp4", "A.MP4", "dir.x/a.b.c.Mp4", "a..mov", ".mp4", "x/a.3GP", "a.gif"}) {
+  for (const char* path :
+       {"a.mp4", "A.MP4", "dir.x/a.b.c.Mp4", "a..mov", ".mp4", "x/a.3GP", "a.gif"}) {
     EXPECT_TRUE(IsVideoPath(path, options.video_formats)) << path;
   }
-  for (const char* path : {"", "mp4", "a.mp4x", "a.mp", "a.", "a.mp4/b", "a.mp4.txt", "a.jpg", "a.mp4 "}) {
+  for (const char* path :
+       {"", "mp4", "a.mp4x", "a.mp", "a.", "a.mp4/b", "a.mp4.txt", "a.jpg", "a.mp4 "}) {
     EXPECT_FALSE(IsVideoPath(path, options.video_formats)) << path;
   }
 }
@@ -95,27 +138,80 @@ TEST(IsVideoPath, GoesByTheLastExtensionInAnyCase) {
 // ---- values
 
 TEST(ParseTime, IsTotal) {
-  const std::pair<const char*, Time> good[] = {
-      {"90", 90s}, {"90s", 90s}, {"1.5s", 1500ms}, {"500ms", 500ms}, {"2m", 120s}, {"1m30s", 90s},
-      {"1h2m3s", 3723s}, {"0h2s", 2s}, {"2", 2s}, {"002", 2s}, {"0", 0s}, {"0.5", 500ms}, {"5m", 300s},
-      {"1h", 3600s}, {"0.5s", 500ms}, {"1.5m", 90s}, {"1m90s", 150s}, {"1s500ms", 1500ms}, {"1h500ms", 3600500ms},
-      {"1.0000000000000002", 1s}, {"0.000001", Time(1)}, {"0.0000009", Time(0)}, {"1.5ms", Time(1500)},
-      {"90S", 90s}, {"1M30S", 90s}, {"100h", 360000s}, {"360000", 360000s}};
+  const std::pair<const char*, Time> good[] = {{"90", 90s},
+                                               {"90s", 90s},
+                                               {"1.5s", 1500ms},
+                                               {"500ms", 500ms},
+                                               {"2m", 120s},
+                                               {"1m30s", 90s},
+                                               {"1h2m3s", 3723s},
+                                               {"0h2s", 2s},
+                                               {"2", 2s},
+                                               {"002", 2s},
+                                               {"0", 0s},
+                                               {"0.5", 500ms},
+                                               {"5m", 300s},
+                                               {"1h", 3600s},
+                                               {"0.5s", 500ms},
+                                               {"1.5m", 90s},
+                                               {"1m90s", 150s},
+                                               {"1s500ms", 1500ms},
+                                               {"1h500ms", 3600500ms},
+                                               {"1.0000000000000002", 1s},
+                                               {"0.000001", Time(1)},
+                                               {"0.0000009", Time(0)},
+                                               {"1.5ms", Time(1500)},
+                                               {"90S", 90s},
+                                               {"1M30S", 90s},
+                                               {"100h", 360000s},
+                                               {"360000", 360000s}};
   for (const auto& [text, want] : good) {
     const auto time = ParseTime(text);
     ASSERT_TRUE(time) << text;
     EXPECT_EQ(*time, want) << text;
   }
-  for (const char* text :
-       {"", " ", "s", "ms", "-1", "+1", "1 s", " 1", "1s ", "1x", ".5", "5.", "1..5", "1.5.5", "1e3", "0x10",
-        "30s1m", "1m1m", "1m30", "1.5m30s", "1h 2m", "1:30", "00:01:30", "inf", "nan", "100h1s", "360001",
-        "99999999999999999999", "9999999999h", "1ms1s", "s1", "1sm", "1d", "1;2", "1,5"}) {
+  for (const char* text : {"",
+                           " ",
+                           "s",
+                           "ms",
+                           "-1",
+                           "+1",
+                           "1 s",
+                           " 1",
+                           "1s ",
+                           "1x",
+                           ".5",
+                           "5.",
+                           "1..5",
+                           "1.5.5",
+                           "1e3",
+                           "0x10",
+                           "30s1m",
+                           "1m1m",
+                           "1m30",
+                           "1.5m30s",
+                           "1h 2m",
+                           "1:30",
+                           "00:01:30",
+                           "inf",
+                           "nan",
+                           "100h1s",
+                           "360001",
+                           "99999999999999999999",
+                           "9999999999h",
+                           "1ms1s",
+                           "s1",
+                           "1sm",
+                           "1d",
+                           "1;2",
+                           "1,5"}) {
     EXPECT_FALSE(ParseTime(text)) << text;
   }
 }
 
 TEST(Parse, EveryOptionReachesItsField) {
-  const auto o = Ask("width=640&height=360&format=webm&quality=high&compression=low&fit=cover&time=1m&duration=2.5&"
+  const auto o = Ask("width=640&height=360&format=webm&quality=high&compression=low&fit=cover&time="
+                     "1m&duration=2.5&"
                      "audio=false&fps=29.97&speed=1.25&rotate=90&crop=100:50:1:2&bitrate=2.5M")
                      .request;
   EXPECT_EQ(o.mode, Mode::kVideo);
@@ -200,18 +296,66 @@ TEST(Parse, AliasesAndSpellingsShareAKey) {
 }
 
 TEST(Parse, DifferentQuestionsHaveDifferentKeys) {
-  const char* const table[] = {
-      "", "w=640", "h=640", "w=641", "w=640&h=360", "w=640&fit=scale-down", "w=640&h=360&fit=cover",
-      "w=640&h=360&fit=pad", "w=640&h=360&fit=scale-down", "f=mp4", "f=webm", "f=h265", "f=av1", "f=gif",
-      "f=webp", "q=low", "q=medium", "q=high", "q=1", "q=100", "c=low", "c=high", "time=1", "time=2",
-      "time=0.5", "duration=1", "duration=2", "audio=false", "fps=25", "fps=24", "speed=2", "speed=0.5",
-      "rotate=90", "rotate=180", "crop=10:10:0:0", "crop=10:10:0:1", "bitrate=1M", "bitrate=800k",
-      "mode=frame", "mode=frame&time=1", "mode=frame&time=2", "mode=frame&f=jpg", "mode=frame&f=png",
-      "mode=frame&f=webp", "mode=audio", "mode=audio&f=mp3", "mode=audio&f=opus", "mode=audio&time=1",
-      "mode=spritesheet", "mode=spritesheet&imageCount=10", "mode=spritesheet&columns=5",
-      "mode=spritesheet&rows=5", "mode=spritesheet&interval=5", "mode=spritesheet&columns=5&imageCount=20",
-      "mode=spritesheet&f=vtt", "derivative=mobile", "derivative=tablet", "derivative=thumbnail",
-      "derivative=mobile&q=high", "derivative=mobile&mode=frame"};
+  const char* const table[] = {"",
+                               "w=640",
+                               "h=640",
+                               "w=641",
+                               "w=640&h=360",
+                               "w=640&fit=scale-down",
+                               "w=640&h=360&fit=cover",
+                               "w=640&h=360&fit=pad",
+                               "w=640&h=360&fit=scale-down",
+                               "f=mp4",
+                               "f=webm",
+                               "f=h265",
+                               "f=av1",
+                               "f=gif",
+                               "f=webp",
+                               "q=low",
+                               "q=medium",
+                               "q=high",
+                               "q=1",
+                               "q=100",
+                               "c=low",
+                               "c=high",
+                               "time=1",
+                               "time=2",
+                               "time=0.5",
+                               "duration=1",
+                               "duration=2",
+                               "audio=false",
+                               "fps=25",
+                               "fps=24",
+                               "speed=2",
+                               "speed=0.5",
+                               "rotate=90",
+                               "rotate=180",
+                               "crop=10:10:0:0",
+                               "crop=10:10:0:1",
+                               "bitrate=1M",
+                               "bitrate=800k",
+                               "mode=frame",
+                               "mode=frame&time=1",
+                               "mode=frame&time=2",
+                               "mode=frame&f=jpg",
+                               "mode=frame&f=png",
+                               "mode=frame&f=webp",
+                               "mode=audio",
+                               "mode=audio&f=mp3",
+                               "mode=audio&f=opus",
+                               "mode=audio&time=1",
+                               "mode=spritesheet",
+                               "mode=spritesheet&imageCount=10",
+                               "mode=spritesheet&columns=5",
+                               "mode=spritesheet&rows=5",
+                               "mode=spritesheet&interval=5",
+                               "mode=spritesheet&columns=5&imageCount=20",
+                               "mode=spritesheet&f=vtt",
+                               "derivative=mobile",
+                               "derivative=tablet",
+                               "derivative=thumbnail",
+                               "derivative=mobile&q=high",
+                               "derivative=mobile&mode=frame"};
   std::map<std::string, const char*> seen;
   for (const char* query : table) {
     const auto [at, fresh] = seen.emplace(Key(query), query);
@@ -233,19 +377,21 @@ TEST(Parse, CanonicalNameBeatsAliasAndTheLastValueWins) {
 
 TEST(Parse, InvalidValuesAreDroppedWithAReason) {
   const char* const table[] = {
-      "width=9", "width=8193", "width=", "width=-640", "width=640px", "width=6.4", "width=99999999999999999999",
-      "width", "h=0", "fit=stretch", "format=exe", "quality=0", "quality=101", "quality=best", "compression=9",
-      "time=abc", "time=-1", "time=", "duration=0", "duration=0s", "duration=1m1m", "audio=yes", "audio=1",
-      "mute=", "fps=0", "fps=-1", "fps=1001", "fps=x", "speed=0.24", "speed=4.01", "rotate=left", "crop=1:2:3",
-      "crop=0:2:3:4", "crop=1:2:3:4:5", "crop=1:2:3:-4", "bitrate=0", "bitrate=2G", "bitrate=M", "bitrate=2MM",
-      "mode=movie", "derivative=nope", "derivative=", "derivative=Mobile", "dpr=0", "dpr=x", "imwidth=0",
-      "im-density=0", "filename=../x", "filename=a.b.c", "filename=", "filename=.a", "filename=a.",
-      "filename=a%0d%0ab", "loop=maybe", "preload=all", "debug=maybe", "no-kv-cache=x", "width=%zz", "width=64%",
-      "mode=spritesheet&imageCount=0", "mode=spritesheet&interval=0",
+      "width=9", "width=8193", "width=", "width=-640", "width=640px", "width=6.4",
+      "width=99999999999999999999", "width", "h=0", "fit=stretch", "format=exe", "quality=0",
+      "quality=101", "quality=best", "compression=9", "time=abc", "time=-1", "time=", "duration=0",
+      "duration=0s", "duration=1m1m", "audio=yes", "audio=1", "mute=", "fps=0", "fps=-1",
+      "fps=1001", "fps=x", "speed=0.24", "speed=4.01", "rotate=left", "crop=1:2:3", "crop=0:2:3:4",
+      "crop=1:2:3:4:5", "crop=1:2:3:-4", "bitrate=0", "bitrate=2G", "bitrate=M", "bitrate=2MM",
+      "mode=movie", "derivative=nope", "derivative=", "derivative=Mobile", "dpr=0", "dpr=x",
+      "imwidth=0", "im-density=0", "filename=../x", "filename=a.b.c", "filename=", "filename=.a",
+      "filename=a.", "filename=a%0d%0ab", "loop=maybe", "preload=all", "debug=maybe",
+      "no-kv-cache=x", "width=%zz", "width=64%", "mode=spritesheet&imageCount=0",
+      "mode=spritesheet&interval=0",
       // right in themselves, wrong in this mode
-      "format=png", "format=mp3", "mode=frame&format=mp4", "mode=video&format=m4a", "mode=audio&format=webp",
-      "mode=frame&duration=2", "mode=frame&audio=false", "mode=frame&fps=2", "mode=audio&width=640",
-      "imageCount=9", "columns=3"};
+      "format=png", "format=mp3", "mode=frame&format=mp4", "mode=video&format=m4a",
+      "mode=audio&format=webp", "mode=frame&duration=2", "mode=frame&audio=false",
+      "mode=frame&fps=2", "mode=audio&width=640", "imageCount=9", "columns=3"};
   Options strict;
   strict.validation = Validation::kStrict;
   for (const char* query : table) {
@@ -281,7 +427,8 @@ TEST(Parse, ReportsEveryReasonUnderTheNameThatWasUsed) {
 }
 
 TEST(Parse, WarningsNeverCarryTheClientsBytes) {
-  for (const Warning& w : Ask("width=%0d%0aX:%20y&mode=%00&derivative=%22&filename=%0a&f=%ff").warnings) {
+  for (const Warning& w :
+       Ask("width=%0d%0aX:%20y&mode=%00&derivative=%22&filename=%0a&f=%ff").warnings) {
     for (const char c : w.param + w.reason) {
       EXPECT_TRUE(c >= 0x20 && c < 0x7f);
       EXPECT_NE(c, '"');
@@ -330,8 +477,10 @@ TEST(Parse, ADerivativesOwnOptionsReplaceTheCallers) {
   // The shipped mobile sets fit=contain: a default, but the preset's word all the same.
   EXPECT_EQ(Key("derivative=mobile&fit=cover"), "video:videos/sample.mp4:derivative=mobile");
   EXPECT_EQ(Key("derivative=mobile&audio=true"), "video:videos/sample.mp4:derivative=mobile");
-  EXPECT_EQ(Key("derivative=mobile&audio=false"), "video:videos/sample.mp4:derivative=mobile:a=false");
-  EXPECT_EQ(Key("derivative=mobile&mode=frame&time=3"), "frame:videos/sample.mp4:derivative=mobile:t=3s");
+  EXPECT_EQ(Key("derivative=mobile&audio=false"),
+            "video:videos/sample.mp4:derivative=mobile:a=false");
+  EXPECT_EQ(Key("derivative=mobile&mode=frame&time=3"),
+            "frame:videos/sample.mp4:derivative=mobile:t=3s");
 }
 
 TEST(Parse, AnUnknownDerivativeIsIgnoredOrRefused) {
@@ -343,10 +492,12 @@ TEST(Parse, AnUnknownDerivativeIsIgnoredOrRefused) {
 }
 
 TEST(Parse, OnlyAnEmptyQuestionIsTheOriginal) {
-  for (const char* query : {"", "audio=true", "utm_x=1", "debug=true", "fit=cover", "mode=video", "w=5"}) {
+  for (const char* query :
+       {"", "audio=true", "utm_x=1", "debug=true", "fit=cover", "mode=video", "w=5"}) {
     EXPECT_TRUE(Ask(query).request.is_original()) << query;
   }
-  for (const char* query : {"f=mp4", "w=640", "mode=frame", "mode=audio", "derivative=mobile", "q=low"}) {
+  for (const char* query :
+       {"f=mp4", "w=640", "mode=frame", "mode=audio", "derivative=mobile", "q=low"}) {
     EXPECT_FALSE(Ask(query).request.is_original()) << query;
   }
 }
@@ -381,7 +532,8 @@ TEST(Parse, FlagsComeOutBesideTheRequest) {
   EXPECT_FALSE(flags("debug=view").debug);
   EXPECT_TRUE(flags("no-kv-cache=true").no_kv_cache);
   EXPECT_FALSE(flags("no-kv-cache=false").no_kv_cache);
-  for (const char* query : {"nocache", "nocache=", "nocache=true", "nocache=1699", "bypass", "bypass=true"}) {
+  for (const char* query :
+       {"nocache", "nocache=", "nocache=true", "nocache=1699", "bypass", "bypass=true"}) {
     EXPECT_TRUE(flags(query).no_read) << query;
   }
   EXPECT_FALSE(flags("nocache=false").no_read);
@@ -399,15 +551,17 @@ TEST(Parse, FilenameFollowsItsGrammar) {
   }
   const std::string longest(120, 'x');
   EXPECT_EQ(Ask("filename=" + longest).filename, longest);
-  for (const std::string& name : {longest + "x", std::string("a.b.c"), std::string("a%20b"), std::string("a%22"),
-                                  std::string("a;b"), std::string("caf%C3%A9"), std::string("a%00")}) {
+  for (const std::string& name :
+       {longest + "x", std::string("a.b.c"), std::string("a%20b"), std::string("a%22"),
+        std::string("a;b"), std::string("caf%C3%A9"), std::string("a%00")}) {
     EXPECT_EQ(Ask("filename=" + name).filename, "") << name;
     EXPECT_EQ(Ask("filename=" + name).warnings.size(), 1u) << name;
   }
 }
 
 TEST(Parse, PlaybackAndResponsiveHintsAreKeptApart) {
-  const Parsed parsed = Ask("loop=true&autoplay=false&muted=TRUE&preload=Metadata&imwidth=855&im-density=1.5");
+  const Parsed parsed =
+      Ask("loop=true&autoplay=false&muted=TRUE&preload=Metadata&imwidth=855&im-density=1.5");
   EXPECT_EQ(parsed.playback.loop, true);
   EXPECT_EQ(parsed.playback.autoplay, false);
   EXPECT_EQ(parsed.playback.muted, true);
@@ -419,16 +573,20 @@ TEST(Parse, PlaybackAndResponsiveHintsAreKeptApart) {
 
 TEST(FindParam, KnowsEveryNameOfTheContract) {
   for (const char* name :
-       {"mode", "width", "w", "height", "h", "fit", "obj-fit", "format", "f", "imformat", "quality", "q",
-        "compression", "c", "time", "start", "duration", "dur", "audio", "mute", "fps", "speed", "rotate", "crop",
-        "bitrate", "imageCount", "columns", "rows", "interval", "derivative", "impolicy", "dpr", "imdensity",
-        "imwidth", "imheight", "im-viewwidth", "im-density", "filename", "loop", "autoplay", "muted", "preload",
-        "debug", "no-kv-cache"}) {
+       {"mode",        "width",      "w",         "height",   "h",        "fit",
+        "obj-fit",     "format",     "f",         "imformat", "quality",  "q",
+        "compression", "c",          "time",      "start",    "duration", "dur",
+        "audio",       "mute",       "fps",       "speed",    "rotate",   "crop",
+        "bitrate",     "imageCount", "columns",   "rows",     "interval", "derivative",
+        "impolicy",    "dpr",        "imdensity", "imwidth",  "imheight", "im-viewwidth",
+        "im-density",  "filename",   "loop",      "autoplay", "muted",    "preload",
+        "debug",       "no-kv-cache"}) {
     const ParamName* found = FindParam(name);
     ASSERT_NE(found, nullptr) << name;
     EXPECT_EQ(found->name, name);
   }
-  for (const char* name : {"", "x", "W", "Width", "imagecount", "widthh", "no-kv-cach", "a-very-long-parameter"}) {
+  for (const char* name :
+       {"", "x", "W", "Width", "imagecount", "widthh", "no-kv-cach", "a-very-long-parameter"}) {
     EXPECT_EQ(FindParam(name), nullptr) << name;
   }
 }

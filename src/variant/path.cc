@@ -25,8 +25,8 @@ bool HasDotSegment(std::string_view path) {
   return false;
 }
 
-// The path as a careless origin might read it once more: a further percent-decoding, backslash as slash,
-// over-long UTF-8, path parameters (`..;x`) dropped.
+// The path as a careless origin might read it once more: a further percent-decoding, backslash as
+// slash, over-long UTF-8, path parameters (`..;x`) dropped.
 std::string ReadCarelessly(std::string_view path) {
   std::string out;
   out.reserve(path.size());
@@ -43,9 +43,12 @@ std::string ReadCarelessly(std::string_view path) {
     } else {
       // Two, three and four byte forms of '.', '/' and '\'.
       size_t lead = 0;
-      if (rest.starts_with("\xc0") || rest.starts_with("\xc1")) lead = 1;
-      else if (rest.starts_with("\xe0\x80") || rest.starts_with("\xe0\x81")) lead = 2;
-      else if (rest.starts_with("\xf0\x80\x80") || rest.starts_with("\xf0\x80\x81")) lead = 3;
+      if (rest.starts_with("\xc0") || rest.starts_with("\xc1"))
+        lead = 1;
+      else if (rest.starts_with("\xe0\x80") || rest.starts_with("\xe0\x81"))
+        lead = 2;
+      else if (rest.starts_with("\xf0\x80\x80") || rest.starts_with("\xf0\x80\x81"))
+        lead = 3;
       if (lead > 0 && lead < rest.size()) {
         const auto high = static_cast<unsigned char>(rest[lead - 1]);
         const auto low = static_cast<unsigned char>(rest[lead]);
@@ -65,7 +68,8 @@ std::string ReadCarelessly(std::string_view path) {
 bool HidesDotSegment(std::string_view path) {
   // The usual name has none of these bytes.
   const bool suspicious = std::any_of(path.begin(), path.end(), [](char c) {
-    return c == '%' || c == '\\' || c == ';' || c == '\xc0' || c == '\xc1' || c == '\xe0' || c == '\xf0';
+    return c == '%' || c == '\\' || c == ';' || c == '\xc0' || c == '\xc1' || c == '\xe0' ||
+           c == '\xf0';
   });
   if (!suspicious) return false;
   std::string seen(path);

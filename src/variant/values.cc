@@ -75,12 +75,17 @@ constexpr auto kByLength = [] {
   }
   return first;
 }();
-static_assert(std::is_sorted(std::begin(kNames), std::end(kNames), [](const ParamName& a, const ParamName& b) {
-  return a.name.size() < b.name.size();
-}));
+static_assert(std::is_sorted(std::begin(kNames), std::end(kNames),
+                             [](const ParamName& a, const ParamName& b) {
+                               return a.name.size() < b.name.size();
+                             }));
 
-constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+constexpr bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+constexpr char Lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 template <class T>
 struct Word {
@@ -102,14 +107,17 @@ constexpr Word<Mode> kModes[] = {{"video", Mode::kVideo},
 constexpr Word<Fit> kFits[] = {{"contain", Fit::kContain}, {"scale-down", Fit::kScaleDown},
                                {"cover", Fit::kCover},     {"pad", Fit::kPad},
                                {"crop", Fit::kCover},      {"fill", Fit::kContain}};
-constexpr Word<Level> kLevels[] = {
-    {"low", Level::kLow}, {"medium", Level::kMedium}, {"high", Level::kHigh}, {"auto", Level::kAuto}};
+constexpr Word<Level> kLevels[] = {{"low", Level::kLow},
+                                   {"medium", Level::kMedium},
+                                   {"high", Level::kHigh},
+                                   {"auto", Level::kAuto}};
 constexpr Word<Format> kFormats[] = {
-    {"mp4", Format::kMp4},   {"h264", Format::kMp4}, {"webm", Format::kWebm}, {"vp9", Format::kWebm},
-    {"h265", Format::kH265}, {"hevc", Format::kH265}, {"av1", Format::kAv1},  {"gif", Format::kGif},
-    {"webp", Format::kWebp}, {"jpg", Format::kJpg},  {"jpeg", Format::kJpg},  {"png", Format::kPng},
-    {"m4a", Format::kM4a},   {"mp3", Format::kMp3},  {"opus", Format::kOpus}, {"vtt", Format::kVtt},
-    {"auto", Format::kAuto}};
+    {"mp4", Format::kMp4},  {"h264", Format::kMp4},  {"webm", Format::kWebm},
+    {"vp9", Format::kWebm}, {"h265", Format::kH265}, {"hevc", Format::kH265},
+    {"av1", Format::kAv1},  {"gif", Format::kGif},   {"webp", Format::kWebp},
+    {"jpg", Format::kJpg},  {"jpeg", Format::kJpg},  {"png", Format::kPng},
+    {"m4a", Format::kM4a},  {"mp3", Format::kMp3},   {"opus", Format::kOpus},
+    {"vtt", Format::kVtt},  {"auto", Format::kAuto}};
 
 // Digits at the start of `text`; removes them. At most `cap`, else nullopt.
 std::optional<uint64_t> TakeUint(std::string_view& text, uint64_t cap) {
@@ -152,9 +160,12 @@ std::optional<uint64_t> ParseBitrate(std::string_view text) {
   const auto number = TakeNumber(text, kMaxBitrate);
   if (!number) return std::nullopt;
   uint64_t unit = 1;
-  if (text.size() == 1 && Lower(text[0]) == 'k') unit = 1000;
-  else if (text.size() == 1 && Lower(text[0]) == 'm') unit = 1'000'000;
-  else if (!text.empty()) return std::nullopt;
+  if (text.size() == 1 && Lower(text[0]) == 'k')
+    unit = 1000;
+  else if (text.size() == 1 && Lower(text[0]) == 'm')
+    unit = 1'000'000;
+  else if (!text.empty())
+    return std::nullopt;
   return number->whole * unit + number->billionths * unit / 1'000'000'000;
 }
 
@@ -220,8 +231,8 @@ Reason SetLength(std::optional<Time>& out, std::string_view text) {
 }  // namespace
 
 bool EqualsLower(std::string_view text, std::string_view lower) {
-  return text.size() == lower.size() &&
-         std::equal(text.begin(), text.end(), lower.begin(), [](char a, char b) { return Lower(a) == b; });
+  return text.size() == lower.size() && std::equal(text.begin(), text.end(), lower.begin(),
+                                                   [](char a, char b) { return Lower(a) == b; });
 }
 
 const ParamName* FindParam(std::string_view name) {
@@ -262,7 +273,8 @@ std::optional<Time> ParseTime(std::string_view text) {
     }
     if (number->has_fraction && !text.empty()) return std::nullopt;
     // 10^9 * 3.6 * 10^9 fits in 64 bits.
-    total += number->whole * kUnits[unit].micros + number->billionths * kUnits[unit].micros / 1'000'000'000;
+    total += number->whole * kUnits[unit].micros +
+             number->billionths * kUnits[unit].micros / 1'000'000'000;
     if (total > kMax) return std::nullopt;
     next_unit = unit + 1;
     first = false;
@@ -288,22 +300,32 @@ std::optional<bool> ParseBool(std::string_view text) {
   return std::nullopt;
 }
 
-std::optional<Mode> ParseMode(std::string_view text) { return FindWord(kModes, text); }
+std::optional<Mode> ParseMode(std::string_view text) {
+  return FindWord(kModes, text);
+}
 
-Reason SetOption(MediaOptions& options, const ParamName& name, std::string_view text, const Limits& limits) {
+Reason SetOption(MediaOptions& options, const ParamName& name, std::string_view text,
+                 const Limits& limits) {
   switch (name.param) {
-    case Param::kWidth: return SetCount(options.width, text, limits.min_size, limits.max_size);
-    case Param::kHeight: return SetCount(options.height, text, limits.min_size, limits.max_size);
-    case Param::kFormat: return SetIf(options.format, FindWord(kFormats, text), "unknown format");
+    case Param::kWidth:
+      return SetCount(options.width, text, limits.min_size, limits.max_size);
+    case Param::kHeight:
+      return SetCount(options.height, text, limits.min_size, limits.max_size);
+    case Param::kFormat:
+      return SetIf(options.format, FindWord(kFormats, text), "unknown format");
     case Param::kQuality:
       return SetIf(options.quality, ParseQuality(text), "must be low, medium, high, auto or 1-100");
     case Param::kCompression:
-      return SetIf(options.compression, FindWord(kLevels, text), "must be low, medium, high or auto");
+      return SetIf(options.compression, FindWord(kLevels, text),
+                   "must be low, medium, high or auto");
     case Param::kFit:
       return SetIf(options.fit, FindWord(kFits, text), "must be contain, scale-down, cover or pad");
-    case Param::kTime: return SetIf(options.time, ParseTime(text), kTimeReason);
-    case Param::kDuration: return SetLength(options.duration, text);
-    case Param::kInterval: return SetLength(options.interval, text);
+    case Param::kTime:
+      return SetIf(options.time, ParseTime(text), kTimeReason);
+    case Param::kDuration:
+      return SetLength(options.duration, text);
+    case Param::kInterval:
+      return SetLength(options.interval, text);
     case Param::kAudio: {
       const auto value = ParseBool(text);
       if (!value) return "must be true or false";
@@ -326,8 +348,10 @@ Reason SetOption(MediaOptions& options, const ParamName& name, std::string_view 
       options.speed = value;
       return std::nullopt;
     }
-    case Param::kRotate: return SetIf(options.rotate, ParseRotation(text), "must be a number of degrees");
-    case Param::kCrop: return SetIf(options.crop, ParseCrop(text), "must be w:h:x:y in pixels");
+    case Param::kRotate:
+      return SetIf(options.rotate, ParseRotation(text), "must be a number of degrees");
+    case Param::kCrop:
+      return SetIf(options.crop, ParseCrop(text), "must be w:h:x:y in pixels");
     case Param::kBitrate: {
       const auto value = ParseBitrate(text);
       if (!value || *value < kMinBitrate || *value > kMaxBitrate) {
@@ -336,10 +360,14 @@ Reason SetOption(MediaOptions& options, const ParamName& name, std::string_view 
       options.bitrate = value;
       return std::nullopt;
     }
-    case Param::kImageCount: return SetCount(options.image_count, text, 1, limits.max_images);
-    case Param::kColumns: return SetCount(options.columns, text, 1, limits.max_images);
-    case Param::kRows: return SetCount(options.rows, text, 1, limits.max_images);
-    default: return "unknown option";
+    case Param::kImageCount:
+      return SetCount(options.image_count, text, 1, limits.max_images);
+    case Param::kColumns:
+      return SetCount(options.columns, text, 1, limits.max_images);
+    case Param::kRows:
+      return SetCount(options.rows, text, 1, limits.max_images);
+    default:
+      return "unknown option";
   }
 }
 

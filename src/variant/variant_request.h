@@ -1,9 +1,11 @@
-// VariantRequest: what was asked for, in the one canonical form from which key, tags and digest follow.
+// VariantRequest: what was asked for, in the one canonical form from which key, tags and digest
+// follow.
 //
-// Two sets of options live in it. `own` is what the caller set beyond the derivative: it goes into the
-// key, beside the derivative's name. `resolved` is what has to be made, derivative expanded: planner and
-// digest read that one. Both are canonical: a value equal to the documented default, or without effect
-// in the mode, is absent; so equal questions are equal values. Plain values; thread-compatible.
+// Two sets of options live in it. `own` is what the caller set beyond the derivative: it goes into
+// the key, beside the derivative's name. `resolved` is what has to be made, derivative expanded:
+// planner and digest read that one. Both are canonical: a value equal to the documented default, or
+// without effect in the mode, is absent; so equal questions are equal values. Plain values;
+// thread-compatible.
 #pragma once
 
 #include <chrono>
@@ -19,11 +21,19 @@ enum class Fit : uint8_t { kContain, kScaleDown, kCover, kPad };
 enum class Level : uint8_t { kLow, kMedium, kHigh, kAuto };
 /// `vp9` and `webm` are two names of one format (VP9 in WebM), as are `h264` and `mp4`.
 enum class Format : uint8_t {
-  kMp4, kWebm, kH265, kAv1, kGif, kWebp,  // video (webp also frame and spritesheet)
-  kJpg, kPng,                             // frame and spritesheet
-  kM4a, kMp3, kOpus,                      // audio
-  kVtt,                                   // spritesheet: the matching WebVTT
-  kAuto,                                  // still to be negotiated by Accept, see negotiate.h
+  kMp4,
+  kWebm,
+  kH265,
+  kAv1,
+  kGif,
+  kWebp,  // video (webp also frame and spritesheet)
+  kJpg,
+  kPng,  // frame and spritesheet
+  kM4a,
+  kMp3,
+  kOpus,  // audio
+  kVtt,   // spritesheet: the matching WebVTT
+  kAuto,  // still to be negotiated by Accept, see negotiate.h
 };
 
 /// A level, or a number 1-100 (100 is best).
@@ -47,25 +57,27 @@ struct Decimal {
 };
 
 using Time = std::chrono::microseconds;
-inline double ToSeconds(Time t) { return static_cast<double>(t.count()) / 1e6; }
+inline double ToSeconds(Time t) {
+  return static_cast<double>(t.count()) / 1e6;
+}
 
 /// Everything that can be asked of a variant. Absent = the documented default.
 struct MediaOptions {
   std::optional<uint32_t> width, height;  ///< pixels; the box that `fit` speaks of
   std::optional<Format> format;
   std::optional<Quality> quality;
-  std::optional<Level> compression;       ///< encoder effort
-  std::optional<Fit> fit;                 ///< contain
-  std::optional<Time> time;               ///< start, from the beginning of the source; 0
-  std::optional<Time> duration;           ///< > 0; to the end
-  std::optional<bool> audio;              ///< true
-  std::optional<Decimal> fps;             ///< > 0; as the source
-  std::optional<Decimal> speed;           ///< 0.25-4; 1
-  std::optional<Decimal> rotate;          ///< degrees clockwise, [0, 360); 0
+  std::optional<Level> compression;  ///< encoder effort
+  std::optional<Fit> fit;            ///< contain
+  std::optional<Time> time;          ///< start, from the beginning of the source; 0
+  std::optional<Time> duration;      ///< > 0; to the end
+  std::optional<bool> audio;         ///< true
+  std::optional<Decimal> fps;        ///< > 0; as the source
+  std::optional<Decimal> speed;      ///< 0.25-4; 1
+  std::optional<Decimal> rotate;     ///< degrees clockwise, [0, 360); 0
   std::optional<Crop> crop;
-  std::optional<uint64_t> bitrate;        ///< bits per second
+  std::optional<uint64_t> bitrate;  ///< bits per second
   // Spritesheet.
-  std::optional<uint32_t> image_count;    ///< 20
+  std::optional<uint32_t> image_count;  ///< 20
   std::optional<uint32_t> columns, rows;
   std::optional<Time> interval;
 
@@ -74,11 +86,12 @@ struct MediaOptions {
 
 struct VariantRequest {
   Mode mode = Mode::kVideo;
-  /// Decoded once; no leading, trailing or doubled slash, no dot segment, no control byte. Any other byte.
+  /// Decoded once; no leading, trailing or doubled slash, no dot segment, no control byte. Any
+  /// other byte.
   std::string source_path;
   std::string derivative;  ///< name of a preset that exists; empty = none
-  MediaOptions own;        ///< set by the caller, and neither by the derivative nor equal to a default
-  MediaOptions resolved;   ///< the derivative's options and, where it has none, the caller's
+  MediaOptions own;  ///< set by the caller, and neither by the derivative nor equal to a default
+  MediaOptions resolved;  ///< the derivative's options and, where it has none, the caller's
 
   /// True when nothing is asked of the source: the answer is its original bytes.
   bool is_original() const { return mode == Mode::kVideo && resolved == MediaOptions(); }
