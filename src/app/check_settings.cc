@@ -85,6 +85,14 @@ const Unimplemented kUnimplemented[] = {
      [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
     {Severity::kWarning,
      [](const Settings& s) {
+       std::vector<std::string> out;
+       for (size_t i = 0; i < s.origins.size(); ++i) {
+         if (s.origins[i].cache_control) out.push_back(At("/origins", i, "/cacheControl"));
+       }
+       return out;
+     }},
+    {Severity::kWarning,
+     [](const Settings& s) {
        return When(
            s.freshness.stale_while_revalidate != Defaults().freshness.stale_while_revalidate,
            "/cache/staleWhileRevalidate");

@@ -389,6 +389,11 @@ TEST(Settings, WhatHasNoEffectYetIsAWarning) {
       {R"("transform": {"asyncThreshold": "2m"})", "/transform/asyncThreshold"},
       {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
   };
+  EXPECT_THAT(
+      Pointers(LoadWith(R"({"origins": [{"name": "a", "matcher": "^/", "cacheControl": "no-cache",
+                                    "sources": [{"type": "file", "root": "/x"}]}]})")
+                   .warnings),
+      ElementsAre("/origins/0/cacheControl"));
   for (const auto& [text, pointer] : cases) {
     const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"T", "x"}});
     EXPECT_TRUE(outcome.settings) << text << testing::PrintToString(Lines(outcome.problems));

@@ -685,7 +685,7 @@ Place PlaceAt(const Node& root, std::string_view pointer) {
 }
 
 std::string DidYouMean(std::string_view name, const std::vector<std::string>& candidates) {
-  size_t best = std::max<size_t>(2, name.size() / 3) + 1;
+  size_t best = name.size() <= 3 ? 2 : std::max<size_t>(2, name.size() / 3) + 1;
   std::string guess;
   if (name.size() > 64) return guess;
   const std::string lower = LowerCase(name);
