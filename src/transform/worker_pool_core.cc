@@ -92,7 +92,6 @@ bool WorkerPool::Core::WaitStopped(SteadyTime deadline) {
 void WorkerPool::Core::Adopt(ZygoteProcess zygote, UniqueFd first_worker) {
   UseZygote(std::move(zygote));
   const WorkerRef worker = AddWorker(next_id_++, std::move(first_worker));
-  worker->said_hello = true;
   SetState(worker, State::kIdle);
   Update();
 }
@@ -266,7 +265,6 @@ void WorkerPool::Core::OnWorkerMessage(const WorkerRef& worker, protocol::Messag
 }
 
 void WorkerPool::Core::OnHello(const WorkerRef& worker, const protocol::Hello& hello) {
-  worker->said_hello = true;
   start_failures_ = 0;
   SetRecipe(hello.recipe);
   SetState(worker, State::kIdle);
@@ -358,7 +356,8 @@ void WorkerPool::Core::OnExited(const protocol::Exited& exited) {
   if (worker->state == State::kBusy) worker->channel->Drain();
   worker->channel->Close();
   workers_.erase(exited.id);
-  if (!worker->said_hello) {
+  if (!worker->had_job) {
+    // Not even a job to blame: a pause keeps this from becoming a storm of forks.
     ++start_failures_;
     next_try_ = NextTry();
   }
@@ -449,6 +448,7 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   run->job.decoder_threads =
       is_alone ? static_cast<uint32_t>(std::min<size_t>(Cores(), kLoneJobThreads)) : 1;
   worker->run = run;
+  worker->had_job = true;
   SetState(worker, State::kBusy);
   std::vector<SharedFd> fds{run->source->file(), run->outputs.stored};
   if (run->outputs.stream) fds.push_back(run->outputs.stream);

@@ -58,7 +58,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
     JobRunRef run;                           ///< until its end has been told
     std::optional<Cause> killed_for;         ///< we asked for its end
     std::optional<protocol::Failed> failed;  ///< what it said
-    bool said_hello = false;
+    bool had_job = false;
     bool has_done = false;
     int32_t pid = -1;
   };
