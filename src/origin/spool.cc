@@ -346,10 +346,11 @@ Spool::Look Spool::LookFor(uint64_t offset, uint64_t length, bool is_first,
         Error(Code::kInternal, "internal error", "spool without size and without transfer");
     return look;
   }
+  const uint64_t size = *size_;
   const uint64_t block = target_->fetch.block_bytes;
   const uint64_t ahead = is_first ? ReadAhead(offset, end) : 0;
   const auto rounded = [&](uint64_t to) {
-    return std::min(AddClipped(to, block - 1) / block * block, *size_);
+    return std::min(AddClipped(to, block - 1) / block * block, size);
   };
   const uint64_t covered = CoveredTo(offset);
   if (!is_there) {
@@ -362,7 +363,7 @@ Spool::Look Spool::LookFor(uint64_t offset, uint64_t length, bool is_first,
     std::erase_if(look.wait, [&](const FetchRef& f) { return f->begin >= end; });
   }
   // Ahead in whole windows: the next one is asked for when half of one is left.
-  if (ahead > 0 && covered >= end && covered < *size_ && covered - end < ahead / 2) {
+  if (ahead > 0 && covered >= end && covered < size && covered - end < ahead / 2) {
     Look further;
     PlanFetches(covered, rounded(covered + ahead), further);
     look.start.insert(look.start.end(), further.start.begin(), further.start.end());
