@@ -162,6 +162,15 @@ def test_drain_lets_a_streamed_variant_end(server, tmp_path):
     server._finish()
 
 
+def test_sigterm_does_not_wait_long_for_work_that_nobody_wants(server):
+    server.add(media.clip("long.mp4"), "long.mp4")
+    server.start()
+    c = server.connect()
+    assert c.ask("/videos/long.mp4?width=1280&quality=high&compression=high").some()
+    c.reset()
+    assert server.stop() < 10
+
+
 def test_sigterm_ends_an_idle_server_quickly(server):
     server.start()
     below = server.descendants()

@@ -36,7 +36,7 @@ def test_the_original_of_a_remote_source(remote):
 
 def test_a_frame_needs_a_small_part_of_a_long_file(remote, origin):
     size = media.clip("long.mp4").stat().st_size
-    reply, _ = remote.get("/remote/long.mp4?mode=frame&width=160&time=70s")
+    reply, _ = remote.get("/remote/long.mp4?mode=frame&width=160&time=25s")
     assert reply.status == 200
     assert origin.bytes_sent("/long.mp4") < size / 3, (origin.bytes_sent("/long.mp4"), size)
 

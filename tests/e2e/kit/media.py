@@ -27,7 +27,7 @@ RECIPES = {
     "small.mp4": _clip(3, "320x180", 25),             # 16:9, sound, quick to transcode
     "silent.mp4": _clip(2, "320x240", 25, sound=False),
     "medium.mp4": _clip(8, "1280x720", 30),           # one to a few seconds of work
-    "long.mp4": _clip(90, "1280x720", 30),            # long enough that a test can act while it is made
+    "long.mp4": _clip(30, "1280x720", 30),            # long enough that a test can act while it is made
     "portrait.mp4": _clip(2, "320x180", 25),          # and then turned by its track header, see _turn
     "small.webm": ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-c:v", "libvpx", "-deadline", "realtime", "-an"],
 }
@@ -86,13 +86,15 @@ def audio_of(facts):
 
 
 def duration_of(facts):
-    return float(facts["format"]["duration"])
+    """Seconds of the longest picture or sound stream; of the container when its streams do not say."""
+    told = [float(s["duration"]) for s in facts["streams"] if s["codec_type"] in ("video", "audio") and "duration" in s]
+    return max(told) if told else float(facts["format"]["duration"])
 
 
 def decode_errors(path):
     """What a full decode of everything complains about: "" when the file is whole."""
-    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(path), "-map", "0", "-f", "null", "-"],
-                          capture_output=True, text=True)
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", str(path), "-map", "0", "-fps_mode", "passthrough",
+                           "-enc_time_base", "-1", "-f", "null", "-"], capture_output=True, text=True)
     return done.stderr.strip() if done.returncode or done.stderr.strip() else ""
 
 

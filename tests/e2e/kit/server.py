@@ -254,8 +254,8 @@ class Server:
         return int(re.search(rf"^{field}:\s+(\d+) kB", text, re.M).group(1))
 
     def files(self):
-        """Every regular file of the store that is not the index: bodies, staging, spools."""
-        return sorted(p for p in self.data.rglob("*") if p.is_file() and "index" not in p.relative_to(self.data).parts[:1])
+        """Every regular file that holds media: bodies, staging, spools."""
+        return sorted(p for top in ("bodies", "staging", "spool") for p in (self.data / top).rglob("*") if p.is_file())
 
 
 def cpu_seconds(pid):
