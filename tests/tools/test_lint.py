@@ -65,6 +65,14 @@ def test_sleeps_are_found_in_tests_only(tmp_path):
     assert lint(tmp_path, "src/io/timer_test.cc", line).returncode == 1
 
 
+def test_a_short_pause_of_a_loop_is_no_sleep(tmp_path):
+    poll = "while (!Done() && Now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(%d));\n"
+    assert lint(tmp_path, "src/io/a_test.cc", poll % 5).returncode == 0
+    assert lint(tmp_path, "src/io/a_test.cc", poll % 500).returncode == 1
+    assert lint(tmp_path, "src/io/a_test.cc", "do {\n  usleep(2000);\n} while (Busy());\n").returncode == 0
+    assert lint(tmp_path, "src/io/a_test.cc", "Start();\nusleep(2000);\nEXPECT_TRUE(Done());\n").returncode == 1
+
+
 def test_sleeps_are_found_in_python_tests(tmp_path):
     assert "sleep-in-test" in lint(tmp_path, "tests/e2e/test_a.py", "import time\ntime.sleep(2)\n").stdout  # NOLINT(sleep-in-test): the lint's own food
 
