@@ -31,7 +31,7 @@ Result<Found> Find(const protocol::Job& job, Media& media, Reporter& reporter, b
   const int64_t begin = media.origin() + static_cast<int64_t>(std::llround(job.start_seconds * 1e6));
   TRY(PictureDecoder decoder,
       PictureDecoder::Create(media, static_cast<int>(job.decoder_threads), begin,
-                             job.format == protocol::OutputFormat::kPng));
+                             job.format == protocol::OutputFormat::kPng, may_retry));
   AvPtr<AVFrame> held, found;
   int64_t held_end = 0;
   bool too_late = false;
@@ -58,19 +58,16 @@ Result<Found> Find(const protocol::Job& job, Media& media, Reporter& reporter, b
     TRY(wanted, decoder.Feed(more ? packet.get() : nullptr, on_picture));
     if (!more) break;
   }
-  if (too_late) return Found{nullptr, decoder.skipped_packets()};
+  if (too_late || decoder.missed()) return Found{nullptr, decoder.skipped_packets()};
   if (found == nullptr && held != nullptr && !wanted) found = std::move(held);
   if (found != nullptr) return Found{std::move(found), decoder.skipped_packets()};
-  if (may_retry) return Found{nullptr, decoder.skipped_packets()};
+  if (may_retry && held == nullptr) return Found{nullptr, decoder.skipped_packets()};
 
   // The source has ended before this time.
   if (held == nullptr) return media.WhyNoPicture("no picture was decoded");
   constexpr double kTicksPerSecond = kOutputTimeBase.den;
   const double last_end = job.start_seconds + static_cast<double>(held_end) / kTicksPerSecond;
-  const AVStream* video = media.video();
-  const double video_duration =
-      video->duration > 0 ? static_cast<double>(video->duration) * av_q2d(video->time_base) : 0;
-  if (!LastPictureStillShown(job.start_seconds, last_end, video_duration, media.duration())) {
+  if (!LastPictureStillShown(job.start_seconds, last_end, media.video_duration(), media.duration())) {
     char text[96];
     std::snprintf(text, sizeof text, "the source's pictures end at %.3f seconds", last_end);
     return OutOfRange(text);
@@ -134,12 +131,13 @@ Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source, 
   bool moved = false;
   for (const double point : SeekPoints(job.start_seconds)) {
     const bool from_start = point == 0;
-    if (!from_start || moved) {
-      const bool sought = media->Seek(point);
-      if (!sought && !from_start) continue;
-      if (!sought && moved) return media->WhyNoPicture("the container cannot seek");
-      moved = true;
+    if (from_start && moved) {
+      // Containers disagree on what seeking to the start means; opening anew is the same everywhere.
+      media.reset();
+      TRY(media, Media::Open(source, job.limits));
     }
+    if (!from_start && !media->Seek(point)) continue;
+    moved = true;
     TRY(found, Find(job, *media, reporter, !from_start));
     if (found.frame != nullptr) break;
   }

@@ -41,8 +41,7 @@ bool InList(const char* names, const char* list) {
 bool IsEncrypted(const AVStream* stream) {
   const uint32_t tag = stream->codecpar->codec_tag;
   return tag == MKTAG('e', 'n', 'c', 'v') || tag == MKTAG('e', 'n', 'c', 'a') ||
-         tag == MKTAG('d', 'r', 'm', 'i') || tag == MKTAG('d', 'r', 'm', 's') ||
-         av_stream_get_side_data(stream, AV_PKT_DATA_ENCRYPTION_INIT_INFO, nullptr) != nullptr;
+         tag == MKTAG('d', 'r', 'm', 'i') || tag == MKTAG('d', 'r', 'm', 's');
 }
 
 const AVCodec* AllowedDecoder(AVCodecID id) {
@@ -74,8 +73,27 @@ Result<std::unique_ptr<Media>> Media::Open(SourceIo& io,
   return media;
 }
 
+namespace {
+double DurationOf(const AVStream* stream) {
+  if (stream == nullptr || stream->duration <= 0) return 0;
+  return static_cast<double>(stream->duration) * av_q2d(stream->time_base);
+}
+}  // namespace
+
+double Media::video_duration() const { return DurationOf(video_); }
+
+double Media::stream_duration() const {
+  const double longest = std::max(DurationOf(video_), DurationOf(audio_));
+  if (DurationOf(video_) <= 0 || duration_ <= 0) return duration_;
+  return std::min(longest, duration_);
+}
+
 Error Media::WhyNoPicture(std::string detail) const {
   if (io_.failed()) return SourceBroken(io_.failure());
+  if (format_ != nullptr && video_ != nullptr &&
+      av_stream_get_side_data(video_, AV_PKT_DATA_ENCRYPTION_INIT_INFO, nullptr) != nullptr) {
+    return Encrypted();
+  }
   const std::string lines = AvLogLines();
   if (!lines.empty()) detail += ": " + lines;
   if (AvLogSawTooManyPixels()) return TooLarge("the source has too many pixels", detail);
@@ -84,6 +102,7 @@ Error Media::WhyNoPicture(std::string detail) const {
 
 Result<void> Media::Probe() {
   const AVInputFormat* input = nullptr;
+  (void)avio_seek(io_.avio(), 0, SEEK_SET);
   int r = av_probe_input_buffer2(io_.avio(), &input, nullptr, nullptr, 0, 1 << 20);
   if (io_.failed()) return SourceBroken(io_.failure());
   if (r < 0 || input == nullptr) {

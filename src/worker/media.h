@@ -30,6 +30,10 @@ class Media {
   AVStream* audio() const { return audio_; }
   /// Seconds from origin() on as the container tells, 0 = unknown.
   double duration() const { return duration_; }
+  /// Seconds the video stream is declared to last, 0 = unknown.
+  double video_duration() const;
+  /// Of the streams we use, the longer one's; the container's when they do not say.
+  double stream_duration() const;
   /// Presentation time, in microseconds of the container, that counts as time 0.
   int64_t origin() const { return origin_; }
   Orientation orientation() const { return orientation_; }

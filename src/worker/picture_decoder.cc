@@ -3,11 +3,16 @@
 #include <algorithm>
 
 #include "worker/failure.h"
+#include "worker/timing.h"
 
 namespace vr::worker {
+namespace {
+// No key frame for this long: the stream does not mark them.
+constexpr int kMaxPacketsWithoutKey = 1000;
+}  // namespace
 
 Result<PictureDecoder> PictureDecoder::Create(const Media& media, int threads, int64_t begin,
-                                              bool want_alpha) {
+                                              bool want_alpha, bool after_seek) {
   PictureDecoder d;
   TRY(d.decoder_, media.OpenDecoder(media.video(), threads, want_alpha));
   d.frame_ = NewFrame();
@@ -17,6 +22,9 @@ Result<PictureDecoder> PictureDecoder::Create(const Media& media, int threads, i
   d.frame_ticks_ = std::max<int64_t>(
       1, av_rescale_q(1, av_inv_q(media.frame_rate()), kOutputTimeBase));
   d.next_ticks_ = INT64_MIN;
+  d.after_seek_ = after_seek;
+  // libav's HEVC decoder invents missing references and shows the result; H.264's waits by itself.
+  if (after_seek || d.decoder_->codec_id == AV_CODEC_ID_HEVC) d.wait_for_key_ = kMaxPacketsWithoutKey;
   return d;
 }
 
@@ -25,6 +33,15 @@ void PictureDecoder::SkipLoopFilter(bool everywhere) {
 }
 
 Result<bool> PictureDecoder::Feed(const AVPacket* packet, const OnPicture& on_picture) {
+  if (packet != nullptr && wait_for_key_ > 0) {
+    if ((packet->flags & AV_PKT_FLAG_KEY) == 0) {
+      --wait_for_key_;
+      missed_ = after_seek_ && packet->pts != AV_NOPTS_VALUE &&
+                av_rescale_q(packet->pts, time_base_, kOutputTimeBase) > begin_ticks_ + kSameTimeTicks;
+      return !missed_;
+    }
+    wait_for_key_ = 0;
+  }
   if (packet != nullptr && packet->pts != AV_NOPTS_VALUE) {
     // The picture shown at tick 0 may itself be one that no other needs: stop sparing well before it.
     const int64_t margin = std::max<int64_t>(

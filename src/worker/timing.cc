@@ -9,7 +9,7 @@ namespace vr::worker {
 
 std::vector<double> SeekPoints(double start) {
   std::vector<double> points;
-  for (const double back : {0.0, 2.0, 15.0}) {
+  for (const double back : {0.0, 2.5, 6.0, 15.0, 45.0}) {
     if (start - back > 0) points.push_back(start - back);
   }
   points.push_back(0);

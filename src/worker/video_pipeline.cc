@@ -62,6 +62,7 @@ class Transcoder {
         if (!video_done_) {
           TRY(const bool wanted, decoder_->Feed(packet.get(), on_picture));
           video_done_ = !wanted;
+          retry_ = retry_ || decoder_->missed();
         }
         if (retry_) return std::optional<protocol::Done>();
         if (audio_ && at > kMaxAudioLag && PlausibleTime(at)) {
@@ -82,7 +83,8 @@ class Transcoder {
  private:
   Result<void> Prepare() {
     TRY(PictureDecoder decoder,
-        PictureDecoder::Create(media_, static_cast<int>(job_.decoder_threads), begin_, false));
+        PictureDecoder::Create(media_, static_cast<int>(job_.decoder_threads), begin_, false,
+                               may_retry_));
     decoder_.emplace(std::move(decoder));
     if (job_.duration_seconds) {
       if (!(*job_.duration_seconds > 0)) return OutOfRange("the duration is impossible");
@@ -90,7 +92,9 @@ class Transcoder {
       end_us_ = Microseconds(seconds);
       end_ticks_ = std::max<int64_t>(1, av_rescale_q(*end_us_, kMicroseconds, kOutputTimeBase));
     }
-    expected_ticks_ = media_.duration() > 0 ? (media_.duration() - job_.start_seconds) * kTicksPerSecond : 0;
+    expected_ticks_ = media_.stream_duration() > 0
+                          ? (media_.stream_duration() - job_.start_seconds) * kTicksPerSecond
+                          : 0;
     if (end_ticks_) {
       expected_ticks_ = expected_ticks_ > 0 ? std::min<double>(expected_ticks_, *end_ticks_) : *end_ticks_;
     }
@@ -281,10 +285,7 @@ class Transcoder {
     }
     const double start = job_.start_seconds;
     const double last_end = start + static_cast<double>(held_end_) / kTicksPerSecond;
-    const AVStream* video = media_.video();
-    const double video_duration =
-        video->duration > 0 ? static_cast<double>(video->duration) * av_q2d(video->time_base) : 0;
-    if (!LastPictureStillShown(start, last_end, video_duration, media_.duration())) {
+    if (!LastPictureStillShown(start, last_end, media_.video_duration(), media_.duration())) {
       char text[96];
       std::snprintf(text, sizeof text, "the source's pictures end at %.3f seconds", last_end);
       return OutOfRange(text);
@@ -295,7 +296,7 @@ class Transcoder {
 
   Result<std::optional<protocol::Done>> Finish() {
     if (!started_) {
-      if (may_retry_) return std::optional<protocol::Done>();
+      if (may_retry_ && !held_) return std::optional<protocol::Done>();
       CHECK_OK(StartLate());
     }
     if (end_ticks_) last_duration_ = std::min(last_duration_, *end_ticks_ - last_ticks_);
@@ -392,12 +393,13 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
   bool moved = false;
   for (const double point : SeekPoints(job.start_seconds)) {
     const bool from_start = point == 0;
-    if (!from_start || moved) {
-      const bool sought = media->Seek(point);
-      if (!sought && !from_start) continue;
-      if (!sought && moved) return media->WhyNoPicture("the container cannot seek");
-      moved = true;
+    if (from_start && moved) {
+      // Containers disagree on what seeking to the start means; opening anew is the same everywhere.
+      media.reset();
+      TRY(media, Media::Open(source, job.limits));
     }
+    if (!from_start && !media->Seek(point)) continue;
+    moved = true;
     Transcoder transcoder(job, *media, files, reporter, !from_start);
     TRY(std::optional<protocol::Done> done, transcoder.Run());
     if (done) return std::move(*done);

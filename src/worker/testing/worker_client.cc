@@ -54,7 +54,7 @@ std::string ReadAll(int fd) {
   return bytes;
 }
 
-WorkerClient::WorkerClient(protocol::WorkerLimits limits) {
+WorkerClient::WorkerClient(const std::string& program, protocol::WorkerLimits limits) {
   auto pair = protocol::MakeSocketPair();
   if (!pair.ok()) std::abort();
   const std::vector<std::string> strings = limits.ToEnvironment();
@@ -69,8 +69,8 @@ WorkerClient::WorkerClient(protocol::WorkerLimits limits) {
     // dup2 onto itself would keep close-on-exec.
     const int control = fcntl(pair->second.get(), F_DUPFD, 10);
     dup2(control, protocol::kControlFd);
-    char* arguments[] = {const_cast<char*>(VR_WORKER_PATH), const_cast<char*>(protocol::kZygoteFlag), nullptr};
-    execve(VR_WORKER_PATH, arguments, environment.data());
+    char* arguments[] = {const_cast<char*>(program.c_str()), const_cast<char*>(protocol::kZygoteFlag), nullptr};
+    execve(program.c_str(), arguments, environment.data());
     _exit(127);
   }
   control_ = std::move(pair->first);

@@ -40,7 +40,8 @@ struct Worker {
 
 class WorkerClient {
  public:
-  explicit WorkerClient(protocol::WorkerLimits limits = {});
+  /// @param program path of video-resizer-worker
+  explicit WorkerClient(const std::string& program, protocol::WorkerLimits limits = {});
   /// Closes the control socket and waits for the zygote.
   ~WorkerClient();
 
