@@ -74,7 +74,7 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   TRY(auto table, origin::OriginTable::Create(settings.origins));
   snapshot->origins = std::move(table);
   snapshot->opener =
-      origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_);
+      origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_, spools_);
   return delivery::SnapshotRef(std::move(snapshot));
 }
 
@@ -96,11 +96,15 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   }
   TRY(app->staging_, cache::Staging::Create(s.cache.staging_dir));
   TRY(app->client_, http::Client::Create(http::ClientOptions()));
+  TRY(app->spools_, origin::SpoolCache::Create(s.fetch, *app->client_, app->metrics_));
   TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->loops_, app->metrics_));
   TRY(delivery::SnapshotRef snapshot, app->MakeSnapshot(s));
   app->snapshots_ = std::make_unique<delivery::SnapshotHolder>(std::move(snapshot));
+  // Whether the KV is used is the snapshot's to say, request by request: a reload can switch it.
+  cache::Options cache_options = s.cache;
+  cache_options.enable_kv = true;
   app->orchestrator_ = std::make_unique<cache::Orchestrator>(
-      s.cache, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
+      cache_options, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
       delivery::RenderEntityHead);
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
@@ -146,7 +150,6 @@ Result<void> ServerApp::Reload(Settings next) {
   for (const std::string& name : NeedsRestart(settings_, next)) {
     LogWarn("config_needs_restart", {{"field", name}});
   }
-  settings_ = std::move(next);
   return {};
 }
 

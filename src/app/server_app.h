@@ -22,6 +22,7 @@
 #include "io/loop.h"
 #include "kv/embedded_store.h"
 #include "observe/metrics.h"
+#include "origin/spool.h"
 #include "transform/worker_pool.h"
 
 namespace vr::app {
@@ -48,7 +49,7 @@ class ServerApp {
   Result<delivery::SnapshotRef> MakeSnapshot(const Settings& settings);
   std::optional<std::string> NotReady() const;
 
-  Settings settings_;
+  const Settings settings_;  ///< of the start: what a reload is compared with
   const SystemClock& clock_;
   Metrics metrics_;
   io::LoopPool loops_;
@@ -56,6 +57,7 @@ class ServerApp {
   std::unique_ptr<kv::EmbeddedStore> kv_;
   std::unique_ptr<cache::Staging> staging_;
   std::unique_ptr<http::Client> client_;
+  std::shared_ptr<origin::SpoolCache> spools_;  ///< shared by the openers of all configurations
   std::unique_ptr<transform::WorkerPool> pool_;
   std::unique_ptr<delivery::SnapshotHolder> snapshots_;
   std::unique_ptr<cache::Orchestrator> orchestrator_;
