@@ -17,7 +17,9 @@ constexpr std::array<bool, 256> MakeTokenTable() {
 inline constexpr std::array<bool, 256> kTokenTable = MakeTokenTable();
 
 /// tchar of RFC 9110 §5.6.2.
-constexpr bool IsTokenChar(char c) { return kTokenTable[static_cast<unsigned char>(c)]; }
+constexpr bool IsTokenChar(char c) {
+  return kTokenTable[static_cast<unsigned char>(c)];
+}
 constexpr bool IsToken(std::string_view text) {
   for (char c : text) {
     if (!IsTokenChar(c)) return false;
@@ -35,8 +37,12 @@ constexpr bool IsFieldValue(std::string_view text) {
   }
   return true;
 }
-constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-constexpr char ToLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+constexpr bool IsDigit(char c) {
+  return c >= '0' && c <= '9';
+}
+constexpr char ToLower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 /// Value of a hex digit, -1 for anything else.
 constexpr int HexValue(char c) {
   if (c >= '0' && c <= '9') return c - '0';

@@ -7,10 +7,15 @@ namespace vr::http {
 
 namespace {
 
-bool IsWeak(std::string_view tag) { return tag.starts_with("W/"); }
-std::string_view Opaque(std::string_view tag) { return IsWeak(tag) ? tag.substr(2) : tag; }
+bool IsWeak(std::string_view tag) {
+  return tag.starts_with("W/");
+}
+std::string_view Opaque(std::string_view tag) {
+  return IsWeak(tag) ? tag.substr(2) : tag;
+}
 
-/// Cuts one entity-tag off the front; empty when there is none (then the rest of the list is unreadable).
+/// Cuts one entity-tag off the front; empty when there is none (then the rest of the list is
+/// unreadable).
 std::string_view NextTag(std::string_view& rest) {
   while (!rest.empty() && (rest.front() == ' ' || rest.front() == '\t' || rest.front() == ',')) {
     rest.remove_prefix(1);
@@ -35,7 +40,9 @@ bool ListMatches(std::string_view list, std::string_view etag, Equals equals) {
   }
 }
 
-std::chrono::sys_seconds Seconds(WallTime t) { return std::chrono::floor<std::chrono::seconds>(t); }
+std::chrono::sys_seconds Seconds(WallTime t) {
+  return std::chrono::floor<std::chrono::seconds>(t);
+}
 
 /// A field that is a single value: seen twice, it means nothing.
 struct Single {
@@ -50,8 +57,12 @@ struct Single {
 
 }  // namespace
 
-bool WeakEquals(std::string_view a, std::string_view b) { return Opaque(a) == Opaque(b); }
-bool StrongEquals(std::string_view a, std::string_view b) { return !IsWeak(a) && a == b; }
+bool WeakEquals(std::string_view a, std::string_view b) {
+  return Opaque(a) == Opaque(b);
+}
+bool StrongEquals(std::string_view a, std::string_view b) {
+  return !IsWeak(a) && a == b;
+}
 
 bool IsEntityTag(std::string_view text) {
   text = Opaque(text);

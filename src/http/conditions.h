@@ -18,12 +18,14 @@ enum class Verdict { kProceed, kNotModified, kPreconditionFailed };
 
 struct ConditionResult {
   Verdict verdict = Verdict::kProceed;
-  /// The Range field if it is there and If-Range lets it apply; empty otherwise. Borrowed from the request.
+  /// The Range field if it is there and If-Range lets it apply; empty otherwise. Borrowed from the
+  /// request.
   std::string_view range;
 };
 
-/// Evaluates If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since, If-Range in the order of
-/// §13.2.2 for a representation that exists. One pass over the fields; no allocation. Dates that cannot be read are ignored.
+/// Evaluates If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since, If-Range in the order
+/// of §13.2.2 for a representation that exists. One pass over the fields; no allocation. Dates that
+/// cannot be read are ignored.
 ConditionResult EvaluateConditions(const Request& request, const Validators& validators);
 
 /// Opaque tags equal, whatever their weakness (§8.8.3.2).

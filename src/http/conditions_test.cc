@@ -25,14 +25,21 @@ Validators Known() {
 std::string Judge(const Request& request, const Validators& validators) {
   const ConditionResult result = EvaluateConditions(request, validators);
   switch (result.verdict) {
-    case Verdict::kNotModified: return "304";
-    case Verdict::kPreconditionFailed: return "412";
-    case Verdict::kProceed: return result.range.empty() ? "200" : "206";
+    case Verdict::kNotModified:
+      return "304";
+    case Verdict::kPreconditionFailed:
+      return "412";
+    case Verdict::kProceed:
+      return result.range.empty() ? "200" : "206";
   }
   return "?";
 }
-std::string Judge(const std::string& lines) { return Judge(MakeGet(lines), Known()); }
-std::string Line(const char* name, const char* date) { return std::string(name) + ": " + date + "\n"; }
+std::string Judge(const std::string& lines) {
+  return Judge(MakeGet(lines), Known());
+}
+std::string Line(const char* name, const char* date) {
+  return std::string(name) + ": " + date + "\n";
+}
 
 TEST(Conditions, NoneMeansProceed) {
   EXPECT_EQ(Judge(""), "200");

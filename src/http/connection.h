@@ -1,5 +1,6 @@
-// One client connection: reads requests, asks the handler, writes answers, one after the other. What is read
-// ahead is bounded by the input buffer; nothing is read while a request is being answered.
+// One client connection: reads requests, asks the handler, writes answers, one after the other.
+// What is read ahead is bounded by the input buffer; nothing is read while a request is being
+// answered.
 //
 // Bound to its loop. Keeps itself alive until its coroutine has ended.
 #pragma once
@@ -36,8 +37,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, io::Executor>;
-  using Timer = boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                                  boost::asio::wait_traits<std::chrono::steady_clock>, io::Executor>;
+  using Timer = boost::asio::basic_waitable_timer<
+      std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, io::Executor>;
   using Progress = ResponseWriter::Progress;
   /// What the timer is for.
   enum class Waiting { kNothing, kIdle, kHeader, kBody, kWrite, kClient, kLinger };
@@ -50,8 +51,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Task<Progress> Drive(Progress progress);
   Task<Progress> SendStream();
   Task<void> Refuse(ParseError error);
-  /// Says no more and waits a little for the client's end: a close with unread bytes would reset the connection and could
-  /// take the answer with it (RFC 9112 §9.6).
+  /// Says no more and waits a little for the client's end: a close with unread bytes would reset
+  /// the connection and could take the answer with it (RFC 9112 §9.6).
   Task<void> Linger();
 
   ssize_t Receive();
@@ -86,14 +87,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Request request_;
   Response response_;
   SteadyTime request_time_;
-  std::string_view failure_;      ///< why the answer was not sent completely
+  std::string_view failure_;  ///< why the answer was not sent completely
 
   bool read_filled_buffer_ = false;
-  bool is_answering_ = false;     ///< between a request and its Finished()
+  bool is_answering_ = false;  ///< between a request and its Finished()
   bool is_streaming_ = false;
   bool is_client_gone_ = false;
   bool is_watching_ = false;
-  bool must_poll_client_ = false; ///< unread bytes hide the end of the stream: look for it by timer
+  bool must_poll_client_ =
+      false;  ///< unread bytes hide the end of the stream: look for it by timer
   bool is_cut_ = false;
   bool has_expired_ = false;
 
@@ -103,7 +105,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   SteadyTime deadline_;
   SteadyTime timer_expiry_;
   bool is_timer_armed_ = false;
-  int unsent_ = 0;                ///< bytes the client's side had not acknowledged at the last look
+  int unsent_ = 0;  ///< bytes the client's side had not acknowledged at the last look
 };
 
 }  // namespace vr::http

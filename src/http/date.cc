@@ -76,13 +76,17 @@ struct Parts {
 
   std::optional<WallTime> ToTime() const {
     if (h > 23 || m > 59 || s > 60) return std::nullopt;
-    const year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month + 1)),
+    const year_month_day date{std::chrono::year(year),
+                              std::chrono::month(static_cast<unsigned>(month + 1)),
                               std::chrono::day(static_cast<unsigned>(day))};
     if (!date.ok()) return std::nullopt;
     sys_days midnight(date);
-    if (std::chrono::weekday(midnight).c_encoding() != static_cast<unsigned>(weekday)) return std::nullopt;
-    // WallTime counts nanoseconds in 64 bit: 1677 to 2262. Dates outside mean "long ago" and "never".
-    midnight = std::clamp(midnight, sys_days(std::chrono::year(1678) / 1 / 1), sys_days(std::chrono::year(2261) / 12 / 31));
+    if (std::chrono::weekday(midnight).c_encoding() != static_cast<unsigned>(weekday))
+      return std::nullopt;
+    // WallTime counts nanoseconds in 64 bit: 1677 to 2262. Dates outside mean "long ago" and
+    // "never".
+    midnight = std::clamp(midnight, sys_days(std::chrono::year(1678) / 1 / 1),
+                          sys_days(std::chrono::year(2261) / 12 / 31));
     // A leap second has no place of its own in Unix time; it is the second before.
     return WallTime(midnight) + std::chrono::hours(h) + std::chrono::minutes(m) +
            std::chrono::seconds(std::min(s, 59));
@@ -112,8 +116,8 @@ bool ReadAsctime(Reader r, Parts& p) {
 void WriteDate(WallTime time, char* out) {
   const sys_days midnight = std::chrono::floor<days>(time);
   const year_month_day date(midnight);
-  const auto seconds = static_cast<int>(
-      std::chrono::floor<std::chrono::seconds>(time - midnight).count());
+  const auto seconds =
+      static_cast<int>(std::chrono::floor<std::chrono::seconds>(time - midnight).count());
   const int year = std::clamp(static_cast<int>(date.year()), 0, 9999);
   std::memcpy(out, "Sun, 00 Jan 0000 00:00:00 GMT", kDateLength);
   std::memcpy(out, kDays[std::chrono::weekday(midnight).c_encoding()].data(), 3);
@@ -139,8 +143,7 @@ std::optional<WallTime> ParseDate(std::string_view text, WallTime now) {
   if (ReadAsctime(Reader(text), p)) return p.ToTime();
   p = Parts();
   if (!ReadRfc850(Reader(text), p)) return std::nullopt;
-  const int this_year =
-      static_cast<int>(year_month_day(std::chrono::floor<days>(now)).year());
+  const int this_year = static_cast<int>(year_month_day(std::chrono::floor<days>(now)).year());
   p.year += this_year / 100 * 100;
   if (p.year > this_year + 50) p.year -= 100;
   return p.ToTime();

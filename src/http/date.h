@@ -1,4 +1,5 @@
-// HTTP dates (RFC 9110 §5.6.7). Whole seconds, always GMT. Pure functions but for CurrentDateLine().
+// HTTP dates (RFC 9110 §5.6.7). Whole seconds, always GMT. Pure functions but for
+// CurrentDateLine().
 #pragma once
 
 #include <optional>
@@ -16,8 +17,9 @@ inline constexpr size_t kDateLength = 29;
 void WriteDate(WallTime time, char* out);
 /// IMF-fixdate, the only form we generate.
 std::string FormatDate(WallTime time);
-/// All three forms a recipient must take: IMF-fixdate, RFC 850 (two-digit years more than 50 years ahead
-/// of `now` mean the past century), asctime. nullopt for everything else, also for impossible days and wrong week day names.
+/// All three forms a recipient must take: IMF-fixdate, RFC 850 (two-digit years more than 50 years
+/// ahead of `now` mean the past century), asctime. nullopt for everything else, also for impossible
+/// days and wrong week day names.
 std::optional<WallTime> ParseDate(std::string_view text, WallTime now = SystemClock::Get().Now());
 
 /// "Date: ...\r\n" of this second. The view is valid until the next call on this thread.

@@ -5,7 +5,9 @@
 namespace vr::http {
 namespace {
 
-WallTime At(int64_t unix_seconds) { return WallTime(std::chrono::seconds(unix_seconds)); }
+WallTime At(int64_t unix_seconds) {
+  return WallTime(std::chrono::seconds(unix_seconds));
+}
 // 1994-11-06 08:49:37, the example of RFC 9110 §5.6.7.
 const WallTime kExample = At(784111777);
 const WallTime kNow = At(1700000000);  // 2023
@@ -35,8 +37,9 @@ TEST(Date, ATwoDigitYearFarAheadIsOfThePastCentury) {
 TEST(Date, RefusesWhatIsNoDate) {
   for (const char* text :
        {"", "0", "-1", "yesterday", "Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 UTC",
-        "Sun, 06 Nov 1994 08:49:37", "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT ",
+        "Sun, 06 Nov 1994 08:49:37", "Mon, 06 Nov 1994 08:49:37 GMT",
+        "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
+        "Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT ",
         "Sun, 06 nov 1994 08:49:37 GMT", "Sun, 06-Nov-94 08:49:37 GMT", "Sun Nov 6 08:49:37 1994",
         "Sun, 00 Nov 1994 08:49:37 GMT"}) {
     EXPECT_FALSE(ParseDate(text, kNow).has_value()) << text;

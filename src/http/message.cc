@@ -18,7 +18,9 @@ bool IsSafe(std::string_view text) {
 
 }  // namespace
 
-uint64_t RefusedResponseFields() { return refused_fields.load(std::memory_order_relaxed); }
+uint64_t RefusedResponseFields() {
+  return refused_fields.load(std::memory_order_relaxed);
+}
 
 std::optional<std::string_view> Request::Get(std::string_view name) const {
   for (const Field& field : fields) {

@@ -21,7 +21,8 @@ constexpr ParseError kBadRequest{400, "BAD_REQUEST", "the request line is malfor
 constexpr ParseError kBadLineEnd{400, "BAD_REQUEST", "a line does not end with CRLF"};
 constexpr ParseError kBadTarget{400, "INVALID_URL", "the request target is malformed"};
 constexpr ParseError kBadField{400, "BAD_REQUEST", "a header field is malformed"};
-constexpr ParseError kBadHost{400, "BAD_REQUEST", "the Host field is missing, repeated or malformed"};
+constexpr ParseError kBadHost{400, "BAD_REQUEST",
+                              "the Host field is missing, repeated or malformed"};
 constexpr ParseError kBadLength{400, "BAD_REQUEST", "the Content-Length field is malformed"};
 constexpr ParseError kBadFraming{400, "BAD_REQUEST", "the length of the body is ambiguous"};
 constexpr ParseError kBadChunk{400, "BAD_REQUEST", "the chunked body is malformed"};
@@ -29,9 +30,11 @@ constexpr ParseError kTargetTooLong{414, "URI_TOO_LONG", "the request target is 
 constexpr ParseError kHeadTooLarge{431, "HEADERS_TOO_LARGE", "the request head is too large"};
 constexpr ParseError kBodyTooLarge{413, "BODY_TOO_LARGE", "the request body is too large"};
 constexpr ParseError kExpectation{417, "EXPECTATION_FAILED", "the expectation is not supported"};
-constexpr ParseError kTransferCoding{501, "TRANSFER_CODING_UNSUPPORTED", "the transfer coding is not supported"};
+constexpr ParseError kTransferCoding{501, "TRANSFER_CODING_UNSUPPORTED",
+                                     "the transfer coding is not supported"};
 constexpr ParseError kNoConnect{501, "METHOD_UNSUPPORTED", "CONNECT is not supported"};
-constexpr ParseError kVersion{505, "VERSION_UNSUPPORTED", "only HTTP/1.0 and HTTP/1.1 are supported"};
+constexpr ParseError kVersion{505, "VERSION_UNSUPPORTED",
+                              "only HTTP/1.0 and HTTP/1.1 are supported"};
 
 Method MethodOf(std::string_view name) {
   if (name == "GET") return Method::kGet;
@@ -43,7 +46,8 @@ Method MethodOf(std::string_view name) {
   return Method::kOther;
 }
 
-/// VCHAR or obs-text, and no fragment. Wider than RFC 3986: clients send raw UTF-8 and "|" and mean one thing by it.
+/// VCHAR or obs-text, and no fragment. Wider than RFC 3986: clients send raw UTF-8 and "|" and mean
+/// one thing by it.
 bool IsTargetChar(char c) {
   const auto u = static_cast<unsigned char>(c);
   return u > 0x20 && u != 0x7f && c != '#';
@@ -75,7 +79,8 @@ bool IsAuthority(std::string_view text) {
   return text.size() <= 5 && std::all_of(text.begin(), text.end(), IsDigit);
 }
 
-/// *( ";" token [ "=" ( token / quoted-string ) ] ), without the white space RFC 9112 §7.1.1 only tolerates.
+/// *( ";" token [ "=" ( token / quoted-string ) ] ), without the white space RFC 9112 §7.1.1 only
+/// tolerates.
 bool IsChunkExtension(std::string_view text) {
   while (!text.empty()) {
     if (text.front() != ';') return false;
@@ -150,10 +155,14 @@ RequestParser::Step RequestParser::Fail(const ParseError& error) {
 
 RequestParser::Step RequestParser::Next() {
   switch (state_) {
-    case State::kHead: return NextHead();
-    case State::kReady: return Step::kReady;
-    case State::kError: return Step::kError;
-    default: return NextBody();
+    case State::kHead:
+      return NextHead();
+    case State::kReady:
+      return Step::kReady;
+    case State::kError:
+      return Step::kError;
+    default:
+      return NextBody();
   }
 }
 
@@ -165,8 +174,10 @@ RequestParser::Step RequestParser::NextHead() {
     if (lines_ == 0 && !IsTokenChar(data[begin_]) && data[begin_] != '\r') return Fail(kBadRequest);
     const void* found = std::memchr(data + scan_, '\n', end_ - scan_);
     const size_t seen = found != nullptr ? static_cast<const char*>(found) - data + 1 : end_;
-    if (lines_ == 0 && seen - begin_ > limits_.max_target_bytes + kRequestLineExtra) return Fail(kTargetTooLong);
-    if (seen - begin_ > limits_.max_head_bytes) return Fail(lines_ == 0 ? kTargetTooLong : kHeadTooLarge);
+    if (lines_ == 0 && seen - begin_ > limits_.max_target_bytes + kRequestLineExtra)
+      return Fail(kTargetTooLong);
+    if (seen - begin_ > limits_.max_head_bytes)
+      return Fail(lines_ == 0 ? kTargetTooLong : kHeadTooLarge);
     scan_ = seen;
     if (found == nullptr) return Step::kNeedMore;
     const size_t length = seen - line_start_;
@@ -228,25 +239,28 @@ bool RequestParser::ParseHead(char* head, size_t length) {
 bool RequestParser::ParseRequestLine(char* line, size_t length) {
   const std::string_view text(line, length);
   const size_t space = text.find(' ');
-  if (space == std::string_view::npos || !IsToken(text.substr(0, space))) return Refuse(kBadRequest);
+  if (space == std::string_view::npos || !IsToken(text.substr(0, space)))
+    return Refuse(kBadRequest);
   request_.method_name = text.substr(0, space);
   request_.method = MethodOf(request_.method_name);
   const size_t second = text.find(' ', space + 1);
   if (second == std::string_view::npos) return Refuse(kBadRequest);
   const std::string_view version = text.substr(second + 1);
-  if (version.size() != 8 || !version.starts_with("HTTP/") || !IsDigit(version[5]) || version[6] != '.' ||
-      !IsDigit(version[7])) {
+  if (version.size() != 8 || !version.starts_with("HTTP/") || !IsDigit(version[5]) ||
+      version[6] != '.' || !IsDigit(version[7])) {
     return Refuse(kBadRequest);
   }
   if (version[5] != '1') return Refuse(kVersion);
-  request_.minor_version = version[7] == '0' ? 0 : 1;  // RFC 9110 §2.5: 1.x is answered as the highest we know
+  request_.minor_version =
+      version[7] == '0' ? 0 : 1;  // RFC 9110 §2.5: 1.x is answered as the highest we know
   return ParseTarget(line + space + 1, second - space - 1);
 }
 
 bool RequestParser::ParseTarget(char* target, size_t length) {
   std::string_view text(target, length);
   if (length > limits_.max_target_bytes) return Refuse(kTargetTooLong);
-  if (text.empty() || !std::all_of(text.begin(), text.end(), IsTargetChar)) return Refuse(kBadTarget);
+  if (text.empty() || !std::all_of(text.begin(), text.end(), IsTargetChar))
+    return Refuse(kBadTarget);
   if (request_.method_name == "CONNECT") return Refuse(kNoConnect);
   if (text == "*" && request_.method == Method::kOptions) {
     request_.target = request_.path = text;
@@ -266,7 +280,8 @@ bool RequestParser::ParseTarget(char* target, size_t length) {
     } else if (text[end] == '/') {
       text = text.substr(end);
     } else {
-      // "http://host?query" has an empty path, which stands for "/": the authority makes room for it.
+      // "http://host?query" has an empty path, which stands for "/": the authority makes room for
+      // it.
       std::memmove(target + start - 1, target + start, end - start);
       facts_.authority = std::string_view(target + start - 1, end - start);
       target[end - 1] = '/';
@@ -318,9 +333,12 @@ bool RequestParser::NoteField(const Field& field) {
         }
       }
       return true;
-    case 14: return !EqualsNoCase(field.name, "content-length") || AddContentLength(field.value);
-    case 17: return !EqualsNoCase(field.name, "transfer-encoding") || AddTransferEncoding(field.value);
-    default: return true;
+    case 14:
+      return !EqualsNoCase(field.name, "content-length") || AddContentLength(field.value);
+    case 17:
+      return !EqualsNoCase(field.name, "transfer-encoding") || AddTransferEncoding(field.value);
+    default:
+      return true;
   }
 }
 
@@ -347,7 +365,8 @@ bool RequestParser::AddTransferEncoding(std::string_view value) {
     const bool more = value.find(',') != std::string_view::npos;
     const std::string_view coding = NextListItem(value);
     if (coding.empty() || (more && value.empty())) return Refuse(kBadFraming);
-    if (!EqualsNoCase(coding, "chunked")) return Refuse(IsToken(coding) ? kTransferCoding : kBadFraming);
+    if (!EqualsNoCase(coding, "chunked"))
+      return Refuse(IsToken(coding) ? kTransferCoding : kBadFraming);
     if (facts_.chunked) return Refuse(kBadFraming);
     facts_.chunked = true;
   } while (!value.empty());
@@ -369,7 +388,8 @@ bool RequestParser::DecideFraming() {
   return true;
 }
 
-RequestParser::Step RequestParser::TakeLine(uint64_t limit, const ParseError& too_long, std::string_view& line) {
+RequestParser::Step RequestParser::TakeLine(uint64_t limit, const ParseError& too_long,
+                                            std::string_view& line) {
   const char* data = buffer_.get();
   const void* found = begin_ == end_ ? nullptr : std::memchr(data + scan_, '\n', end_ - scan_);
   const size_t seen = found != nullptr ? static_cast<const char*>(found) - data + 1 : end_;
@@ -426,7 +446,8 @@ RequestParser::Step RequestParser::NextBody() {
       }
       case State::kChunkEnd: {
         const char* at = buffer_.get() + begin_;
-        if ((available >= 1 && at[0] != '\r') || (available >= 2 && at[1] != '\n')) return Fail(kBadChunk);
+        if ((available >= 1 && at[0] != '\r') || (available >= 2 && at[1] != '\n'))
+          return Fail(kBadChunk);
         if (available < 2) return Step::kNeedMore;
         begin_ += 2;
         scan_ = begin_;
@@ -442,7 +463,8 @@ RequestParser::Step RequestParser::NextBody() {
           state_ = State::kReady;
           break;
         }
-        // Trailers are dropped; those that would change the framing are an attack (RFC 9110 §6.5.1).
+        // Trailers are dropped; those that would change the framing are an attack (RFC 9110
+        // §6.5.1).
         Field field;
         if (!ParseFieldLine(line, field) || EqualsNoCase(field.name, "content-length") ||
             EqualsNoCase(field.name, "transfer-encoding") || EqualsNoCase(field.name, "host")) {

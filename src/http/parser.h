@@ -1,9 +1,9 @@
-// Request parser for HTTP/1.1 and 1.0 (RFC 9112), strict: what it accepts has one reading only, so that
-// nothing can be smuggled past it.
+// Request parser for HTTP/1.1 and 1.0 (RFC 9112), strict: what it accepts has one reading only, so
+// that nothing can be smuggled past it.
 //
-// It owns the connection's input buffer. The caller fills Prepare(), says Commit(n) and asks Next(), with any number of bytes at a
-// time; work is linear in the bytes. Bytes behind a complete request stay in the buffer until the next request is asked for.
-// Thread-compatible.
+// It owns the connection's input buffer. The caller fills Prepare(), says Commit(n) and asks
+// Next(), with any number of bytes at a time; work is linear in the bytes. Bytes behind a complete
+// request stay in the buffer until the next request is asked for. Thread-compatible.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,8 @@
 namespace vr::http {
 
 struct ParseLimits {
-  uint64_t max_head_bytes = 32 * 1024;    ///< request line and fields; also each chunked body's trailer section
+  uint64_t max_head_bytes =
+      32 * 1024;  ///< request line and fields; also each chunked body's trailer section
   uint64_t max_target_bytes = 16 * 1024;
   uint64_t max_body_bytes = 1024 * 1024;
   size_t max_fields = 128;
@@ -36,7 +37,8 @@ class RequestParser {
 
   enum class Step {
     kNeedMore,  ///< read more
-    kContinue,  ///< send "100 Continue", then go on as after kNeedMore; given at most once per request
+    kContinue,  ///< send "100 Continue", then go on as after kNeedMore; given at most once per
+                ///< request
     kReady,     ///< TakeInto()
     kError,     ///< error(); nothing more can be read from this connection
   };
@@ -66,12 +68,22 @@ class RequestParser {
   size_t buffer_size() const { return capacity_; }
 
  private:
-  enum class State { kHead, kFixedBody, kChunkSize, kChunkData, kChunkEnd, kTrailers, kReady, kError };
+  enum class State {
+    kHead,
+    kFixedBody,
+    kChunkSize,
+    kChunkData,
+    kChunkEnd,
+    kTrailers,
+    kReady,
+    kError
+  };
 
   Step Fail(const ParseError& error);
   Step NextHead();
   Step NextBody();
-  /// Moves or copies the complete head [begin_, head_end) into request_.storage. @return where it begins
+  /// Moves or copies the complete head [begin_, head_end) into request_.storage. @return where it
+  /// begins
   char* KeepHead(size_t head_end);
   /// Each returns false with error_ set.
   bool ParseHead(char* head, size_t length);
@@ -93,15 +105,15 @@ class RequestParser {
   const ParseLimits limits_;
   std::unique_ptr<char[]> buffer_;
   size_t capacity_ = 0;
-  size_t begin_ = 0;       ///< first byte not consumed
-  size_t end_ = 0;         ///< behind the last byte received
-  size_t scan_ = 0;        ///< no line end between line_start_ and here
+  size_t begin_ = 0;  ///< first byte not consumed
+  size_t end_ = 0;    ///< behind the last byte received
+  size_t scan_ = 0;   ///< no line end between line_start_ and here
   size_t line_start_ = 0;
-  int lines_ = 0;          ///< complete lines of the head so far
-  int blank_lines_ = 0;    ///< empty lines in front of the request line
+  int lines_ = 0;        ///< complete lines of the head so far
+  int blank_lines_ = 0;  ///< empty lines in front of the request line
   State state_ = State::kHead;
 
-  Request request_;        ///< being built
+  Request request_;            ///< being built
   size_t spare_capacity_ = 0;  ///< size of the storage handed out, when it was our buffer
   /// What the fields said about framing and persistence (RFC 9112 §6, §9).
   struct Facts {
@@ -118,7 +130,7 @@ class RequestParser {
   };
   Facts facts_;
   bool keep_alive_ = true;
-  uint64_t body_left_ = 0;     ///< of the fixed body or of the chunk
+  uint64_t body_left_ = 0;  ///< of the fixed body or of the chunk
   uint64_t trailer_bytes_ = 0;
   ParseError error_;
 };

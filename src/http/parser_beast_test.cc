@@ -1,6 +1,7 @@
-// Differential test: Boost.Beast as the oracle of RFC 9112. We may refuse more than it does, but whatever we
-// accept it must accept too, with the same method, target, fields, body and end: else one of us can be smuggled past.
-// The only translation unit that includes Beast (it compiles slowly).
+// Differential test: Boost.Beast as the oracle of RFC 9112. We may refuse more than it does, but
+// whatever we accept it must accept too, with the same method, target, fields, body and end: else
+// one of us can be smuggled past. The only translation unit that includes Beast (it compiles
+// slowly).
 #include <gtest/gtest.h>
 
 #include <boost/asio/buffer.hpp>
@@ -72,7 +73,8 @@ Reading ReadBeasts(std::string_view wire) {
   Reading out;
   boost::system::error_code error;
   while (!parser.is_done() && out.consumed < wire.size()) {
-    const size_t n = parser.put(boost::asio::buffer(wire.data() + out.consumed, wire.size() - out.consumed), error);
+    const size_t n = parser.put(
+        boost::asio::buffer(wire.data() + out.consumed, wire.size() - out.consumed), error);
     if (error == beast::error::need_more && n > 0) error = {};
     if (error) {
       out.why = error.message();
@@ -101,8 +103,9 @@ bool IsKnownDifference(std::string_view wire, const Reading& ours, const Reading
   const std::string_view line = wire.substr(0, end);
   if (line.size() > 1 && line.back() > '1') return true;  // HTTP/1.2 is answered as 1.1
   // These lists say nothing about framing; words in them that are no tokens are passed over.
-  return beasts.why == "bad value" && (ours.fields.contains("connection") || ours.fields.contains("upgrade") ||
-                                       ours.fields.contains("proxy-connection"));
+  return beasts.why == "bad value" &&
+         (ours.fields.contains("connection") || ours.fields.contains("upgrade") ||
+          ours.fields.contains("proxy-connection"));
 }
 
 /// Empty when both agree or we refuse.
@@ -118,7 +121,8 @@ std::string Disagreement(const std::string& wire) {
   if (ours.consumed != beasts.consumed) return "end";
   const bool is_absolute = !beasts.target.starts_with('/') && beasts.target != "*";
   if (!is_absolute && ours.target != beasts.target) return "target " + beasts.target;
-  if (is_absolute && ours.target != "/" && !beasts.target.ends_with(ours.target.substr(1))) return "absolute target";
+  if (is_absolute && ours.target != "/" && !beasts.target.ends_with(ours.target.substr(1)))
+    return "absolute target";
   for (const auto& [name, values] : ours.fields) {
     if (is_absolute && name == "host") continue;  // replaced by the target's authority
     const auto found = beasts.fields.find(name);
@@ -145,10 +149,14 @@ std::vector<std::string> Table() {
       "POST / HTTP/1.1\r\n" + host + "Content-Length: 5, 5\r\n\r\nhello",
       "POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhelloGET",
       "POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-      "POST / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5;a=b;c=\"d\\\"e\"\r\nhello\r\n0\r\nT: u\r\n\r\nX",
+      "POST / HTTP/1.1\r\n" + host +
+          "Transfer-Encoding: chunked\r\n\r\n5;a=b;c=\"d\\\"e\"\r\nhello\r\n0\r\nT: u\r\n\r\nX",
       "POST / HTTP/1.1\r\n" + host + "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
-      "PUT /u HTTP/1.1\r\n" + host + "Connection: close, x\r\nTransfer-Encoding: chunked\r\n\r\n0a\r\n0123456789\r\n00\r\n\r\n",
-      "POST / HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "PUT /u HTTP/1.1\r\n" + host +
+          "Connection: close, x\r\nTransfer-Encoding: "
+          "chunked\r\n\r\n0a\r\n0123456789\r\n00\r\n\r\n",
+      "POST / HTTP/1.1\r\n" + host +
+          "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
   };
 }
 
@@ -165,11 +173,44 @@ TEST(ParserAgainstBeast, AgreeOnMutations) {
   const uint32_t seed = 20240607;
   std::mt19937 random(seed);
   const auto pick = [&](size_t n) { return static_cast<size_t>(random() % n); };
-  const std::vector<std::string> snippets = {
-      "\r\n", "\r", "\n", " ", "\t", ":", ",", ";", "=", "\"", "\\", "0", "5", "a", "%", "/", "?", "#", "\x7f", "\xff",
-      std::string(1, '\0'), "\x0b", "chunked", "Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\n",
-      "Content-Length:", "Host: b\r\n", "Connection: close\r\n", "X: y\r\n z\r\n", "HTTP/1.1", "HTTP/1.0", "\r\n\r\n", ", ",
-      "Upgrade: h2c\r\n", "identity", "0\r\n\r\n", "ffff", "+"};
+  const std::vector<std::string> snippets = {"\r\n",
+                                             "\r",
+                                             "\n",
+                                             " ",
+                                             "\t",
+                                             ":",
+                                             ",",
+                                             ";",
+                                             "=",
+                                             "\"",
+                                             "\\",
+                                             "0",
+                                             "5",
+                                             "a",
+                                             "%",
+                                             "/",
+                                             "?",
+                                             "#",
+                                             "\x7f",
+                                             "\xff",
+                                             std::string(1, '\0'),
+                                             "\x0b",
+                                             "chunked",
+                                             "Transfer-Encoding: chunked\r\n",
+                                             "Content-Length: 5\r\n",
+                                             "Content-Length:",
+                                             "Host: b\r\n",
+                                             "Connection: close\r\n",
+                                             "X: y\r\n z\r\n",
+                                             "HTTP/1.1",
+                                             "HTTP/1.0",
+                                             "\r\n\r\n",
+                                             ", ",
+                                             "Upgrade: h2c\r\n",
+                                             "identity",
+                                             "0\r\n\r\n",
+                                             "ffff",
+                                             "+"};
   const std::vector<std::string> table = Table();
   size_t accepted = 0;
   const int rounds = 150'000;
@@ -179,17 +220,26 @@ TEST(ParserAgainstBeast, AgreeOnMutations) {
       const size_t at = pick(wire.size() + 1);
       const size_t length = std::min(pick(6) + 1, wire.size() - at);
       switch (pick(5)) {
-        case 0: wire.erase(at, length); break;
-        case 1: wire.insert(at, snippets[pick(snippets.size())]); break;
-        case 2: wire.replace(at, length, snippets[pick(snippets.size())]); break;
-        case 3: wire.insert(pick(wire.size() + 1), wire.substr(at, length)); break;
+        case 0:
+          wire.erase(at, length);
+          break;
+        case 1:
+          wire.insert(at, snippets[pick(snippets.size())]);
+          break;
+        case 2:
+          wire.replace(at, length, snippets[pick(snippets.size())]);
+          break;
+        case 3:
+          wire.insert(pick(wire.size() + 1), wire.substr(at, length));
+          break;
         default:
           if (at < wire.size()) wire[at] = static_cast<char>(random());
       }
     }
     accepted += ReadOurs(wire).accepted;
     const std::string disagreement = Disagreement(wire);
-    ASSERT_EQ(disagreement, "") << "seed " << seed << " round " << i << "\n" << ::testing::PrintToString(wire);
+    ASSERT_EQ(disagreement, "") << "seed " << seed << " round " << i << "\n"
+                                << ::testing::PrintToString(wire);
   }
   EXPECT_GT(accepted, static_cast<size_t>(rounds / 20));  // the mutations must not all be nonsense
 }

@@ -1,5 +1,5 @@
-// Fuzz target: the request parser and everything that reads what it lets through. Whole and in small pieces the
-// outcome must be the same; accepted requests keep the parser's promises.
+// Fuzz target: the request parser and everything that reads what it lets through. Whole and in
+// small pieces the outcome must be the same; accepted requests keep the parser's promises.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -39,7 +39,11 @@ std::string Read(std::string_view wire, size_t step) {
       VR_CHECK(!request.target.empty() && (request.target[0] == '/' || request.target == "*"));
       VR_CHECK(request.body.size() <= limits.max_body_bytes);
       VR_CHECK(request.fields.size() <= limits.max_fields);
-      log.append(request.method_name).append(request.path).append("?").append(request.query).append(request.body);
+      log.append(request.method_name)
+          .append(request.path)
+          .append("?")
+          .append(request.query)
+          .append(request.body);
       for (const Field& f : request.fields) {
         VR_CHECK(IsToken(f.name) && IsFieldValue(f.value));
         log.append(f.name).append(f.value);

@@ -11,7 +11,8 @@ namespace {
 
 constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
 
-/// Digits only, at least one; numbers beyond 64 bit become the largest (they only ever get clamped).
+/// Digits only, at least one; numbers beyond 64 bit become the largest (they only ever get
+/// clamped).
 bool ParseSaturated(std::string_view digits, uint64_t& out) {
   if (digits.empty()) return false;
   out = 0;
@@ -76,7 +77,8 @@ void Join(std::vector<ByteRange>& ranges) {
 bool StripUnit(std::string_view& value) {
   constexpr std::string_view kUnit = "bytes=";
   value = Trim(value);
-  if (value.size() < kUnit.size() || !EqualsNoCase(value.substr(0, kUnit.size()), kUnit)) return false;
+  if (value.size() < kUnit.size() || !EqualsNoCase(value.substr(0, kUnit.size()), kUnit))
+    return false;
   value.remove_prefix(kUnit.size());
   return true;
 }
@@ -106,8 +108,10 @@ RangeSet ParseRange(std::string_view value, uint64_t size) {
   }
   if (count == 0) return RangeSet();
   if (satisfiable == 0) {
-    // A suffix of an empty representation is satisfiable (§14.1.2), but no Content-Range can say so.
-    set.kind = size == 0 && nonzero_suffix ? RangeSet::Kind::kWhole : RangeSet::Kind::kUnsatisfiable;
+    // A suffix of an empty representation is satisfiable (§14.1.2), but no Content-Range can say
+    // so.
+    set.kind =
+        size == 0 && nonzero_suffix ? RangeSet::Kind::kWhole : RangeSet::Kind::kUnsatisfiable;
     return set;
   }
   if (satisfiable == 1) {
@@ -153,6 +157,8 @@ std::string ContentRange(ByteRange range, uint64_t size) {
   return text;
 }
 
-std::string ContentRangeUnsatisfied(uint64_t size) { return "bytes */" + std::to_string(size); }
+std::string ContentRangeUnsatisfied(uint64_t size) {
+  return "bytes */" + std::to_string(size);
+}
 
 }  // namespace vr::http

@@ -31,9 +31,9 @@ struct RangeSet {
   std::vector<ByteRange> many;
 };
 
-/// Resolves a Range field's value for a representation of `size` bytes: clamps ends, drops ranges that
-/// start behind the end, joins overlapping and touching ones (then in ascending order, else in the order asked), and
-/// gives kWhole when the ranges together are longer than the representation.
+/// Resolves a Range field's value for a representation of `size` bytes: clamps ends, drops ranges
+/// that start behind the end, joins overlapping and touching ones (then in ascending order, else in
+/// the order asked), and gives kWhole when the ranges together are longer than the representation.
 RangeSet ParseRange(std::string_view value, uint64_t size);
 
 /// What the Range field asks for before a size is known; for deciding what a cold request may get.

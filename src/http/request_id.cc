@@ -8,7 +8,8 @@
 namespace vr::http {
 
 std::string NewRequestId() {
-  thread_local uint64_t state = (static_cast<uint64_t>(std::random_device()()) << 32) ^ std::random_device()();
+  thread_local uint64_t state =
+      (static_cast<uint64_t>(std::random_device()()) << 32) ^ std::random_device()();
   // splitmix64: a bijection of its counter, so a thread never repeats itself.
   state += 0x9e3779b97f4a7c15U;
   uint64_t x = state;
@@ -27,7 +28,8 @@ bool IsSaneRequestId(std::string_view id) {
   if (id.empty() || id.size() > 64) return false;
   for (char c : id) {
     const char lower = ToLower(c);
-    if (!(lower >= 'a' && lower <= 'z') && !IsDigit(c) && c != '.' && c != '_' && c != '-') return false;
+    if (!(lower >= 'a' && lower <= 'z') && !IsDigit(c) && c != '.' && c != '_' && c != '-')
+      return false;
   }
   return true;
 }

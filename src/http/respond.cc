@@ -109,7 +109,8 @@ Response RespondWith(Representation r, const Request& request) {
     conditions = EvaluateConditions(request, validators);
   }
   if (conditions.verdict == Verdict::kPreconditionFailed) {
-    return Refuse(412, "PRECONDITION_FAILED", "the representation is not the one asked for", std::move(r.fields));
+    return Refuse(412, "PRECONDITION_FAILED", "the representation is not the one asked for",
+                  std::move(r.fields));
   }
   Response response;
   if (conditions.verdict == Verdict::kNotModified) {
@@ -121,7 +122,8 @@ Response RespondWith(Representation r, const Request& request) {
   RangeSet ranges;
   if (!conditions.range.empty()) ranges = ParseRange(conditions.range, size);
   if (ranges.kind == RangeSet::Kind::kUnsatisfiable) {
-    response = Refuse(416, "RANGE_NOT_SATISFIABLE", "no byte of the range exists", std::move(r.fields));
+    response =
+        Refuse(416, "RANGE_NOT_SATISFIABLE", "no byte of the range exists", std::move(r.fields));
     AppendLine(response.fields, "Content-Range", ContentRangeUnsatisfied(size));
     return response;
   }
@@ -144,7 +146,8 @@ Response RespondWith(Representation r, const Request& request) {
   return response;
 }
 
-void AppendValidatorFields(std::string& fields, std::string_view etag, std::optional<WallTime> last_modified) {
+void AppendValidatorFields(std::string& fields, std::string_view etag,
+                           std::optional<WallTime> last_modified) {
   if (!etag.empty()) AppendLine(fields, "ETag", etag);
   if (last_modified) AppendLine(fields, "Last-Modified", FormatDate(*last_modified));
   AppendLine(fields, "Accept-Ranges", "bytes");

@@ -1,5 +1,6 @@
-// From a complete representation and a GET or HEAD request to the response: conditions (RFC 9110 §13) and
-// ranges (§14) are applied here and nowhere else. Pure function; the last step of the hit path.
+// From a complete representation and a GET or HEAD request to the response: conditions (RFC 9110
+// §13) and ranges (§14) are applied here and nowhere else. Pure function; the last step of the hit
+// path.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ struct FileBody {
 struct Representation {
   int status = 200;  ///< conditions and ranges apply to 200 only
   std::variant<std::shared_ptr<const std::string>, FileBody> body;
-  std::string_view content_type;           ///< not in the fields below: a multipart answer replaces it
-  std::string_view etag;                   ///< with quotes; empty = none
+  std::string_view content_type;  ///< not in the fields below: a multipart answer replaces it
+  std::string_view etag;          ///< with quotes; empty = none
   std::optional<WallTime> last_modified;
   /// Lines of 200, 206 and 304, rendered once per entity: ETag, Last-Modified and Accept-Ranges
   /// (AppendValidatorFields), Cache-Control, Vary, our X- fields. May be null.
@@ -36,15 +37,17 @@ struct Representation {
   std::string fields;
 };
 
-/// 200, 206 (single or multipart/byteranges), 304, 412 or 416. HEAD gets what GET would get; the writer leaves the
-/// body out. `Content-Range`, `Content-Type` are added here, `Content-Length` by the writer.
+/// 200, 206 (single or multipart/byteranges), 304, 412 or 416. HEAD gets what GET would get; the
+/// writer leaves the body out. `Content-Range`, `Content-Type` are added here, `Content-Length` by
+/// the writer.
 Response RespondWith(Representation representation, const Request& request);
 
 /// "ETag", "Last-Modified" (each when present) and "Accept-Ranges: bytes" lines.
-void AppendValidatorFields(std::string& fields, std::string_view etag, std::optional<WallTime> last_modified);
+void AppendValidatorFields(std::string& fields, std::string_view etag,
+                           std::optional<WallTime> last_modified);
 
-/// An answer with `{"error":{"code":...,"message":...,"details":{...}}}`; `details` only when there are facts.
-/// Carries Content-Type and nosniff; Cache-Control is the caller's.
+/// An answer with `{"error":{"code":...,"message":...,"details":{...}}}`; `details` only when there
+/// are facts. Carries Content-Type and nosniff; Cache-Control is the caller's.
 Response ErrorResponse(int status, std::string_view code, std::string_view message,
                        std::span<const std::pair<std::string, std::string>> facts = {});
 

@@ -40,14 +40,16 @@ TEST(Respond, GivesEverythingToAPlainGet) {
   const Response r = RespondWith(Digits(), MakeGet());
   EXPECT_EQ(r.status, 200);
   EXPECT_EQ(r.fields, "Age: 5\r\nContent-Type: text/plain\r\n");
-  EXPECT_EQ(*r.shared_fields,
-            "ETag: \"d\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nAccept-Ranges: bytes\r\n");
+  EXPECT_EQ(
+      *r.shared_fields,
+      "ETag: \"d\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nAccept-Ranges: bytes\r\n");
   EXPECT_EQ(BodyOf(r), kText);
 }
 
 TEST(Respond, HeadGetsWhatGetGets) {
   const Response get = RespondWith(Digits(), MakeGet("Range: bytes=2-4"));
-  const Response head = RespondWith(Digits(), MakeRequest("HEAD / HTTP/1.1\nHost: a\nRange: bytes=2-4"));
+  const Response head =
+      RespondWith(Digits(), MakeRequest("HEAD / HTTP/1.1\nHost: a\nRange: bytes=2-4"));
   EXPECT_EQ(head.status, get.status);
   EXPECT_EQ(head.fields, get.fields);
   EXPECT_EQ(BodyOf(head), BodyOf(get));
@@ -79,13 +81,16 @@ TEST(Respond, MakesMultipartOfSeveralRanges) {
   const std::string marker = "multipart/byteranges; boundary=";
   const size_t at = r.fields.find(marker);
   ASSERT_NE(at, std::string::npos) << r.fields;
-  const std::string boundary = r.fields.substr(at + marker.size(), r.fields.find("\r\n", at) - at - marker.size());
+  const std::string boundary =
+      r.fields.substr(at + marker.size(), r.fields.find("\r\n", at) - at - marker.size());
   EXPECT_EQ(r.fields.find("text/plain"), std::string::npos);
   EXPECT_EQ(r.fields.find("Content-Range"), std::string::npos);
-  EXPECT_EQ(BodyOf(r), "--" + boundary +
-                           "\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n--" + boundary +
-                           "\r\nContent-Type: text/plain\r\nContent-Range: bytes 8-9/10\r\n\r\n89\r\n--" + boundary +
-                           "--\r\n");
+  EXPECT_EQ(BodyOf(r),
+            "--" + boundary +
+                "\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n--" +
+                boundary +
+                "\r\nContent-Type: text/plain\r\nContent-Range: bytes 8-9/10\r\n\r\n89\r\n--" +
+                boundary + "--\r\n");
 }
 
 TEST(Respond, SaysHowLongItIsWhenNoByteOfTheRangeExists) {
@@ -94,7 +99,9 @@ TEST(Respond, SaysHowLongItIsWhenNoByteOfTheRangeExists) {
   EXPECT_NE(r.fields.find("Content-Range: bytes */10\r\n"), std::string::npos);
   EXPECT_NE(r.fields.find("Age: 5\r\n"), std::string::npos);
   EXPECT_EQ(r.shared_fields, nullptr);
-  EXPECT_EQ(BodyOf(r), "{\"error\":{\"code\":\"RANGE_NOT_SATISFIABLE\",\"message\":\"no byte of the range exists\"}}");
+  EXPECT_EQ(BodyOf(r),
+            "{\"error\":{\"code\":\"RANGE_NOT_SATISFIABLE\",\"message\":\"no byte of the range "
+            "exists\"}}");
 }
 
 TEST(Respond, AppliesConditionsBeforeRanges) {
@@ -113,7 +120,8 @@ TEST(Respond, AppliesConditionsBeforeRanges) {
 TEST(Respond, LeavesOtherStatusesAlone) {
   Representation r = Digits();
   r.status = 404;
-  const Response response = RespondWith(std::move(r), MakeGet("Range: bytes=0-1\nIf-None-Match: *"));
+  const Response response =
+      RespondWith(std::move(r), MakeGet("Range: bytes=0-1\nIf-None-Match: *"));
   EXPECT_EQ(response.status, 404);
   EXPECT_EQ(BodyOf(response), kText);
 }

@@ -32,7 +32,8 @@ constexpr int kBacklog = 4096;
 /// Accepted before the loop's other work gets its turn.
 constexpr int kAcceptsPerTurn = 64;
 constexpr std::chrono::milliseconds kNoDescriptorsPause{100};
-/// Unsent bytes the kernel keeps per connection; enough for a fast path, bounded for many slow clients.
+/// Unsent bytes the kernel keeps per connection; enough for a fast path, bounded for many slow
+/// clients.
 constexpr int kNotSentLowWater = 512 * 1024;
 constexpr std::chrono::seconds kCutTime{1};
 
@@ -43,7 +44,8 @@ union Address {
 };
 
 Error BadListen(const std::string& listen) {
-  return Error(Code::kInvalidArgument, "the listen address is invalid", "listen address \"" + listen + "\"");
+  return Error(Code::kInvalidArgument, "the listen address is invalid",
+               "listen address \"" + listen + "\"");
 }
 
 Result<Address> ParseListen(const std::string& listen) {
@@ -85,7 +87,9 @@ std::string HostOf(const Address& address) {
   return text;
 }
 
-void SetInt(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
+void SetInt(int fd, int level, int name, int value) {
+  ::setsockopt(fd, level, name, &value, sizeof value);
+}
 
 /// A listening socket; accepted sockets inherit the TCP options set here.
 Result<UniqueFd> Listen(const ServerOptions& options, Address address) {
@@ -98,8 +102,9 @@ Result<UniqueFd> Listen(const ServerOptions& options, Address address) {
   if (options.congestion_control != "system" &&
       ::setsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, options.congestion_control.data(),
                    static_cast<socklen_t>(options.congestion_control.size())) != 0) {
-    return Error(Code::kInvalidArgument, "the congestion control is not available",
-                 "congestion control \"" + options.congestion_control + "\": " + std::strerror(errno));
+    return Error(
+        Code::kInvalidArgument, "the congestion control is not available",
+        "congestion control \"" + options.congestion_control + "\": " + std::strerror(errno));
   }
   if (is_v6) SetInt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   const socklen_t length = is_v6 ? sizeof address.v6 : sizeof address.v4;
@@ -116,7 +121,8 @@ class ServerImpl final : public Server {
  public:
   using Acceptor = asio::basic_socket_acceptor<tcp, io::Executor>;
 
-  ServerImpl(std::shared_ptr<ServerCore> core, std::shared_ptr<Acceptor> acceptor, std::string address)
+  ServerImpl(std::shared_ptr<ServerCore> core, std::shared_ptr<Acceptor> acceptor,
+             std::string address)
       : core_(std::move(core)), acceptor_(std::move(acceptor)), address_(std::move(address)) {}
   ~ServerImpl() override {
     if (!core_->is_closed.load()) CloseAll();
@@ -167,7 +173,8 @@ void HandOver(const std::shared_ptr<ServerCore>& core, UniqueFd fd, const Addres
   core->ConnectionOpened(share);
   const bool is_v6 = peer.any.sa_family == AF_INET6;
   auto connection = std::make_shared<Connection>(core, share, HostOf(peer));
-  // The descriptor waits in a shared_ptr: when the loop never runs the closure, it is closed all the same.
+  // The descriptor waits in a shared_ptr: when the loop never runs the closure, it is closed all
+  // the same.
   auto kept = std::make_shared<UniqueFd>(std::move(fd));
   auto start = [connection, kept, core, is_v6] {
     connection->Start(std::move(*kept), is_v6);
@@ -188,26 +195,36 @@ Accepted AcceptOne(const std::shared_ptr<ServerCore>& core, int listener) {
   UniqueFd fd(::accept4(listener, &peer.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) {
     switch (errno) {
-      case EAGAIN: return Accepted::kNone;
+      case EAGAIN:
+        return Accepted::kNone;
       case EMFILE:
       case ENFILE:
       case ENOBUFS:
-      case ENOMEM: return Accepted::kNoDescriptors;
+      case ENOMEM:
+        return Accepted::kNoDescriptors;
       case EBADF:
       case EINVAL:
-      case ENOTSOCK: return Accepted::kClosed;
-      default: return Accepted::kOne;  // that client's own network trouble
+      case ENOTSOCK:
+        return Accepted::kClosed;
+      default:
+        return Accepted::kOne;  // that client's own network trouble
     }
   }
   if (core->connections.load() >= static_cast<size_t>(core->options.max_connections)) {
     core->CountRefused("max_connections");
     return Accepted::kOne;
   }
-  HandOver(core, std::move(fd), peer);
+  try {
+    HandOver(core, std::move(fd), peer);
+  } catch (const std::exception& e) {
+    LogError("accept_failed", {{"what", e.what()}});
+    return Accepted::kNoDescriptors;  // out of memory: the same pause
+  }
   return Accepted::kOne;
 }
 
-Task<void> AcceptAll(std::shared_ptr<ServerCore> core, std::shared_ptr<ServerImpl::Acceptor> acceptor) {
+Task<void> AcceptAll(std::shared_ptr<ServerCore> core,
+                     std::shared_ptr<ServerImpl::Acceptor> acceptor) {
   const auto token = asio::as_tuple(io::kUseTask);
   while (acceptor->is_open()) {
     const auto [error] = co_await acceptor->async_wait(tcp::acceptor::wait_read, token);
@@ -220,7 +237,8 @@ Task<void> AcceptAll(std::shared_ptr<ServerCore> core, std::shared_ptr<ServerImp
     if (accepted == Accepted::kNoDescriptors) {
       // The listener stays readable: without a pause this would spin.
       core->CountRefused("no_descriptors");
-      LogWarn("accept_failed", {{"what", std::strerror(errno)}});
+      LogWarn("accept_paused",
+              {{"what", "no descriptors or memory"}, {"connections", core->connections.load()}});
       co_await io::SleepUntil(std::chrono::steady_clock::now() + kNoDescriptorsPause);
     }
   }
@@ -231,17 +249,20 @@ Task<void> AcceptAll(std::shared_ptr<ServerCore> core, std::shared_ptr<ServerImp
 ServerCore::ServerCore(ServerOptions o, Handler& h, io::LoopPool& loops, Metrics& metrics)
     : options(std::move(o)),
       handler(h),
-      open_connections(metrics.GetGauge("video_resizer_http_connections", "Open client connections")),
-      total_connections(
-          metrics.GetCounter("video_resizer_http_connections_total", "Client connections accepted")) {
+      open_connections(
+          metrics.GetGauge("video_resizer_http_connections", "Open client connections")),
+      total_connections(metrics.GetCounter("video_resizer_http_connections_total",
+                                           "Client connections accepted")) {
   for (const char* reason :
-       {"max_connections", "no_descriptors", "bad_request", "invalid_url", "uri_too_long", "headers_too_large",
-        "body_too_large", "expectation_failed", "transfer_coding_unsupported", "method_unsupported",
-        "version_unsupported", "request_timeout"}) {
+       {"max_connections", "no_descriptors", "bad_request", "invalid_url", "uri_too_long",
+        "headers_too_large", "body_too_large", "expectation_failed", "transfer_coding_unsupported",
+        "method_unsupported", "version_unsupported", "request_timeout"}) {
     MetricLabels labels;
     labels["reason"] = reason;
-    refused.emplace_back(reason, metrics.GetCounter("video_resizer_http_refused_total",
-                                                    "Connections and requests refused by the server itself", labels));
+    refused.emplace_back(
+        reason,
+        metrics.GetCounter("video_resizer_http_refused_total",
+                           "Connections and requests refused by the server itself", labels));
   }
   for (size_t i = 0; i < loops.size(); ++i) shares.push_back(std::make_unique<LoopShare>(loops[i]));
 }
@@ -249,7 +270,8 @@ ServerCore::ServerCore(ServerOptions o, Handler& h, io::LoopPool& loops, Metrics
 LoopShare& ServerCore::LeastLoaded() {
   LoopShare* best = shares.front().get();
   for (auto& share : shares) {
-    if (share->count.load(std::memory_order_relaxed) < best->count.load(std::memory_order_relaxed)) {
+    if (share->count.load(std::memory_order_relaxed) <
+        best->count.load(std::memory_order_relaxed)) {
       best = share.get();
     }
   }
@@ -276,8 +298,8 @@ void ServerCore::CountRefused(std::string_view reason) {
   }
 }
 
-Result<std::unique_ptr<Server>> Server::Create(ServerOptions options, Handler& handler, io::LoopPool& loops,
-                                               Metrics& metrics) {
+Result<std::unique_ptr<Server>> Server::Create(ServerOptions options, Handler& handler,
+                                               io::LoopPool& loops, Metrics& metrics) {
   // sendfile has no MSG_NOSIGNAL: a client that left must be an error, not the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
   TRY(const Address address, ParseListen(options.listen));

@@ -47,7 +47,7 @@ struct ServerCore {
   std::atomic<bool> is_draining{false};
   std::atomic<bool> is_closed{false};
   std::atomic<size_t> connections{0};
-  std::mutex mutex;                  ///< for `all_gone` only
+  std::mutex mutex;  ///< for `all_gone` only
   std::condition_variable all_gone;
 };
 

@@ -1,10 +1,9 @@
 // The server as a client sees it: real loops, real sockets on port 0, raw bytes.
-#include "http/server.h"
-
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <mutex>
 
 #include "http/respond.h"
+#include "http/server.h"
 #include "io/notifier.h"
 #include "io/timer.h"
 
@@ -47,7 +47,8 @@ class Client {
     fd_.Reset();
   }
   bool Send(std::string_view bytes) {
-    return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+    return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(bytes.size());
   }
 
   enum class End { kData, kClosed, kReset, kTimeout };
@@ -86,7 +87,9 @@ class Client {
     int status = 0;
     std::string head;
     std::string body;
-    bool Has(const std::string& line) const { return head.find(line + "\r\n") != std::string::npos; }
+    bool Has(const std::string& line) const {
+      return head.find(line + "\r\n") != std::string::npos;
+    }
   };
   /// One answer with Content-Length (or without body).
   Answer ReadAnswer(bool has_body = true) {
@@ -95,7 +98,8 @@ class Client {
     if (answer.head.size() < 12) return answer;
     answer.status = std::stoi(answer.head.substr(9, 3));
     const size_t at = answer.head.find("Content-Length: ");
-    if (has_body && at != std::string::npos) answer.body = ReadExactly(std::stoul(answer.head.substr(at + 16)));
+    if (has_body && at != std::string::npos)
+      answer.body = ReadExactly(std::stoul(answer.head.substr(at + 16)));
     return answer;
   }
   Answer Ask(const std::string& path, const std::string& lines = "", const char* method = "GET") {
@@ -136,7 +140,9 @@ struct Growing {
 
 class GrowingStream final : public BodyStream {
  public:
-  explicit GrowingStream(std::shared_ptr<Growing> growing) : growing_(std::move(growing)) { ++growing_->streams; }
+  explicit GrowingStream(std::shared_ptr<Growing> growing) : growing_(std::move(growing)) {
+    ++growing_->streams;
+  }
   ~GrowingStream() override {
     --growing_->streams;
     growing_->notifier.NotifyAll();
@@ -236,7 +242,8 @@ class ServerTest : public ::testing::Test {
     server_ = std::move(*made);
   }
   /// Serves `growing` at /stream.
-  void ServeStream(std::shared_ptr<Growing> growing, std::optional<uint64_t> length = std::nullopt) {
+  void ServeStream(std::shared_ptr<Growing> growing,
+                   std::optional<uint64_t> length = std::nullopt) {
     handler_.later["/stream"] = [growing, length](const Request&) -> Task<Response> {
       Response response;
       StreamBody body;
@@ -248,7 +255,8 @@ class ServerTest : public ::testing::Test {
   }
   void WaitFor(const std::function<bool()>& condition) {
     const auto end = std::chrono::steady_clock::now() + kPatience;
-    while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(milliseconds(1));
+    while (!condition() && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(milliseconds(1));
     EXPECT_TRUE(condition());
   }
   double Metric(const std::string& line) {
@@ -301,7 +309,8 @@ TEST_F(ServerTest, AnswersPipelinedRequestsInOrder) {
   Client client(server_->address());
   std::string wire;
   for (int i = 0; i < 500; ++i) {
-    wire += "GET " + std::string(i % 3 == 0 ? "/later" : "/hello?" + std::to_string(i)) + " HTTP/1.1\r\nHost: a\r\n\r\n";
+    wire += "GET " + std::string(i % 3 == 0 ? "/later" : "/hello?" + std::to_string(i)) +
+            " HTTP/1.1\r\nHost: a\r\n\r\n";
   }
   client.Send(wire);
   for (int i = 0; i < 500; ++i) {
@@ -312,7 +321,8 @@ TEST_F(ServerTest, AnswersPipelinedRequestsInOrder) {
 TEST_F(ServerTest, TakesARequestByteByByte) {
   Start();
   Client client(server_->address());
-  for (char c : std::string("POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")) {
+  for (char c : std::string("POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                            "chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")) {
     ASSERT_TRUE(client.Send(std::string(1, c)));
   }
   EXPECT_EQ(client.ReadAnswer().body, "hello hi");
@@ -321,7 +331,8 @@ TEST_F(ServerTest, TakesARequestByteByByte) {
 TEST_F(ServerTest, SendsContinueWhenAsked) {
   Start();
   Client client(server_->address());
-  client.Send("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+  client.Send(
+      "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   client.Send("hi");
   EXPECT_EQ(client.ReadAnswer().body, "hello hi");
@@ -380,8 +391,10 @@ TEST_F(ServerTest, RefusesInJsonAndCloses) {
 TEST_F(ServerTest, TheRefusalArrivesAlthoughTheClientIsStillSending) {
   Start();
   Client client(server_->address());
-  // More than is ever read: closing with unread bytes would reset the connection and lose the answer.
-  client.Send("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n" + std::string(500000, 'x'));
+  // More than is ever read: closing with unread bytes would reset the connection and lose the
+  // answer.
+  client.Send("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n" +
+              std::string(500000, 'x'));
   EXPECT_EQ(client.ReadAnswer().status, 413);
 }
 
@@ -401,7 +414,8 @@ TEST_F(ServerTest, ADripOfBytesDoesNotExtendTheHeaderTimeout) {
   Start();
   Client client(server_->address());
   std::string all;
-  for (int i = 0; i < 2000 && client.ReadSome(all, milliseconds(5)) == Client::End::kTimeout; ++i) client.Send("G");
+  for (int i = 0; i < 2000 && client.ReadSome(all, milliseconds(5)) == Client::End::kTimeout; ++i)
+    client.Send("G");
   EXPECT_EQ(all.substr(0, 12), "HTTP/1.1 408");
 }
 
@@ -713,7 +727,9 @@ TEST_F(ServerTest, ASlowButSteadyClientOutlivesTheWriteTimeout) {
 }
 
 TEST_F(ServerTest, TurnsAnExceptionInto500) {
-  handler_.now["/throws"] = [](const Request&) -> std::optional<Response> { throw std::runtime_error("secret"); };
+  handler_.now["/throws"] = [](const Request&) -> std::optional<Response> {
+    throw std::runtime_error("secret");
+  };
   handler_.later["/throws-later"] = [](const Request&) -> Task<Response> {
     co_await io::SleepUntil(std::chrono::steady_clock::now());
     throw std::runtime_error("secret");
@@ -744,6 +760,29 @@ TEST_F(ServerTest, ClosesWhatExceedsMaxConnections) {
   WaitFor([&] { return server_->connections() == 1; });
   Client four(server_->address());
   EXPECT_EQ(four.Ask("/hello").status, 200);
+}
+
+TEST_F(ServerTest, WithoutDescriptorsItPausesInsteadOfSpinning) {
+  Start();
+  Client before(server_->address());
+  EXPECT_EQ(before.Ask("/hello").status, 200);
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
+  UniqueFd last(::dup(before.fd()));  // the client's socket will be this number
+  rlimit low = old;
+  low.rlim_cur = static_cast<rlim_t>(last.get()) + 1;
+  last.Reset();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  Client client(server_->address());
+  EXPECT_TRUE(client.connected());
+  client.Send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string metric = "video_resizer_http_refused_total{reason=\"no_descriptors\"}";
+  const auto start = std::chrono::steady_clock::now();
+  WaitFor([&] { return Metric(metric) >= 3; });
+  EXPECT_GT(std::chrono::steady_clock::now() - start, milliseconds(150));  // two pauses of 100 ms
+  EXPECT_EQ(before.Ask("/hello").status, 200);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+  EXPECT_EQ(client.ReadAnswer().status, 200);
 }
 
 TEST_F(ServerTest, SpreadsConnectionsOverTheLoops) {
@@ -816,7 +855,9 @@ TEST_F(ServerTest, CloseAllCutsStreamsAndIdleConnections) {
   std::string all;
   EXPECT_EQ(streaming.ReadAll(all), Client::End::kReset);
   EXPECT_NE(idle.ReadAll(all), Client::End::kTimeout);
-  EXPECT_EQ(handler_.WaitEnds(2).size(), 2u);
+  const auto ends = handler_.WaitEnds(2);
+  ASSERT_EQ(ends.size(), 2u);
+  EXPECT_EQ(ends[1].sent.error, "server_closing");
 }
 
 TEST_F(ServerTest, ManyClientsFollowOneStream) {
@@ -853,7 +894,8 @@ TEST(ServerOptionsTest, AddressesThatCannotBeUsedAreErrors) {
     auto made = Server::Create(options, handler, loops, metrics);
     return made.ok() ? Code::kInternal : made.error().code;
   };
-  for (const char* listen : {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:99999", "nohost:1", "::1:80"}) {
+  for (const char* listen :
+       {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:99999", "nohost:1", "::1:80"}) {
     EXPECT_EQ(code(listen), Code::kInvalidArgument) << listen;
   }
   EXPECT_EQ(code("127.0.0.1:0", "nosuch"), Code::kInvalidArgument);

@@ -49,7 +49,8 @@ TEST(Url, EncodesAllButWhatMayStay) {
 }
 
 TEST(Url, SplitsAQueryInOrder) {
-  const QueryPairs expected = {{"w", "640"}, {"a b", "c d"}, {"flag", ""}, {"empty", ""}, {"w", "1=2"}};
+  const QueryPairs expected = {
+      {"w", "640"}, {"a b", "c d"}, {"flag", ""}, {"empty", ""}, {"w", "1=2"}};
   EXPECT_EQ(SplitQuery("w=640&a%20b=c+d&&flag&empty=&w=1=2").value(), expected);
   EXPECT_TRUE(SplitQuery("").value().empty());
   EXPECT_FALSE(SplitQuery("a=1&b=%zz").ok());
@@ -90,7 +91,8 @@ TEST(CacheStatus, RendersForwarding) {
 TEST(ContentDisposition, QuotesAndFallsBack) {
   EXPECT_EQ(InlineFilename("clip.mp4"), "inline; filename=\"clip.mp4\"");
   EXPECT_EQ(InlineFilename("a\"b\r\n/c"), "inline; filename=\"a\\\"b___c\"");
-  EXPECT_EQ(InlineFilename("\xc3\xa9 1.mp4"), "inline; filename=\"__ 1.mp4\"; filename*=UTF-8''%C3%A9%201.mp4");
+  EXPECT_EQ(InlineFilename("\xc3\xa9 1.mp4"),
+            "inline; filename=\"__ 1.mp4\"; filename*=UTF-8''%C3%A9%201.mp4");
 }
 
 TEST(RequestId, IsNewEachTime) {

@@ -19,7 +19,8 @@ Result<std::string> Decode(std::string_view text, bool plus_is_space) {
       const int high = i + 2 < text.size() ? HexValue(text[i + 1]) : -1;
       const int low = i + 2 < text.size() ? HexValue(text[i + 2]) : -1;
       if (high < 0 || low < 0) {
-        return Error(Code::kInvalidArgument, "the URL has an invalid percent escape").WithReason("INVALID_URL");
+        return Error(Code::kInvalidArgument, "the URL has an invalid percent escape")
+            .WithReason("INVALID_URL");
       }
       out += static_cast<char>(high * 16 + low);
       i += 2;
@@ -30,13 +31,18 @@ Result<std::string> Decode(std::string_view text, bool plus_is_space) {
 
 bool IsUnreserved(char c) {
   const char lower = ToLower(c);
-  return (lower >= 'a' && lower <= 'z') || IsDigit(c) || c == '-' || c == '.' || c == '_' || c == '~';
+  return (lower >= 'a' && lower <= 'z') || IsDigit(c) || c == '-' || c == '.' || c == '_' ||
+         c == '~';
 }
 
 }  // namespace
 
-Result<std::string> PercentDecode(std::string_view text) { return Decode(text, false); }
-Result<std::string> QueryDecode(std::string_view text) { return Decode(text, true); }
+Result<std::string> PercentDecode(std::string_view text) {
+  return Decode(text, false);
+}
+Result<std::string> QueryDecode(std::string_view text) {
+  return Decode(text, true);
+}
 
 std::string PercentEncode(std::string_view text, std::string_view also_allowed) {
   constexpr char kHex[] = "0123456789ABCDEF";

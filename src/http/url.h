@@ -15,13 +15,15 @@ Result<std::string> PercentDecode(std::string_view text);
 /// The same with '+' as space, for query names and values.
 Result<std::string> QueryDecode(std::string_view text);
 
-/// Encodes every byte that is neither unreserved (RFC 3986 §2.3) nor in `also_allowed`. Upper-case hex.
+/// Encodes every byte that is neither unreserved (RFC 3986 §2.3) nor in `also_allowed`. Upper-case
+/// hex.
 std::string PercentEncode(std::string_view text, std::string_view also_allowed = {});
 /// What may stay as it is in a path besides unreserved characters: pchar and '/'.
 inline constexpr std::string_view kPathChars = "/!$&'()*+,;=:@";
 
 using QueryPairs = std::vector<std::pair<std::string, std::string>>;
-/// Splits "a=1&b=2" into decoded pairs in order; no '=' gives an empty value, empty pieces are skipped.
+/// Splits "a=1&b=2" into decoded pairs in order; no '=' gives an empty value, empty pieces are
+/// skipped.
 /// @errors kInvalidArgument/INVALID_URL
 Result<QueryPairs> SplitQuery(std::string_view query);
 

@@ -50,7 +50,8 @@ void ResponseWriter::AddMemory(std::string_view bytes, bool is_body) {
 
 void ResponseWriter::AddPiece(const Piece& piece) {
   if (const auto* memory = std::get_if<MemoryPiece>(&piece)) {
-    if (memory->length > 0) AddMemory(std::string_view(*memory->data).substr(memory->offset, memory->length), true);
+    if (memory->length > 0)
+      AddMemory(std::string_view(*memory->data).substr(memory->offset, memory->length), true);
     return;
   }
   const auto& file = std::get<FilePiece>(piece);
@@ -201,7 +202,8 @@ ResponseWriter::Progress ResponseWriter::PushMemory(int fd) {
   msghdr message{};
   message.msg_iov = iov;
   message.msg_iovlen = count;
-  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (i < segments_.size() || more_follows_ ? MSG_MORE : 0);
+  const int flags =
+      MSG_NOSIGNAL | MSG_DONTWAIT | (i < segments_.size() || more_follows_ ? MSG_MORE : 0);
   for (;;) {
     const ssize_t n = ::sendmsg(fd, &message, flags);
     if (n >= 0) {

@@ -1,8 +1,8 @@
-// ResponseWriter: puts one response at a time on a non-blocking socket. A plain state machine, no coroutine:
-// the connection calls Push() until it is done and waits in between as Push() says.
+// ResponseWriter: puts one response at a time on a non-blocking socket. A plain state machine, no
+// coroutine: the connection calls Push() until it is done and waits in between as Push() says.
 //
-// Memory goes out by sendmsg with the head in front, files by sendfile in turns of kTurnBytes; no byte of a
-// body is copied in user space. Bound to its connection's loop.
+// Memory goes out by sendmsg with the head in front, files by sendfile in turns of kTurnBytes; no
+// byte of a body is copied in user space. Bound to its connection's loop.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +27,13 @@ class ResponseWriter {
     kShort,    ///< a file ended early or could not be read: cut the connection
   };
   struct HeadOptions {
-    bool is_head = false;         ///< HEAD: no body
-    int minor_version = 1;        ///< of the request
-    bool close = false;           ///< say "Connection: close"
+    bool is_head = false;   ///< HEAD: no body
+    int minor_version = 1;  ///< of the request
+    bool close = false;     ///< say "Connection: close"
   };
 
-  /// Queues head and body pieces. `response` must live unchanged until the last Push(). For a StreamBody only the
-  /// head is queued: bytes follow by AddStreamPiece(), the end by EndStream().
+  /// Queues head and body pieces. `response` must live unchanged until the last Push(). For a
+  /// StreamBody only the head is queued: bytes follow by AddStreamPiece(), the end by EndStream().
   /// @return whether the connection must be closed afterwards to mark the end of the body
   bool Start(const Response& response, const HeadOptions& options);
   /// Queues raw bytes that live until sent: "100 Continue".
@@ -42,14 +42,16 @@ class ResponseWriter {
   /// Queues the next bytes of the StreamBody. Only when all before is sent. `piece` is kept.
   /// @return false when they exceed the announced length (nothing is queued)
   bool AddStreamPiece(FilePiece piece);
-  /// Queues the end. @return false when bytes are missing of the announced length: cut the connection.
+  /// Queues the end. @return false when bytes are missing of the announced length: cut the
+  /// connection.
   bool EndStream();
 
   Progress Push(int fd);
 
   uint64_t body_bytes() const { return body_bytes_; }
   bool anything_sent() const { return anything_sent_; }
-  /// Time of the first body byte handed to the kernel, or of the last head byte when there is no body yet.
+  /// Time of the first body byte handed to the kernel, or of the last head byte when there is no
+  /// body yet.
   std::optional<SteadyTime> first_byte_time() const { return first_byte_time_; }
   /// The body's length as announced; nullopt when chunked or until close.
   std::optional<uint64_t> announced_length() const { return length_; }
@@ -71,13 +73,14 @@ class ResponseWriter {
 
   std::vector<Segment> segments_;
   size_t next_ = 0;
-  char head_[192];          ///< status line, framing and connection fields of this response
-  char chunk_[40];          ///< end of the last chunk and head of the next
+  char head_[192];  ///< status line, framing and connection fields of this response
+  char chunk_[40];  ///< end of the last chunk and head of the next
   FilePiece stream_piece_;
   std::optional<uint64_t> length_;
   uint64_t stream_left_ = 0;
   bool chunked_ = false;
-  bool more_follows_ = false;  ///< a stream's next bytes come right behind: let the kernel hold a part packet
+  bool more_follows_ =
+      false;  ///< a stream's next bytes come right behind: let the kernel hold a part packet
   bool first_chunk_ = true;
   uint64_t body_bytes_ = 0;
   bool anything_sent_ = false;

@@ -9,7 +9,8 @@
 
 namespace vr::http::testing {
 
-/// Parses one complete request; `text` needs no CRLF at line ends ("\n" is made CRLF) and no empty line.
+/// Parses one complete request; `text` needs no CRLF at line ends ("\n" is made CRLF) and no empty
+/// line.
 /// @throws std::runtime_error when it is refused or incomplete
 inline Request MakeRequest(std::string_view text) {
   std::string wire;
@@ -26,7 +27,8 @@ inline Request MakeRequest(std::string_view text) {
     parser.Commit(n);
     done += n;
   }
-  if (parser.Next() != RequestParser::Step::kReady) throw std::runtime_error("not a complete request: " + wire);
+  if (parser.Next() != RequestParser::Step::kReady)
+    throw std::runtime_error("not a complete request: " + wire);
   Request request;
   parser.TakeInto(request);
   request.peer_address = "127.0.0.1";
