@@ -12,7 +12,8 @@ namespace {
 
 constexpr int kOutputChannels = 2;
 constexpr AVSampleFormat kOutputFormat = AV_SAMPLE_FMT_FLTP;
-// Time stamps of real files wander by some milliseconds (1 ms container clocks, rounding); more is a gap.
+// Time stamps of real files wander by some milliseconds (1 ms container clocks, rounding); more is
+// a gap.
 constexpr int kToleranceMs = 60;
 constexpr int kSilenceChunk = 4096;
 // swr's own limit is 64; more than 8 channels without a layout have no meaning to mix by.
@@ -86,8 +87,9 @@ Result<void> AudioTrack::OnFrame(const AVFrame& frame, const PacketSink& sink) {
     ++skipped_;
     return {};
   }
-  const InputShape shape{frame.sample_rate, frame.format, frame.ch_layout.nb_channels,
-                         frame.ch_layout.order == AV_CHANNEL_ORDER_NATIVE ? frame.ch_layout.u.mask : 0};
+  const InputShape shape{
+      frame.sample_rate, frame.format, frame.ch_layout.nb_channels,
+      frame.ch_layout.order == AV_CHANNEL_ORDER_NATIVE ? frame.ch_layout.u.mask : 0};
   if (!(shape == input_)) {
     if (resampler_) CHECK_OK(Resample(nullptr, sink));
     CHECK_OK(Reconfigure(frame));
@@ -135,9 +137,9 @@ Result<void> AudioTrack::Reconfigure(const AVFrame& frame) {
     av_channel_layout_default(&in, channels);
   }
   SwrContext* made = nullptr;
-  int r = swr_alloc_set_opts2(&made, &stereo, kOutputFormat, encoder_->sample_rate, &in,
-                              static_cast<AVSampleFormat>(frame.format), frame.sample_rate, 0,
-                              nullptr);
+  int r =
+      swr_alloc_set_opts2(&made, &stereo, kOutputFormat, encoder_->sample_rate, &in,
+                          static_cast<AVSampleFormat>(frame.format), frame.sample_rate, 0, nullptr);
   resampler_.reset(made);
   if (r >= 0 && (in.order != AV_CHANNEL_ORDER_NATIVE || channels > kMaxMixedChannels)) {
     // No layout to mix by: the first two channels are left and right.

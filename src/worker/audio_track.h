@@ -1,9 +1,9 @@
-// AudioTrack: packets of any audio codec, rate and channel layout in, stereo AAC-LC packets out, cut to
-// the sample and kept in step with the video.
+// AudioTrack: packets of any audio codec, rate and channel layout in, stereo AAC-LC packets out,
+// cut to the sample and kept in step with the video.
 //
-// Every sample has a place on the output's clock. Gaps in the source are filled with silence, overlaps are
-// dropped; small jitter is left alone. Parameters may change mid-stream. Main thread only; decoder and encoder
-// have one thread, so the output does not depend on the machine.
+// Every sample has a place on the output's clock. Gaps in the source are filled with silence,
+// overlaps are dropped; small jitter is left alone. Parameters may change mid-stream. Main thread
+// only; decoder and encoder have one thread, so the output does not depend on the machine.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace vr::worker {
 class AudioTrack {
  public:
   struct Window {
-    int64_t begin = 0;                ///< microseconds in the source's presentation time = output time 0
-    std::optional<int64_t> end;       ///< likewise, exclusive
-    int64_t max_microseconds = 0;     ///< of output; more is refused
+    int64_t begin = 0;           ///< microseconds in the source's presentation time = output time 0
+    std::optional<int64_t> end;  ///< likewise, exclusive
+    int64_t max_microseconds = 0;  ///< of output; more is refused
   };
 
   /// @param decoder opened for `stream`

@@ -1,4 +1,5 @@
-// Owners for libav's objects, and its error numbers in words. The only place with their free functions.
+// Owners for libav's objects, and its error numbers in words. The only place with their free
+// functions.
 #pragma once
 
 extern "C" {
@@ -29,8 +30,8 @@ template <class T>
 using AvPtr = std::unique_ptr<T, AvFree>;
 
 inline constexpr AVRational kMicroseconds{1, 1'000'000};
-/// Time base of everything we encode: whole ticks for 23.976, 24, 25, 29.97, 30, 50, 59.94, 60 and 120
-/// frames/s, and 9.9 hours fit 32 bits.
+/// Time base of everything we encode: whole ticks for 23.976, 24, 25, 29.97, 30, 50, 59.94, 60 and
+/// 120 frames/s, and 9.9 hours fit 32 bits.
 inline constexpr AVRational kOutputTimeBase{1, 120'000};
 
 inline std::string AvError(int code) {
@@ -39,7 +40,11 @@ inline std::string AvError(int code) {
   return std::string(text) + " (" + std::to_string(code) + ")";
 }
 
-inline AvPtr<AVFrame> NewFrame() { return AvPtr<AVFrame>(av_frame_alloc()); }
-inline AvPtr<AVPacket> NewPacket() { return AvPtr<AVPacket>(av_packet_alloc()); }
+inline AvPtr<AVFrame> NewFrame() {
+  return AvPtr<AVFrame>(av_frame_alloc());
+}
+inline AvPtr<AVPacket> NewPacket() {
+  return AvPtr<AVPacket>(av_packet_alloc());
+}
 
 }  // namespace vr::worker

@@ -51,6 +51,8 @@ std::string AvLogLines() {
   return Kept().With([](std::string& all) { return all; });
 }
 
-bool AvLogSawTooManyPixels() { return too_many_pixels; }
+bool AvLogSawTooManyPixels() {
+  return too_many_pixels;
+}
 
 }  // namespace vr::worker

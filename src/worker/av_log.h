@@ -1,5 +1,5 @@
-// What libav has to say: kept, not printed. The first lines go into a failure's detail; corrupt sources
-// print hundreds. Thread-safe (decoder threads log too).
+// What libav has to say: kept, not printed. The first lines go into a failure's detail; corrupt
+// sources print hundreds. Thread-safe (decoder threads log too).
 #pragma once
 
 #include <string>

@@ -15,7 +15,9 @@ Result<bool> Channel::Fill() {
   return received == protocol::Received::kData;
 }
 
-Result<std::optional<protocol::Message>> Channel::Next() { return protocol::TakeFrame(buffer_); }
+Result<std::optional<protocol::Message>> Channel::Next() {
+  return protocol::TakeFrame(buffer_);
+}
 
 Result<std::optional<protocol::Message>> Channel::Receive() {
   for (;;) {

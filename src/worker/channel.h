@@ -1,7 +1,7 @@
 // Channel: whole protocol frames, with descriptors, over one Unix stream socket.
 //
-// Blocking; one user. Zygote and worker speak through the same class; only the zygote asks before it
-// reads (`Fill` once per readiness).
+// Blocking; one user. Zygote and worker speak through the same class; only the zygote asks before
+// it reads (`Fill` once per readiness).
 #pragma once
 
 #include <optional>

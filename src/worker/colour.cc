@@ -128,6 +128,8 @@ std::string MatrixName(AVColorSpace matrix) {
   }
 }
 
-std::string RangeName(AVColorRange range) { return range == AVCOL_RANGE_JPEG ? "pc" : "tv"; }
+std::string RangeName(AVColorRange range) {
+  return range == AVCOL_RANGE_JPEG ? "pc" : "tv";
+}
 
 }  // namespace vr::worker

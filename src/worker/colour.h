@@ -1,8 +1,8 @@
 // Colour: what a source's samples mean, and what the output's shall mean. Pure functions.
 //
-// SDR keeps its matrix (no needless conversion, tags written); HDR (PQ, HLG) and BT.2020 become BT.709.
-// Untagged sources are BT.709 from 720 lines on, BT.601 below, and are tagged so: a player would guess
-// anew from the smaller picture.
+// SDR keeps its matrix (no needless conversion, tags written); HDR (PQ, HLG) and BT.2020 become
+// BT.709. Untagged sources are BT.709 from 720 lines on, BT.601 below, and are tagged so: a player
+// would guess anew from the smaller picture.
 #pragma once
 
 #include <string>

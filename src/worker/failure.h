@@ -14,7 +14,8 @@ inline Error Unsupported(std::string message, std::string detail = {}) {
       .WithReason("SOURCE_UNSUPPORTED");
 }
 inline Error Corrupt(std::string message, std::string detail = {}) {
-  return Error(Code::kCorruption, std::move(message), std::move(detail)).WithReason("SOURCE_CORRUPT");
+  return Error(Code::kCorruption, std::move(message), std::move(detail))
+      .WithReason("SOURCE_CORRUPT");
 }
 inline Error TooLarge(std::string message, std::string detail = {}) {
   return Error(Code::kResourceExhausted, std::move(message), std::move(detail))
@@ -34,9 +35,9 @@ inline Error TransformFailed(std::string message, std::string detail = {}) {
       .WithReason("TRANSFORM_FAILED");
 }
 inline Error EngineError(const char* where, int code) {
-  return TransformFailed(code == AVERROR(ENOMEM) ? "the transform ran out of memory"
-                                                 : "the transform failed",
-                         std::string(where) + ": " + AvError(code));
+  return TransformFailed(
+      code == AVERROR(ENOMEM) ? "the transform ran out of memory" : "the transform failed",
+      std::string(where) + ": " + AvError(code));
 }
 
 }  // namespace vr::worker

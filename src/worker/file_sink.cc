@@ -115,6 +115,8 @@ void FileSink::CloseReader(AVIOContext* reader) {
   avio_context_free(&reader);
 }
 
-int WriteWhole(int fd, const uint8_t* bytes, size_t size) { return WriteAt(fd, bytes, size, 0); }
+int WriteWhole(int fd, const uint8_t* bytes, size_t size) {
+  return WriteAt(fd, bytes, size, 0);
+}
 
 }  // namespace vr::worker

@@ -28,14 +28,16 @@ struct Found {
 
 /// The last picture at or before tick 0, decoding from where the source stands now.
 Result<Found> Find(const protocol::Job& job, Media& media, Reporter& reporter, bool may_retry) {
-  const int64_t begin = media.origin() + static_cast<int64_t>(std::llround(job.start_seconds * 1e6));
+  const int64_t begin =
+      media.origin() + static_cast<int64_t>(std::llround(job.start_seconds * 1e6));
   TRY(PictureDecoder decoder,
       PictureDecoder::Create(media, static_cast<int>(job.decoder_threads), begin,
                              job.format == protocol::OutputFormat::kPng, may_retry));
   AvPtr<AVFrame> held, found;
   int64_t held_end = 0;
   bool too_late = false;
-  const PictureDecoder::OnPicture on_picture = [&](AvPtr<AVFrame> frame, int64_t ticks) -> Result<bool> {
+  const PictureDecoder::OnPicture on_picture = [&](AvPtr<AVFrame> frame,
+                                                   int64_t ticks) -> Result<bool> {
     reporter.Tick();
     if (ticks <= kSameTimeTicks) {
       held_end = ticks + decoder.DurationOf(*frame);
@@ -67,7 +69,8 @@ Result<Found> Find(const protocol::Job& job, Media& media, Reporter& reporter, b
   if (held == nullptr) return media.WhyNoPicture("no picture was decoded");
   constexpr double kTicksPerSecond = kOutputTimeBase.den;
   const double last_end = job.start_seconds + static_cast<double>(held_end) / kTicksPerSecond;
-  if (!LastPictureStillShown(job.start_seconds, last_end, media.video_duration(), media.duration())) {
+  if (!LastPictureStillShown(job.start_seconds, last_end, media.video_duration(),
+                             media.duration())) {
     char text[96];
     std::snprintf(text, sizeof text, "the source's pictures end at %.3f seconds", last_end);
     return OutOfRange(text);
@@ -123,8 +126,8 @@ Result<AvPtr<AVPacket>> Encode(const protocol::Job& job, AVFrame& frame) {
 
 }  // namespace
 
-Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source, const JobFiles& files,
-                                    Reporter& reporter) {
+Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source,
+                                    const JobFiles& files, Reporter& reporter) {
   TRY(std::unique_ptr<Media> media, Media::Open(source, job.limits));
   CHECK_OK(CheckStart(job.start_seconds, media->duration()));
   Found found;
@@ -132,7 +135,8 @@ Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source, 
   for (const double point : SeekPoints(job.start_seconds)) {
     const bool from_start = point == 0;
     if (from_start && moved) {
-      // Containers disagree on what seeking to the start means; opening anew is the same everywhere.
+      // Containers disagree on what seeking to the start means; opening anew is the same
+      // everywhere.
       media.reset();
       TRY(media, Media::Open(source, job.limits));
     }
@@ -145,14 +149,17 @@ Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source, 
   reporter.SetDone(0.5);
   reporter.Tick();
 
-  const AVRational sar = av_guess_sample_aspect_ratio(media->format(), media->video(), found.frame.get());
+  const AVRational sar =
+      av_guess_sample_aspect_ratio(media->format(), media->video(), found.frame.get());
   SourceShape shape{found.frame->width, found.frame->height,
                     sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1, media->orientation()};
-  TRY(const Placement placement, Place(shape, {job.width, job.height, job.fit}, job.limits.max_pixels));
+  TRY(const Placement placement,
+      Place(shape, {job.width, job.height, job.fit}, job.limits.max_pixels));
   const PictureShape picture = ShapeOf(*found.frame);
   PictureTarget target;
   if (job.format == protocol::OutputFormat::kPng) {
-    target.format = HasAlpha(static_cast<AVPixelFormat>(picture.format)) ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24;
+    target.format =
+        HasAlpha(static_cast<AVPixelFormat>(picture.format)) ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24;
     target.colour = VideoColour(picture.colour);
     target.colour.range = AVCOL_RANGE_JPEG;
   } else {
@@ -174,7 +181,8 @@ Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source, 
   done.frames = 1;
   done.video_codec = job.format == protocol::OutputFormat::kPng ? "png" : "mjpeg";
   if (found.skipped > 0) {
-    done.warnings.push_back("damaged: " + std::to_string(found.skipped) + " packets could not be decoded");
+    done.warnings.push_back("damaged: " + std::to_string(found.skipped) +
+                            " packets could not be decoded");
   }
   return done;
 }

@@ -11,7 +11,8 @@ namespace vr::worker {
 
 /// @return facts about the output; cpu_seconds is left to the caller
 /// @errors with the reasons of protocol::Failed
-Result<transform::protocol::Done> ExtractFrame(const transform::protocol::Job& job, SourceIo& source,
-                                               const JobFiles& files, Reporter& reporter);
+Result<transform::protocol::Done> ExtractFrame(const transform::protocol::Job& job,
+                                               SourceIo& source, const JobFiles& files,
+                                               Reporter& reporter);
 
 }  // namespace vr::worker

@@ -13,7 +13,9 @@ using transform::protocol::Fit;
 
 constexpr int kMaxSide = 16384;  // H.264 and our scaler end here
 
-int FloorEven(double value) { return std::max(2, static_cast<int>(std::floor(value / 2 + 1e-9)) * 2); }
+int FloorEven(double value) {
+  return std::max(2, static_cast<int>(std::floor(value / 2 + 1e-9)) * 2);
+}
 /// Nearest even number; odd whole numbers go down, so that nothing grows by rounding alone.
 int NearEven(double value) {
   return std::max(2, static_cast<int>(std::ceil(value / 2 - 0.5 - 1e-9)) * 2);

@@ -1,7 +1,7 @@
 // Geometry: from the source's shape and the requested box to crop, scale, rotation and padding.
 //
-// Pure functions. Display size D = (width * sample aspect ratio, height), swapped for quarter turns.
-// Crop happens in source pixels before scaling, rotation after it (on the small picture).
+// Pure functions. Display size D = (width * sample aspect ratio, height), swapped for quarter
+// turns. Crop happens in source pixels before scaling, rotation after it (on the small picture).
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct Orientation {
   bool operator==(const Orientation&) const = default;
 };
 
-/// @param matrix nine 16.16 (last column 2.30) fixed-point numbers as in a tkhd box; null = upright.
-/// Angles between quarter turns go to the nearest; an all-zero matrix is upright.
+/// @param matrix nine 16.16 (last column 2.30) fixed-point numbers as in a tkhd box; null =
+/// upright. Angles between quarter turns go to the nearest; an all-zero matrix is upright.
 Orientation OrientationOf(const int32_t* matrix);
 
 struct SourceShape {
@@ -50,7 +50,6 @@ Result<Placement> Place(const SourceShape& source, const Box& box, uint64_t max_
 
 /// For pictures after the first whose shape differs: the output keeps its size. kCover crops, all
 /// others fit inside and are padded.
-Placement PlaceInto(const SourceShape& source, int width, int height,
-                    transform::protocol::Fit fit);
+Placement PlaceInto(const SourceShape& source, int width, int height, transform::protocol::Fit fit);
 
 }  // namespace vr::worker

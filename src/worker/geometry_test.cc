@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -28,7 +29,8 @@ TEST(Geometry, OneSideGivesTheOther) {
   EXPECT_EQ(Size(kHd, {640u, {}}), (std::pair{640, 360}));
   EXPECT_EQ(Size(kHd, {854u, {}}), (std::pair{854, 480}));
   EXPECT_EQ(Size(kHd, {{}, 360u}), (std::pair{640, 360}));
-  EXPECT_EQ(Size(kHd, {240u, {}}), (std::pair{240, 134}));  // 135 exactly; either neighbour would do
+  EXPECT_EQ(Size(kHd, {240u, {}}),
+            (std::pair{240, 134}));  // 135 exactly; either neighbour would do
 }
 
 TEST(Geometry, ContainStaysInsideTheBoxAndMayEnlarge) {
@@ -117,7 +119,9 @@ TEST(Geometry, EveryPlacementIsEvenInsideItsSourceAndKeepsTheAspect) {
   const unsigned seed = 20240611;
   SCOPED_TRACE(seed);
   std::mt19937 random(seed);
-  const auto pick = [&](int low, int high) { return std::uniform_int_distribution(low, high)(random); };
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution(low, high)(random);
+  };
   for (int i = 0; i < 20'000; ++i) {
     SourceShape s{pick(1, 4000), pick(1, 4000), pick(1, 40) / 10.0, {pick(0, 3), pick(0, 1) == 1}};
     Box b;
@@ -127,7 +131,8 @@ TEST(Geometry, EveryPlacementIsEvenInsideItsSourceAndKeepsTheAspect) {
     const auto placed = Place(s, b, kPixels);
     if (!placed.ok()) continue;
     const Placement& p = *placed;
-    for (const int v : {p.scaled_width, p.scaled_height, p.picture_width, p.picture_height, p.width, p.height}) {
+    for (const int v :
+         {p.scaled_width, p.scaled_height, p.picture_width, p.picture_height, p.width, p.height}) {
       ASSERT_GE(v, 2);
       ASSERT_EQ(v % 2, 0);
     }
@@ -139,17 +144,22 @@ TEST(Geometry, EveryPlacementIsEvenInsideItsSourceAndKeepsTheAspect) {
     ASSERT_LE(p.pad_y + p.picture_height, p.height);
     ASSERT_TRUE(!b.width || p.width <= static_cast<int>(*b.width));
     ASSERT_TRUE(!b.height || p.height <= static_cast<int>(*b.height));
-    if (std::min(p.picture_width, p.picture_height) < 8) continue;  // the smallest size wins over aspect
+    // The smallest size, 2, wins over the aspect.
+    if (std::min({p.picture_width, p.picture_height, p.crop_width, p.crop_height}) < 8) continue;
     // Rounding may move a side by about two pixels, in the source or in the output, not more.
     double shown_w = p.crop_width * s.sample_aspect_ratio, shown_h = p.crop_height;
     if (s.orientation.quarter_turns % 2 == 1) std::swap(shown_w, shown_h);
     const double off = std::log(1.0 * p.picture_width / p.picture_height / (shown_w / shown_h));
-    ASSERT_LE(std::abs(off), 2.1 / p.picture_width + 2.1 / p.picture_height + 2.1 / p.crop_width + 2.1 / p.crop_height)
-        << i << ": " << s.width << "x" << s.height << " " << p.picture_width << "x" << p.picture_height;
+    ASSERT_LE(std::abs(off), 2.1 / p.picture_width + 2.1 / p.picture_height + 2.1 / p.crop_width +
+                                 2.1 / p.crop_height)
+        << i << ": " << s.width << "x" << s.height << " " << p.picture_width << "x"
+        << p.picture_height;
   }
 }
 
-int32_t Fixed(double v) { return static_cast<int32_t>(v * 65536); }
+int32_t Fixed(double v) {
+  return static_cast<int32_t>(v * 65536);
+}
 
 TEST(Orientation, ReadsTurnsAndMirrorsFromTheMatrix) {
   const auto of = [](double a, double b, double c, double d) {

@@ -1,5 +1,6 @@
-// H264Encoder: upright yuv420p pictures in, H.264 High packets out. One thread, so that bytes do not
-// depend on the machine. A key frame at least every two seconds, closed groups. Main thread only.
+// H264Encoder: upright yuv420p pictures in, H.264 High packets out. One thread, so that bytes do
+// not depend on the machine. A key frame at least every two seconds, closed groups. Main thread
+// only.
 #pragma once
 
 #include <functional>
@@ -34,8 +35,8 @@ class H264Encoder {
   int64_t last_key_ = INT64_MIN;
 };
 
-/// How the linked x264 names itself ("core 164 r3095 baee400"), read from a picture it encodes. Also what
-/// makes everything it initialises lazily happen before the sandbox.
+/// How the linked x264 names itself ("core 164 r3095 baee400"), read from a picture it encodes.
+/// Also what makes everything it initialises lazily happen before the sandbox.
 std::string X264Build();
 
 }  // namespace vr::worker

@@ -14,8 +14,8 @@ extern "C" {
 namespace vr::worker {
 namespace {
 
-// One name of a demuxer's list suffices. 352 demuxers are compiled in; most of them are ways to reach files
-// and networks (hls, dash, concat, sdp, image2, ...).
+// One name of a demuxer's list suffices. 352 demuxers are compiled in; most of them are ways to
+// reach files and networks (hls, dash, concat, sdp, image2, ...).
 constexpr const char* kContainers =
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,ogg,flv,asf,gif,ivf,"
     "mp3,aac,wav,flac";
@@ -23,12 +23,17 @@ constexpr const char* kContainers =
 // Decoders by name: never a hardware or network one, never one nobody needs.
 constexpr const char* kDecoders =
     "h264,hevc,libdav1d,vp8,vp9,libvpx,libvpx-vp9,vp6,vp6f,vp6a,theora,mpeg1video,mpeg2video,mpeg4,"
-    "msmpeg4v1,msmpeg4v2,msmpeg4,h261,h263,h263i,h263p,flv,wmv1,wmv2,wmv3,vc1,mjpeg,mjpegb,prores,dnxhd,"
-    "dvvideo,gif,rawvideo,huffyuv,ffvhuff,ffv1,utvideo,v210,qtrle,rpza,svq1,svq3,cinepak,png,jpeg2000,"
+    "msmpeg4v1,msmpeg4v2,msmpeg4,h261,h263,h263i,h263p,flv,wmv1,wmv2,wmv3,vc1,mjpeg,mjpegb,prores,"
+    "dnxhd,"
+    "dvvideo,gif,rawvideo,huffyuv,ffvhuff,ffv1,utvideo,v210,qtrle,rpza,svq1,svq3,cinepak,png,"
+    "jpeg2000,"
     "cfhd,indeo5,indeo4,indeo3,cljr,"
-    "aac,aac_latm,mp3float,mp3,mp2float,mp2,mp1float,mp1,ac3,eac3,dca,truehd,mlp,vorbis,libvorbis,opus,"
-    "libopus,flac,alac,amrnb,amrwb,wmav1,wmav2,wmapro,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_swf,"
-    "nellymoser,speex,libspeex,qdm2,qdmc,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,"
+    "aac,aac_latm,mp3float,mp3,mp2float,mp2,mp1float,mp1,ac3,eac3,dca,truehd,mlp,vorbis,libvorbis,"
+    "opus,"
+    "libopus,flac,alac,amrnb,amrwb,wmav1,wmav2,wmapro,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_"
+    "swf,"
+    "nellymoser,speex,libspeex,qdm2,qdmc,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_"
+    "s32be,"
     "pcm_u8,pcm_s8,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd";
 
 constexpr int64_t kProbeBytes = 5'000'000;
@@ -55,7 +60,9 @@ const AVCodec* AllowedDecoder(AVCodecID id) {
   return nullptr;
 }
 
-Error Encrypted() { return Unsupported("the source is encrypted"); }
+Error Encrypted() {
+  return Unsupported("the source is encrypted");
+}
 
 int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
   return AVERROR(EPERM);
@@ -63,7 +70,9 @@ int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary
 
 }  // namespace
 
-Media::~Media() { avformat_close_input(&format_); }
+Media::~Media() {
+  avformat_close_input(&format_);
+}
 
 Result<std::unique_ptr<Media>> Media::Open(SourceIo& io,
                                            const transform::protocol::Limits& limits) {
@@ -80,7 +89,9 @@ double DurationOf(const AVStream* stream) {
 }
 }  // namespace
 
-double Media::video_duration() const { return DurationOf(video_); }
+double Media::video_duration() const {
+  return DurationOf(video_);
+}
 
 double Media::stream_duration() const {
   const double longest = std::max(DurationOf(video_), DurationOf(audio_));
@@ -137,7 +148,8 @@ Result<void> Media::Probe() {
   }
   CHECK_OK(CheckSizes());
 
-  // find_stream_info decodes with contexts of its own; without max_pixels a picture bomb goes off there.
+  // find_stream_info decodes with contexts of its own; without max_pixels a picture bomb goes off
+  // there.
   std::vector<AVDictionary*> per_stream(format_->nb_streams, nullptr);
   for (AVDictionary*& d : per_stream) {
     av_dict_set_int(&d, "max_pixels", static_cast<int64_t>(limits_.max_pixels), 0);
@@ -158,8 +170,8 @@ Result<void> Media::CheckSizes() const {
     const AVCodecParameters* p = format_->streams[i]->codecpar;
     if (p->codec_type != AVMEDIA_TYPE_VIDEO || p->width <= 0 || p->height <= 0) continue;
     if (static_cast<uint64_t>(p->width) * static_cast<uint64_t>(p->height) > limits_.max_pixels) {
-      return TooLarge("the source has too many pixels", std::to_string(p->width) + "x" +
-                                                            std::to_string(p->height))
+      return TooLarge("the source has too many pixels",
+                      std::to_string(p->width) + "x" + std::to_string(p->height))
           .WithFact("limit", "pixels");
     }
   }
@@ -174,7 +186,8 @@ Result<void> Media::ChooseStreams() {
     const AVCodecParameters* p = s->codecpar;
     const bool is_default = (s->disposition & AV_DISPOSITION_DEFAULT) != 0;
     if (p->codec_type == AVMEDIA_TYPE_VIDEO) {
-      if (s->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS)) continue;
+      if (s->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS))
+        continue;
       seen_video = true;
       if (AllowedDecoder(p->codec_id) == nullptr) continue;
       const double score = (is_default ? 1e12 : 0) + 1.0 * p->width * p->height;
@@ -184,8 +197,9 @@ Result<void> Media::ChooseStreams() {
       }
     } else if (p->codec_type == AVMEDIA_TYPE_AUDIO) {
       if (AllowedDecoder(p->codec_id) == nullptr || p->sample_rate <= 0) continue;
-      const bool special = (s->disposition & (AV_DISPOSITION_COMMENT | AV_DISPOSITION_HEARING_IMPAIRED |
-                                              AV_DISPOSITION_VISUAL_IMPAIRED)) != 0;
+      const bool special =
+          (s->disposition & (AV_DISPOSITION_COMMENT | AV_DISPOSITION_HEARING_IMPAIRED |
+                             AV_DISPOSITION_VISUAL_IMPAIRED)) != 0;
       const double score = (is_default ? 1e6 : 0) + (special ? 0 : 1e5) + p->ch_layout.nb_channels;
       if (score > best_audio) {
         best_audio = score;

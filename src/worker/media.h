@@ -1,5 +1,5 @@
-// Media: a source opened safely: only known containers and codecs, no references to elsewhere, within
-// the limits. Which of its streams are *the* video and *the* audio is decided here.
+// Media: a source opened safely: only known containers and codecs, no references to elsewhere,
+// within the limits. Which of its streams are *the* video and *the* audio is decided here.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,11 @@ namespace vr::worker {
 /// Must not outlive the SourceIo it was opened on. Main thread only.
 class Media {
  public:
-  /// @errors SOURCE_UNSUPPORTED (not media, refused container, encrypted, no video), SOURCE_CORRUPT,
+  /// @errors SOURCE_UNSUPPORTED (not media, refused container, encrypted, no video),
+  /// SOURCE_CORRUPT,
   ///   SOURCE_TOO_LARGE, SOURCE_FAILED
-  static Result<std::unique_ptr<Media>> Open(SourceIo& io, const transform::protocol::Limits& limits);
+  static Result<std::unique_ptr<Media>> Open(SourceIo& io,
+                                             const transform::protocol::Limits& limits);
   ~Media();
   Media(const Media&) = delete;
   Media& operator=(const Media&) = delete;
@@ -41,15 +43,17 @@ class Media {
   AVRational frame_rate() const { return frame_rate_; }
   /// Of the video stream, bits per second; 0 = unknown.
   int64_t video_bit_rate() const { return video_bit_rate_; }
-  /// Why nothing may have come out: tells a broken source from corrupt data, size limits and encryption.
+  /// Why nothing may have come out: tells a broken source from corrupt data, size limits and
+  /// encryption.
   Error WhyNoPicture(std::string detail) const;
 
-  /// The next packet of the video or audio stream. @return false at the end (or where reading broke off,
-  /// see broke_off)
+  /// The next packet of the video or audio stream. @return false at the end (or where reading broke
+  /// off, see broke_off)
   /// @errors SOURCE_FAILED, SOURCE_UNSUPPORTED (encrypted)
   Result<bool> Read(AVPacket* packet);
   bool broke_off() const { return broke_off_; }
-  /// To the last key frame of the video at or before `seconds`. @return false when the container cannot.
+  /// To the last key frame of the video at or before `seconds`. @return false when the container
+  /// cannot.
   bool Seek(double seconds);
 
   /// @param threads for frame or slice threads; does not change the pictures
@@ -57,7 +61,8 @@ class Media {
                                             bool want_alpha = false) const;
 
  private:
-  explicit Media(SourceIo& io, const transform::protocol::Limits& limits) : io_(io), limits_(limits) {}
+  explicit Media(SourceIo& io, const transform::protocol::Limits& limits)
+      : io_(io), limits_(limits) {}
   Result<void> Probe();
   Result<void> ChooseStreams();
   Result<void> CheckSizes() const;

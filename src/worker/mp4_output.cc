@@ -53,7 +53,8 @@ Result<std::unique_ptr<Mp4Output>> Mp4Output::Create(
   c->io_close2 = &CloseOwn;
   c->url = av_strdup("output");
   c->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
-  c->max_interleave_delta = 0;  // never give up waiting for the other stream: order must not depend on time
+  c->max_interleave_delta =
+      0;  // never give up waiting for the other stream: order must not depend on time
   for (const AVCodecContext* encoder : encoders) {
     AVStream* stream = avformat_new_stream(c, nullptr);
     if (stream == nullptr) return EngineError("muxer", AVERROR(ENOMEM));

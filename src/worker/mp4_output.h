@@ -1,9 +1,9 @@
 // Mp4Output: one MP4 file made of packets that are already encoded.
 //
-// Two forms of the same packets: kFragmented for those who wait now (append-only, a fragment each half
-// second), kIndexed for what is stored (index first). Both are free of dates and random numbers.
-// Packets of all streams are interleaved by decoding time alone, so that the bytes do not depend on
-// which decoder was quicker. Main thread only.
+// Two forms of the same packets: kFragmented for those who wait now (append-only, a fragment each
+// half second), kIndexed for what is stored (index first). Both are free of dates and random
+// numbers. Packets of all streams are interleaved by decoding time alone, so that the bytes do not
+// depend on which decoder was quicker. Main thread only.
 #pragma once
 
 #include <cstdint>

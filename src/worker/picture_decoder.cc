@@ -19,12 +19,13 @@ Result<PictureDecoder> PictureDecoder::Create(const Media& media, int threads, i
   if (d.frame_ == nullptr) return EngineError("decoder", AVERROR(ENOMEM));
   d.time_base_ = media.video()->time_base;
   d.begin_ticks_ = av_rescale_q(begin, kMicroseconds, kOutputTimeBase);
-  d.frame_ticks_ = std::max<int64_t>(
-      1, av_rescale_q(1, av_inv_q(media.frame_rate()), kOutputTimeBase));
+  d.frame_ticks_ =
+      std::max<int64_t>(1, av_rescale_q(1, av_inv_q(media.frame_rate()), kOutputTimeBase));
   d.next_ticks_ = INT64_MIN;
   d.after_seek_ = after_seek;
   // libav's HEVC decoder invents missing references and shows the result; H.264's waits by itself.
-  if (after_seek || d.decoder_->codec_id == AV_CODEC_ID_HEVC) d.wait_for_key_ = kMaxPacketsWithoutKey;
+  if (after_seek || d.decoder_->codec_id == AV_CODEC_ID_HEVC)
+    d.wait_for_key_ = kMaxPacketsWithoutKey;
   return d;
 }
 
@@ -36,14 +37,16 @@ Result<bool> PictureDecoder::Feed(const AVPacket* packet, const OnPicture& on_pi
   if (packet != nullptr && wait_for_key_ > 0) {
     if ((packet->flags & AV_PKT_FLAG_KEY) == 0) {
       --wait_for_key_;
-      missed_ = after_seek_ && packet->pts != AV_NOPTS_VALUE &&
-                av_rescale_q(packet->pts, time_base_, kOutputTimeBase) > begin_ticks_ + kSameTimeTicks;
+      missed_ =
+          after_seek_ && packet->pts != AV_NOPTS_VALUE &&
+          av_rescale_q(packet->pts, time_base_, kOutputTimeBase) > begin_ticks_ + kSameTimeTicks;
       return !missed_;
     }
     wait_for_key_ = 0;
   }
   if (packet != nullptr && packet->pts != AV_NOPTS_VALUE) {
-    // The picture shown at tick 0 may itself be one that no other needs: stop sparing well before it.
+    // The picture shown at tick 0 may itself be one that no other needs: stop sparing well before
+    // it.
     const int64_t margin = std::max<int64_t>(
         kOutputTimeBase.den, 4 * av_rescale_q(packet->duration, time_base_, kOutputTimeBase));
     const int64_t ticks = av_rescale_q(packet->pts, time_base_, kOutputTimeBase) - begin_ticks_;
@@ -75,7 +78,8 @@ Result<bool> PictureDecoder::Drain(const OnPicture& on_picture) {
     ++pictures_;
     int64_t ticks = 0;
     if (frame_->best_effort_timestamp != AV_NOPTS_VALUE) {
-      ticks = av_rescale_q(frame_->best_effort_timestamp, time_base_, kOutputTimeBase) - begin_ticks_;
+      ticks =
+          av_rescale_q(frame_->best_effort_timestamp, time_base_, kOutputTimeBase) - begin_ticks_;
     } else {
       ticks = next_ticks_ != INT64_MIN ? next_ticks_ : -begin_ticks_;
     }

@@ -13,16 +13,19 @@ namespace vr::worker {
 
 class PictureDecoder {
  public:
-  /// Called for each picture in presentation order with its time in kOutputTimeBase, relative to `begin`.
+  /// Called for each picture in presentation order with its time in kOutputTimeBase, relative to
+  /// `begin`.
   /// @return false = no more pictures wanted
   using OnPicture = std::function<Result<bool>(AvPtr<AVFrame> frame, int64_t ticks)>;
 
   /// @param begin microseconds of the source's presentation time that are tick 0
-  /// @param after_seek packets before the first key frame are left out: what they refer to was not read
+  /// @param after_seek packets before the first key frame are left out: what they refer to was not
+  /// read
   static Result<PictureDecoder> Create(const Media& media, int threads, int64_t begin,
                                        bool want_alpha, bool after_seek);
 
-  /// Leaves out deblocking where it cannot be seen. Pictures that others are predicted from keep it.
+  /// Leaves out deblocking where it cannot be seen. Pictures that others are predicted from keep
+  /// it.
   void SkipLoopFilter(bool everywhere);
 
   /// @param packet null = no more
@@ -33,7 +36,8 @@ class PictureDecoder {
   bool missed() const { return missed_; }
   int skipped_packets() const { return skipped_; }
   int64_t pictures() const { return pictures_; }
-  /// Ticks; of the picture given to on_picture, by the container's word or the frame rate. At least 1.
+  /// Ticks; of the picture given to on_picture, by the container's word or the frame rate. At
+  /// least 1.
   int64_t DurationOf(const AVFrame& frame) const;
 
  private:

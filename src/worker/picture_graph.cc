@@ -13,7 +13,9 @@ extern "C" {
 namespace vr::worker {
 namespace {
 
-std::string Number(int value) { return std::to_string(value); }
+std::string Number(int value) {
+  return std::to_string(value);
+}
 
 std::string ScaleTo(int width, int height, const Colour* from, const Colour& to) {
   std::string s = "scale=w=" + Number(width) + ":h=" + Number(height) + ":flags=bicubic";

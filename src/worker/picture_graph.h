@@ -1,7 +1,8 @@
-// PictureGraph: decoded pictures of one shape in, upright pictures of the output's size and colours out.
+// PictureGraph: decoded pictures of one shape in, upright pictures of the output's size and colours
+// out.
 //
-// A libavfilter graph: deinterlace, crop, scale (or the HDR chain), mirror and turn, pad. Built anew
-// when the source's shape changes mid-stream. Timestamps go through in kOutputTimeBase.
+// A libavfilter graph: deinterlace, crop, scale (or the HDR chain), mirror and turn, pad. Built
+// anew when the source's shape changes mid-stream. Timestamps go through in kOutputTimeBase.
 #pragma once
 
 #include <optional>

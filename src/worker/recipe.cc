@@ -38,7 +38,8 @@ double Quality(const Job& job, double worst, double best, const double (&by_leve
 }
 
 std::string Version(unsigned v) {
-  return std::to_string(v >> 16) + "." + std::to_string(v >> 8 & 255) + "." + std::to_string(v & 255);
+  return std::to_string(v >> 16) + "." + std::to_string(v >> 8 & 255) + "." +
+         std::to_string(v & 255);
 }
 
 }  // namespace
@@ -58,7 +59,8 @@ H264Recipe H264RecipeFor(const Job& job, int width, int height, double fps, int6
     case Level::kAuto:
       break;
   }
-  // A ceiling per pixel for noise and confetti, and one from the source: a poor source is not blown up.
+  // A ceiling per pixel for noise and confetti, and one from the source: a poor source is not blown
+  // up.
   const double bits_per_pixel = r.crf <= 20 ? 0.5 : r.crf <= 23 ? 0.35 : 0.25;
   double rate = bits_per_pixel * width * height * std::clamp(fps, 10.0, 60.0);
   if (source_bit_rate > 0) {

@@ -1,5 +1,5 @@
-// The recipe: every choice of ours that decides output bytes, in one place, with a revision that is part
-// of each variant's plan digest. Change a number here: raise kRecipeRevision.
+// The recipe: every choice of ours that decides output bytes, in one place, with a revision that is
+// part of each variant's plan digest. Change a number here: raise kRecipeRevision.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct H264Recipe {
   /// Highest rate, bits per second, over about two seconds.
   int64_t max_rate = 0;
 };
-/// @param source_bit_rate of the source's video, 0 = unknown; `ratio` = output pixels / source pixels
+/// @param source_bit_rate of the source's video, 0 = unknown; `ratio` = output pixels / source
+/// pixels
 H264Recipe H264RecipeFor(const transform::protocol::Job& job, int width, int height, double fps,
                          int64_t source_bit_rate, double ratio);
 
@@ -33,7 +34,8 @@ int JpegScale(const transform::protocol::Job& job);
 /// zlib level for PNG.
 int PngLevel(const transform::protocol::Job& job);
 
-/// Hello.recipe: revision, library versions, encoder builds. @param x264_build as the encoder names itself
+/// Hello.recipe: revision, library versions, encoder builds. @param x264_build as the encoder names
+/// itself
 std::string RecipeId(const std::string& x264_build);
 
 }  // namespace vr::worker

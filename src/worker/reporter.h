@@ -1,5 +1,5 @@
-// Reporter: tells the server that the job moves. At most one Progress per 100 ms, plus one after each
-// fragment that became final. Main thread only.
+// Reporter: tells the server that the job moves. At most one Progress per 100 ms, plus one after
+// each fragment that became final. Main thread only.
 #pragma once
 
 #include <chrono>

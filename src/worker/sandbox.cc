@@ -71,17 +71,18 @@ void DropCapabilities() {
 
 /// A ruleset that handles everything the kernel knows and allows nothing.
 void DenyFilesystemAndPorts() {
-  const long abi = syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  const long abi =
+      syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (abi < 1) return;
   struct {
     uint64_t handled_access_fs;
     uint64_t handled_access_net;
   } attr{};
-  attr.handled_access_fs = (1ull << 13) - 1;              // ABI 1
-  if (abi >= 2) attr.handled_access_fs |= 1ull << 13;     // REFER
-  if (abi >= 3) attr.handled_access_fs |= 1ull << 14;     // TRUNCATE
-  if (abi >= 4) attr.handled_access_net = 3;              // BIND_TCP, CONNECT_TCP
-  if (abi >= 5) attr.handled_access_fs |= 1ull << 15;     // IOCTL_DEV
+  attr.handled_access_fs = (1ull << 13) - 1;           // ABI 1
+  if (abi >= 2) attr.handled_access_fs |= 1ull << 13;  // REFER
+  if (abi >= 3) attr.handled_access_fs |= 1ull << 14;  // TRUNCATE
+  if (abi >= 4) attr.handled_access_net = 3;           // BIND_TCP, CONNECT_TCP
+  if (abi >= 5) attr.handled_access_fs |= 1ull << 15;  // IOCTL_DEV
   const size_t size = abi >= 4 ? sizeof attr : sizeof attr.handled_access_fs;
   const long ruleset = syscall(SYS_landlock_create_ruleset, &attr, size, 0);
   if (ruleset < 0) return;
@@ -98,7 +99,8 @@ class Filter {
   Filter& operator=(const Filter&) = delete;
 
   void Allow(std::initializer_list<int> calls) {
-    for (const int call : calls) Keep(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 0, nullptr));
+    for (const int call : calls)
+      Keep(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 0, nullptr));
   }
   void AllowIf(int call, std::initializer_list<scmp_arg_cmp> conditions) {
     Keep(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call,
@@ -133,20 +135,48 @@ scmp_arg_cmp Equal(unsigned arg, uint64_t value) {
 
 Result<void> AllowOnlyWhatWeNeed() {
   Filter f;
-  f.Allow({SCMP_SYS(read),          SCMP_SYS(write),          SCMP_SYS(writev),
-           SCMP_SYS(pread64),       SCMP_SYS(pwrite64),       SCMP_SYS(lseek),
-           SCMP_SYS(recvmsg),       SCMP_SYS(recvfrom),       SCMP_SYS(sendmsg),
-           SCMP_SYS(sendto),        SCMP_SYS(poll),           SCMP_SYS(ppoll),
-           SCMP_SYS(futex),         SCMP_SYS(munmap),         SCMP_SYS(mremap),
-           SCMP_SYS(madvise),       SCMP_SYS(brk),            SCMP_SYS(set_robust_list),
-           SCMP_SYS(rseq),          SCMP_SYS(exit),           SCMP_SYS(exit_group),
-           SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigaction),
-           SCMP_SYS(sigaltstack),   SCMP_SYS(clock_gettime),  SCMP_SYS(clock_nanosleep),
-           SCMP_SYS(clock_getres),  SCMP_SYS(nanosleep),      SCMP_SYS(gettimeofday),
-           SCMP_SYS(getpid),        SCMP_SYS(gettid),         SCMP_SYS(getuid),
-           SCMP_SYS(geteuid),       SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_yield),
-           SCMP_SYS(getrusage),     SCMP_SYS(getrandom),      SCMP_SYS(close),
-           SCMP_SYS(fstat),         SCMP_SYS(restart_syscall), SCMP_SYS(sysinfo),
+  f.Allow({SCMP_SYS(read),
+           SCMP_SYS(write),
+           SCMP_SYS(writev),
+           SCMP_SYS(pread64),
+           SCMP_SYS(pwrite64),
+           SCMP_SYS(lseek),
+           SCMP_SYS(recvmsg),
+           SCMP_SYS(recvfrom),
+           SCMP_SYS(sendmsg),
+           SCMP_SYS(sendto),
+           SCMP_SYS(poll),
+           SCMP_SYS(ppoll),
+           SCMP_SYS(futex),
+           SCMP_SYS(munmap),
+           SCMP_SYS(mremap),
+           SCMP_SYS(madvise),
+           SCMP_SYS(brk),
+           SCMP_SYS(set_robust_list),
+           SCMP_SYS(rseq),
+           SCMP_SYS(exit),
+           SCMP_SYS(exit_group),
+           SCMP_SYS(rt_sigprocmask),
+           SCMP_SYS(rt_sigreturn),
+           SCMP_SYS(rt_sigaction),
+           SCMP_SYS(sigaltstack),
+           SCMP_SYS(clock_gettime),
+           SCMP_SYS(clock_nanosleep),
+           SCMP_SYS(clock_getres),
+           SCMP_SYS(nanosleep),
+           SCMP_SYS(gettimeofday),
+           SCMP_SYS(getpid),
+           SCMP_SYS(gettid),
+           SCMP_SYS(getuid),
+           SCMP_SYS(geteuid),
+           SCMP_SYS(sched_getaffinity),
+           SCMP_SYS(sched_yield),
+           SCMP_SYS(getrusage),
+           SCMP_SYS(getrandom),
+           SCMP_SYS(close),
+           SCMP_SYS(fstat),
+           SCMP_SYS(restart_syscall),
+           SCMP_SYS(sysinfo),
            SCMP_SYS(uname)});
   // Memory never becomes code.
   f.AllowIf(SCMP_SYS(mmap), {Masked(2, PROT_EXEC, 0)});
@@ -154,7 +184,8 @@ Result<void> AllowOnlyWhatWeNeed() {
   // Threads, never processes or namespaces.
   constexpr uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
                                    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
-  f.AllowIf(SCMP_SYS(clone), {Masked(0, CLONE_THREAD | CLONE_VM | kNamespaces, CLONE_THREAD | CLONE_VM)});
+  f.AllowIf(SCMP_SYS(clone),
+            {Masked(0, CLONE_THREAD | CLONE_VM | kNamespaces, CLONE_THREAD | CLONE_VM)});
   f.AllowIf(SCMP_SYS(prctl), {Equal(0, PR_SET_NAME)});
   f.AllowIf(SCMP_SYS(tgkill), {Equal(0, static_cast<uint64_t>(getpid()))});  // abort()
   // clone3's flags are behind a pointer, out of a filter's sight; glibc then falls back to clone.
@@ -162,10 +193,11 @@ Result<void> AllowOnlyWhatWeNeed() {
   f.Fail(ENOENT, {SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(access), SCMP_SYS(faccessat),
                   SCMP_SYS(faccessat2), SCMP_SYS(stat), SCMP_SYS(newfstatat), SCMP_SYS(statx),
                   SCMP_SYS(readlink)});
-  f.Fail(EPERM, {SCMP_SYS(sched_setscheduler), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_getparam),
-                 SCMP_SYS(sched_getscheduler), SCMP_SYS(setpriority), SCMP_SYS(getpriority),
-                 SCMP_SYS(mlock), SCMP_SYS(set_mempolicy), SCMP_SYS(get_mempolicy), SCMP_SYS(mbind),
-                 SCMP_SYS(prlimit64), SCMP_SYS(fcntl), SCMP_SYS(ioctl), SCMP_SYS(socket)});
+  f.Fail(EPERM,
+         {SCMP_SYS(sched_setscheduler), SCMP_SYS(sched_setaffinity), SCMP_SYS(sched_getparam),
+          SCMP_SYS(sched_getscheduler), SCMP_SYS(setpriority), SCMP_SYS(getpriority),
+          SCMP_SYS(mlock), SCMP_SYS(set_mempolicy), SCMP_SYS(get_mempolicy), SCMP_SYS(mbind),
+          SCMP_SYS(prlimit64), SCMP_SYS(fcntl), SCMP_SYS(ioctl), SCMP_SYS(socket)});
   if (const int r = f.Load(); r != 0) return Refused("seccomp", -r);
   return {};
 }
@@ -177,7 +209,8 @@ Result<void> EnterSandbox(const SandboxOptions& options) {
   CHECK_OK(SetLimits(options.limits));
   if (options.uid) {
     CHECK_OK(BecomeUser(*options.uid));
-    // Counts only users other than root, hence after the change; without it the user's other processes count.
+    // Counts only users other than root, hence after the change; without it the user's other
+    // processes count.
     CHECK_OK(Limit(RLIMIT_NPROC, kMaxThreads, "RLIMIT_NPROC"));
   }
   CHECK_OK(DieWith(options.parent_pid));  // a change of user clears it

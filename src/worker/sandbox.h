@@ -1,9 +1,9 @@
 // Sandbox: everything a worker gives up before it sees a single byte of a job.
 //
 // Order matters (each step needs what the next one takes away): rlimits, own uid, death signal, not
-// dumpable, namespaces, no capabilities, no_new_privs, Landlock, seccomp. After Enter() the process can
-// compute, talk on its socket and read and write the descriptors it is handed; anything else fails or
-// kills it.
+// dumpable, namespaces, no capabilities, no_new_privs, Landlock, seccomp. After Enter() the process
+// can compute, talk on its socket and read and write the descriptors it is handed; anything else
+// fails or kills it.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +17,15 @@ namespace vr::worker {
 
 struct SandboxOptions {
   transform::protocol::WorkerLimits limits;
-  /// Set when we are root: the worker's user and group. One per living worker, so that RLIMIT_NPROC,
-  /// which counts by user, counts one worker.
+  /// Set when we are root: the worker's user and group. One per living worker, so that
+  /// RLIMIT_NPROC, which counts by user, counts one worker.
   std::optional<uint32_t> uid;
   /// The process whose end must be the worker's end.
   int32_t parent_pid = 0;
 };
 
-/// First part: what may be lost when refused by the machine is lost silently (namespaces, Landlock); what
-/// may not is an error.
+/// First part: what may be lost when refused by the machine is lost silently (namespaces,
+/// Landlock); what may not is an error.
 /// @errors kInternal: rlimits, uid, no_new_privs or seccomp could not be had
 Result<void> EnterSandbox(const SandboxOptions& options);
 

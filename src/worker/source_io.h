@@ -1,9 +1,9 @@
 // SourceIo: the source as libav sees it: one descriptor, read by position, never a URL.
 //
-// When the server still fetches the source (a sparse spool file), every read first makes sure that its
-// bytes are there: Need goes out, SourceReady or SourceFailed comes back. Asks in blocks of 512 KiB,
-// in growing ones while access is sequential, and never twice for the same bytes.
-// Main thread only (libav reads only from av_read_frame and its friends).
+// When the server still fetches the source (a sparse spool file), every read first makes sure that
+// its bytes are there: Need goes out, SourceReady or SourceFailed comes back. Asks in blocks of 512
+// KiB, in growing ones while access is sequential, and never twice for the same bytes. Main thread
+// only (libav reads only from av_read_frame and its friends).
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,8 @@ class SourceIo {
   static int64_t SeekCallback(void* self, int64_t offset, int whence);
   int Read(uint8_t* to, int size);
   int64_t Seek(int64_t offset, int whence);
-  /// Makes at least the byte at `position_` readable. @return contiguous readable bytes, 0 at the end or failure
+  /// Makes at least the byte at `position_` readable. @return contiguous readable bytes, 0 at the
+  /// end or failure
   uint64_t WaitReady();
   int Fail(std::string why);
 

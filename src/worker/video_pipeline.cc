@@ -30,19 +30,26 @@ constexpr int kAudioStream = 1;
 constexpr double kTicksPerSecond = kOutputTimeBase.den;
 // Pictures closer than this to the one before are left out: no screen shows them.
 constexpr auto kMinGapTicks = static_cast<int64_t>(kTicksPerSecond / kMaxOutputFps * 0.9);
-// A container may bring sound this much later than the pictures it belongs to; then silence takes its place.
+// A container may bring sound this much later than the pictures it belongs to; then silence takes
+// its place.
 constexpr int64_t kMaxAudioLag = 10'000'000;  // microseconds
 // Packets may be out of order by this much around the end of the window.
 constexpr int64_t kReadPastEnd = 10'000'000;
 
-int64_t Microseconds(double seconds) { return static_cast<int64_t>(std::llround(seconds * 1e6)); }
+int64_t Microseconds(double seconds) {
+  return static_cast<int64_t>(std::llround(seconds * 1e6));
+}
 
 /// One run over the source from one seek point.
 class Transcoder {
  public:
   Transcoder(const protocol::Job& job, Media& media, const JobFiles& files, Reporter& reporter,
              bool may_retry)
-      : job_(job), media_(media), files_(files), reporter_(reporter), may_retry_(may_retry),
+      : job_(job),
+        media_(media),
+        files_(files),
+        reporter_(reporter),
+        may_retry_(may_retry),
         begin_(media.origin() + Microseconds(job.start_seconds)) {}
 
   /// @return nullopt: this seek point lies behind the wanted picture, try an earlier one
@@ -96,11 +103,13 @@ class Transcoder {
                           ? (media_.stream_duration() - job_.start_seconds) * kTicksPerSecond
                           : 0;
     if (end_ticks_) {
-      expected_ticks_ = expected_ticks_ > 0 ? std::min<double>(expected_ticks_, *end_ticks_) : *end_ticks_;
+      expected_ticks_ =
+          expected_ticks_ > 0 ? std::min<double>(expected_ticks_, *end_ticks_) : *end_ticks_;
     }
     const AVCodecParameters* p = media_.video()->codecpar;
     SourceShape shape{p->width, p->height, SampleAspect(nullptr), media_.orientation()};
-    TRY(const Placement placement, Place(shape, {job_.width, job_.height, job_.fit}, job_.limits.max_pixels));
+    TRY(const Placement placement,
+        Place(shape, {job_.width, job_.height, job_.fit}, job_.limits.max_pixels));
     const double shrink = std::min(1.0 * p->width / placement.scaled_width,
                                    1.0 * p->height / placement.scaled_height);
     if (shrink >= 2) decoder_->SkipLoopFilter(job_.compression == protocol::Level::kLow);
@@ -120,9 +129,9 @@ class Transcoder {
     window.begin = begin_;
     if (end_us_) window.end = begin_ + *end_us_;
     window.max_microseconds = Microseconds(job_.limits.max_output_seconds);
-    TRY(AudioTrack track, AudioTrack::Create(stream, std::move(*decoder),
-                                             AacSampleRate(stream->codecpar->sample_rate),
-                                             AacBitRate(job_), window));
+    TRY(AudioTrack track,
+        AudioTrack::Create(stream, std::move(*decoder),
+                           AacSampleRate(stream->codecpar->sample_rate), AacBitRate(job_), window));
     audio_.emplace(std::move(track));
     return {};
   }
@@ -136,7 +145,8 @@ class Transcoder {
   int64_t TimeOf(const AVPacket& packet) const {
     const int64_t pts = packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts;
     if (pts == AV_NOPTS_VALUE) return 0;
-    return av_rescale_q(pts, media_.format()->streams[packet.stream_index]->time_base, kMicroseconds) -
+    return av_rescale_q(pts, media_.format()->streams[packet.stream_index]->time_base,
+                        kMicroseconds) -
            begin_;
   }
   /// A broken clock must not make hours of silence.
@@ -236,8 +246,8 @@ class Transcoder {
       }
     }
     current_placement_ = placement;
-    TRY(PictureGraph graph, PictureGraph::Create(shape, placement, target_,
-                                                 static_cast<int>(job_.decoder_threads)));
+    TRY(PictureGraph graph,
+        PictureGraph::Create(shape, placement, target_, static_cast<int>(job_.decoder_threads)));
     graph_.emplace(std::move(graph));
     return {};
   }
@@ -306,10 +316,12 @@ class Transcoder {
       CHECK_OK(EncodeFiltered());
     }
     CHECK_OK(encoder_->Finish(last_duration_, VideoSink()));
-    const double video_seconds = static_cast<double>(last_ticks_ + last_duration_) / kTicksPerSecond;
+    const double video_seconds =
+        static_cast<double>(last_ticks_ + last_duration_) / kTicksPerSecond;
     if (audio_) {
       CHECK_OK(audio_->Feed(nullptr, AudioSink()));
-      if (audio_->samples() == 0) CHECK_OK(audio_->FillUpTo(Microseconds(video_seconds), AudioSink()));
+      if (audio_->samples() == 0)
+        CHECK_OK(audio_->FillUpTo(Microseconds(video_seconds), AudioSink()));
       CHECK_OK(audio_->Finish(AudioSink()));
     }
     if (stream_) {
@@ -348,7 +360,8 @@ class Transcoder {
     const double expected = expected_ticks_ / kTicksPerSecond;
     if (expected > 0 && seconds < expected - 1 && seconds < expected * 0.9) {
       char text[96];
-      std::snprintf(text, sizeof text, "shorter than declared: %.2f of %.2f seconds", seconds, expected);
+      std::snprintf(text, sizeof text, "shorter than declared: %.2f of %.2f seconds", seconds,
+                    expected);
       warnings_.push_back(text);
     }
   }
@@ -394,7 +407,8 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
   for (const double point : SeekPoints(job.start_seconds)) {
     const bool from_start = point == 0;
     if (from_start && moved) {
-      // Containers disagree on what seeking to the start means; opening anew is the same everywhere.
+      // Containers disagree on what seeking to the start means; opening anew is the same
+      // everywhere.
       media.reset();
       TRY(media, Media::Open(source, job.limits));
     }

@@ -1,5 +1,5 @@
-// What libav, x264 and glibc do at first use, done once in the zygote: tables, CPU detection, lazily
-// loaded libraries. Workers inherit it and can do it no more. Starts no thread.
+// What libav, x264 and glibc do at first use, done once in the zygote: tables, CPU detection,
+// lazily loaded libraries. Workers inherit it and can do it no more. Starts no thread.
 #pragma once
 
 #include <string>

@@ -23,7 +23,8 @@ double CpuSeconds() {
 }
 
 Result<protocol::Done> RunJob(Channel& channel, const protocol::Job& job) {
-  if (job.version != protocol::kVersion) return TransformFailed("the transform failed", "job version");
+  if (job.version != protocol::kVersion)
+    return TransformFailed("the transform failed", "job version");
   JobFiles files;
   files.source = channel.TakeDescriptor();
   files.stored = channel.TakeDescriptor();
@@ -58,7 +59,8 @@ int RunWorker(Channel& channel, const std::string& recipe) {
     return channel.Send(*outcome).ok() ? 0 : 3;
   }
   const Error& e = outcome.error();
-  protocol::Failed failed{e.reason.empty() ? "TRANSFORM_FAILED" : e.reason, e.public_message, e.detail};
+  protocol::Failed failed{e.reason.empty() ? "TRANSFORM_FAILED" : e.reason, e.public_message,
+                          e.detail};
   return channel.Send(failed).ok() ? 0 : 3;
 }
 

@@ -7,7 +7,8 @@
 
 namespace vr::worker {
 
-/// @return exit status: 0 when an outcome (Done or Failed) was sent or the server closed without a job
+/// @return exit status: 0 when an outcome (Done or Failed) was sent or the server closed without a
+/// job
 int RunWorker(Channel& channel, const std::string& recipe);
 
 }  // namespace vr::worker

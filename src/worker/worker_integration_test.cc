@@ -1,4 +1,5 @@
-// The real worker program, driven as the server drives it: facts of what it makes, proofs of what it cannot do.
+// The real worker program, driven as the server drives it: facts of what it makes, proofs of what
+// it cannot do.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,14 +26,14 @@ namespace vr::worker {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::AnyOf;
-using ::testing::HasSubstr;
-using ::testing::Not;
 using protocol::Fit;
 using protocol::Job;
 using protocol::Operation;
 using protocol::OutputFormat;
 using std::chrono::seconds;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Generous: builds with sanitizers on a busy machine. A job here takes well under a second.
 constexpr auto kLimit = seconds(60);
@@ -74,7 +75,8 @@ std::vector<std::string> TopBoxes(const std::string& mp4) {
   std::vector<std::string> names;
   for (size_t at = 0; at + 8 <= mp4.size();) {
     uint64_t size = 0;
-    for (int i = 0; i < 4; ++i) size = size << 8 | static_cast<uint8_t>(mp4[at + static_cast<size_t>(i)]);
+    for (int i = 0; i < 4; ++i)
+      size = size << 8 | static_cast<uint8_t>(mp4[at + static_cast<size_t>(i)]);
     names.push_back(mp4.substr(at + 4, 4));
     if (size < 8) break;
     at += size;
@@ -84,7 +86,8 @@ std::vector<std::string> TopBoxes(const std::string& mp4) {
 
 /// Decoded pictures only, without their times: the two forms differ in how they tell a start.
 std::string PictureHashes(const std::string& path) {
-  std::istringstream lines(Output("ffmpeg -v error -i '" + path + "' -map 0:v -fps_mode passthrough -f framemd5 -"));
+  std::istringstream lines(
+      Output("ffmpeg -v error -i '" + path + "' -map 0:v -fps_mode passthrough -f framemd5 -"));
   std::string all;
   for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with("#")) all += line.substr(line.rfind(',') + 1) + "\n";
@@ -93,9 +96,10 @@ std::string PictureHashes(const std::string& path) {
 }
 
 double Ssim(const std::string& a, const std::string& b) {
-  const std::string text = Output("ffmpeg -hide_banner -i '" + a + "' -i '" + b +
-                                  "' -lavfi '[0:v]setpts=N/25/TB[a];[1:v]setpts=N/25/TB[b];[a][b]ssim' "
-                                  "-f null - 2>&1");
+  const std::string text =
+      Output("ffmpeg -hide_banner -i '" + a + "' -i '" + b +
+             "' -lavfi '[0:v]setpts=N/25/TB[a];[1:v]setpts=N/25/TB[b];[a][b]ssim' "
+             "-f null - 2>&1");
   const size_t at = text.find("All:");
   return at == std::string::npos ? 0 : std::atof(text.c_str() + at + 4);
 }
@@ -105,7 +109,8 @@ class WorkerTest : public ::testing::Test {
   static void SetUpTestSuite() {
     char name[] = "/tmp/vr-worker-test-XXXXXX";
     dir_ = mkdtemp(name);
-    has_ffmpeg_ = system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
+    has_ffmpeg_ =
+        system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
     client_ = new WorkerClient(VR_WORKER_PATH);
   }
   static void TearDownTestSuite() {
@@ -122,20 +127,23 @@ class WorkerTest : public ::testing::Test {
   static std::string Clip(const std::string& name, const std::string& arguments) {
     const std::string path = Path(name);
     if (!fs::exists(path)) {
-      (void)!system(("ffmpeg -v error -y " + arguments + " '" + path + "' >/dev/null 2>&1").c_str());
+      (void)!system(
+          ("ffmpeg -v error -y " + arguments + " '" + path + "' >/dev/null 2>&1").c_str());
     }
     return path;
   }
   /// 2 seconds, 320x180, 25 frames/s, stereo, key frame each second.
   static std::string Standard() {
-    return Clip("standard.mp4",
-                "-f lavfi -i testsrc2=s=320x180:r=25:d=2 -f lavfi -i sine=440:r=48000:d=2 -c:v libx264 "
-                "-preset ultrafast -g 25 -pix_fmt yuv420p -c:a aac -ac 2");
+    return Clip(
+        "standard.mp4",
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=2 -f lavfi -i sine=440:r=48000:d=2 -c:v libx264 "
+        "-preset ultrafast -g 25 -pix_fmt yuv420p -c:a aac -ac 2");
   }
   /// One picture per shade: picture n of 50 is grey 4n+20, so a frame tells its number.
   static std::string Counting() {
     return Clip("counting.mp4",
-                "-f lavfi -i nullsrc=s=64x64:r=25:d=2,geq=lum=4*N+20:cb=128:cr=128 -c:v libx264 -preset ultrafast "
+                "-f lavfi -i nullsrc=s=64x64:r=25:d=2,geq=lum=4*N+20:cb=128:cr=128 -c:v libx264 "
+                "-preset ultrafast "
                 "-qp 4 -g 25 -bf 2 -pix_fmt yuv420p");
   }
 
@@ -148,7 +156,8 @@ class WorkerTest : public ::testing::Test {
     return out;
   }
   static std::string Why(const Outcome& o) {
-    if (o.failed) return o.failed->reason + ": " + o.failed->message + " (" + o.failed->detail + ")";
+    if (o.failed)
+      return o.failed->reason + ": " + o.failed->message + " (" + o.failed->detail + ")";
     if (o.exited && !o.done) return "died with status " + std::to_string(o.exited->wait_status);
     return o.timed_out ? "timed out" : "";
   }
@@ -162,15 +171,18 @@ class WorkerTest : public ::testing::Test {
   }
   /// Mean luma of a stored still.
   double MeanGrey() {
-    const std::string raw = Output("ffmpeg -v error -i '" + Path("stored") + "' -vf format=gray,scale=1:1:flags=area -f rawvideo -");
+    const std::string raw = Output("ffmpeg -v error -i '" + Path("stored") +
+                                   "' -vf format=gray,scale=1:1:flags=area -f rawvideo -");
     return raw.empty() ? -1 : static_cast<uint8_t>(raw[0]);
   }
   /// Average colour of a part of a stored still or of a video's first picture, as RGB.
   std::array<int, 3> ColourAt(const std::string& crop) {
-    const std::string raw = Output("ffmpeg -v error -i '" + Path("stored") + "' -frames:v 1 -vf 'crop=" + crop +
-                                   ",scale=1:1:flags=area,format=rgb24' -f rawvideo -");
+    const std::string raw =
+        Output("ffmpeg -v error -i '" + Path("stored") + "' -frames:v 1 -vf 'crop=" + crop +
+               ",scale=1:1:flags=area,format=rgb24' -f rawvideo -");
     if (raw.size() < 3) return {-1, -1, -1};
-    return {static_cast<uint8_t>(raw[0]), static_cast<uint8_t>(raw[1]), static_cast<uint8_t>(raw[2])};
+    return {static_cast<uint8_t>(raw[0]), static_cast<uint8_t>(raw[1]),
+            static_cast<uint8_t>(raw[2])};
   }
 
   static std::string dir_;
@@ -237,7 +249,8 @@ TEST_F(WorkerTest, StoredFormHasItsIndexFirstAndBothFormsShowTheSamePictures) {
 }
 
 TEST_F(WorkerTest, TheStreamsWatermarkGrowsLongBeforeTheEnd) {
-  const std::string clip = Clip("long.mp4", "-f lavfi -i testsrc2=s=640x360:r=25:d=12 -c:v libx264 -preset ultrafast");
+  const std::string clip =
+      Clip("long.mp4", "-f lavfi -i testsrc2=s=640x360:r=25:d=12 -c:v libx264 -preset ultrafast");
   Job job;
   job.width = 320;
   const Outcome o = Run(job, clip);
@@ -271,8 +284,9 @@ TEST_F(WorkerTest, LooksLikeWhatFfmpegMakesOfIt) {
   const Outcome o = Run(job, Standard());
   ASSERT_TRUE(o.done) << Why(o);
   const std::string reference = Path("reference.mp4");
-  (void)!system(("ffmpeg -v error -y -i '" + Standard() + "' -vf scale=160:90:flags=bicubic -c:v libx264 -crf 16 '" +
-                 reference + "'").c_str());
+  (void)!system(("ffmpeg -v error -y -i '" + Standard() +
+                 "' -vf scale=160:90:flags=bicubic -c:v libx264 -crf 16 '" + reference + "'")
+                    .c_str());
   EXPECT_GT(Ssim(Path("stored"), reference), 0.95);
 }
 
@@ -318,7 +332,8 @@ TEST_F(WorkerTest, CutsToThePictureAndToTheSample) {
   ASSERT_TRUE(c.done) << Why(c);
   EXPECT_EQ(c.done->frames, 20u);
   // The first picture is number 15: grey 80.
-  const std::string raw = Output("ffmpeg -v error -i '" + Path("stored") + "' -frames:v 1 -f rawvideo -pix_fmt yuv420p -");
+  const std::string raw = Output("ffmpeg -v error -i '" + Path("stored") +
+                                 "' -frames:v 1 -f rawvideo -pix_fmt yuv420p -");
   ASSERT_FALSE(raw.empty());
   EXPECT_NEAR(static_cast<uint8_t>(raw[0]), 80, 2);
 }
@@ -348,7 +363,8 @@ TEST_F(WorkerTest, SoundStaysInStepWithThePictureAfterACut) {
   // A white flash and a beep at the same moment, 1.0 to 1.2 s.
   const std::string clip = Clip(
       "flash.mp4",
-      "-f lavfi -i color=black:s=64x64:r=25:d=2,geq=lum='if(between(N\\,25\\,29)\\,235\\,16)':cb=128:cr=128 "
+      "-f lavfi -i "
+      "color=black:s=64x64:r=25:d=2,geq=lum='if(between(N\\,25\\,29)\\,235\\,16)':cb=128:cr=128 "
       "-f lavfi -i aevalsrc='if(between(t\\,1\\,1.2)\\,0.8*sin(2*PI*1000*t)\\,0)':s=44100:d=2 "
       "-c:v libx264 -g 50 -qp 10 -pix_fmt yuv420p -c:a aac");
   Job job;
@@ -357,11 +373,13 @@ TEST_F(WorkerTest, SoundStaysInStepWithThePictureAfterACut) {
   ASSERT_TRUE(o.done) << Why(o);
   EXPECT_EQ(Facts(Path("stored"), "a")["sample_rate"], "44100");
   for (const char* form : {"stored", "stream"}) {
-    const std::string silence = Output("ffmpeg -hide_banner -i '" + Path(form) + "' -af silencedetect=n=-30dB:d=0.1 -f null - 2>&1");
+    const std::string silence = Output("ffmpeg -hide_banner -i '" + Path(form) +
+                                       "' -af silencedetect=n=-30dB:d=0.1 -f null - 2>&1");
     const size_t end = silence.find("silence_end: ");
     ASSERT_NE(end, std::string::npos) << form;
     const double beep = std::atof(silence.c_str() + end + 13);
-    const std::string black = Output("ffmpeg -hide_banner -i '" + Path(form) + "' -vf blackdetect=d=0.1 -f null - 2>&1");
+    const std::string black =
+        Output("ffmpeg -hide_banner -i '" + Path(form) + "' -vf blackdetect=d=0.1 -f null - 2>&1");
     const size_t flash_at = black.find("black_end:");
     ASSERT_NE(flash_at, std::string::npos) << form;
     const double flash = std::atof(black.c_str() + flash_at + 10);
@@ -374,10 +392,12 @@ TEST_F(WorkerTest, SoundStaysInStepWithThePictureAfterACut) {
 
 TEST_F(WorkerTest, RotationIsAppliedAndNotWritten) {
   // Left half red, right half blue; ffmpeg's tag of 90 turns counter-clockwise: blue on top.
-  const std::string flat = Clip("flat.mp4",
-                                "-f lavfi -i color=red:s=160x180:r=25:d=0.4 -f lavfi -i color=blue:s=160x180:r=25:d=0.4 "
-                                "-filter_complex hstack -c:v libx264 -pix_fmt yuv420p");
-  const std::string turned = Clip("turned.mp4", "-i '" + flat + "' -c copy -metadata:s:v rotate=90");
+  const std::string flat =
+      Clip("flat.mp4",
+           "-f lavfi -i color=red:s=160x180:r=25:d=0.4 -f lavfi -i color=blue:s=160x180:r=25:d=0.4 "
+           "-filter_complex hstack -c:v libx264 -pix_fmt yuv420p");
+  const std::string turned =
+      Clip("turned.mp4", "-i '" + flat + "' -c copy -metadata:s:v rotate=90");
   Job job;
   job.width = 90;
   const Outcome o = Run(job, turned);
@@ -404,8 +424,8 @@ TEST_F(WorkerTest, FitsAreDistinct) {
     Fit fit;
     uint32_t width, height;
   };
-  for (const Case& c : {Case{Fit::kContain, 400, 224}, Case{Fit::kCover, 400, 400}, Case{Fit::kPad, 400, 400},
-                        Case{Fit::kScaleDown, 320, 180}}) {
+  for (const Case& c : {Case{Fit::kContain, 400, 224}, Case{Fit::kCover, 400, 400},
+                        Case{Fit::kPad, 400, 400}, Case{Fit::kScaleDown, 320, 180}}) {
     Job job;
     job.width = 400;
     job.height = 400;
@@ -424,7 +444,8 @@ TEST_F(WorkerTest, FitsAreDistinct) {
 }
 
 TEST_F(WorkerTest, OddAndSmallSourcesComeOutEven) {
-  const std::string odd = Clip("odd.mkv", "-f lavfi -i testsrc2=s=161x121:r=10:d=0.5 -c:v ffv1 -pix_fmt yuv444p");
+  const std::string odd =
+      Clip("odd.mkv", "-f lavfi -i testsrc2=s=161x121:r=10:d=0.5 -c:v ffv1 -pix_fmt yuv444p");
   const Outcome o = Run(Job(), odd);
   ASSERT_TRUE(o.done) << Why(o);
   EXPECT_EQ(o.done->width, 160u);
@@ -436,9 +457,10 @@ TEST_F(WorkerTest, OddAndSmallSourcesComeOutEven) {
 }
 
 TEST_F(WorkerTest, InterlacedAndTenBitSourcesBecomePlainOnes) {
-  const std::string clip = Clip("interlaced.mkv",
-                                "-f lavfi -i testsrc2=s=320x240:r=50:d=1 -vf tinterlace=interleave_top,setfield=tff "
-                                "-c:v ffv1 -pix_fmt yuv422p10le -top 1 -flags +ildct");
+  const std::string clip =
+      Clip("interlaced.mkv",
+           "-f lavfi -i testsrc2=s=320x240:r=50:d=1 -vf tinterlace=interleave_top,setfield=tff "
+           "-c:v ffv1 -pix_fmt yuv422p10le -top 1 -flags +ildct");
   Job job;
   job.width = 160;
   const Outcome o = Run(job, clip);
@@ -450,12 +472,14 @@ TEST_F(WorkerTest, InterlacedAndTenBitSourcesBecomePlainOnes) {
 }
 
 TEST_F(WorkerTest, ColoursSurviveWhatTheirTagsSay) {
-  // The same RGB red, stored as BT.601, BT.709 and full range; the result, read by its tags, is that red.
+  // The same RGB red, stored as BT.601, BT.709 and full range; the result, read by its tags, is
+  // that red.
   for (const std::string how : {"bt601:out_range=tv", "bt709:out_range=tv", "bt709:out_range=pc"}) {
-    const std::string clip =
-        Clip("red-" + how + ".mkv", "-f lavfi -i color=0xC02010:s=320x240:r=5:d=0.6,format=rgb24,scale=out_color_matrix=" + how +
-                                        ",format=yuv444p -c:v libx264 -qp 2 -color_range " + how.substr(how.size() - 2) +
-                                        " -colorspace " + (how.starts_with("bt709") ? "bt709" : "smpte170m"));
+    const std::string clip = Clip(
+        "red-" + how + ".mkv",
+        "-f lavfi -i color=0xC02010:s=320x240:r=5:d=0.6,format=rgb24,scale=out_color_matrix=" +
+            how + ",format=yuv444p -c:v libx264 -qp 2 -color_range " + how.substr(how.size() - 2) +
+            " -colorspace " + (how.starts_with("bt709") ? "bt709" : "smpte170m"));
     for (const bool still : {false, true}) {
       const Outcome o = Run(still ? Frame(0, OutputFormat::kJpeg) : Job(), clip);
       ASSERT_TRUE(o.done) << Why(o);
@@ -471,8 +495,11 @@ TEST_F(WorkerTest, ColoursSurviveWhatTheirTagsSay) {
 }
 
 TEST_F(WorkerTest, SizeChangesMidStreamKeepTheOutputsSize) {
-  const std::string a = Clip("part1.ts", "-f lavfi -i testsrc2=s=320x180:r=25:d=1 -c:v libx264 -preset ultrafast");
-  const std::string b = Clip("part2.ts", "-f lavfi -i testsrc2=s=320x240:r=25:d=1 -c:v libx264 -preset ultrafast -output_ts_offset 1");
+  const std::string a =
+      Clip("part1.ts", "-f lavfi -i testsrc2=s=320x180:r=25:d=1 -c:v libx264 -preset ultrafast");
+  const std::string b = Clip(
+      "part2.ts",
+      "-f lavfi -i testsrc2=s=320x240:r=25:d=1 -c:v libx264 -preset ultrafast -output_ts_offset 1");
   const std::string both = Path("both.ts");
   WriteFile(both, ReadFile(a) + ReadFile(b));
   Job job;
@@ -485,18 +512,22 @@ TEST_F(WorkerTest, SizeChangesMidStreamKeepTheOutputsSize) {
 }
 
 TEST_F(WorkerTest, SurroundMonoAndOddRatesBecomeStereo) {
-  for (const char* audio : {"-ac 6 -ar 48000 -c:a ac3", "-ac 1 -ar 8000 -c:a pcm_s16le", "-ac 8 -ar 96000 -c:a flac",
-                            "-ac 2 -ar 11025 -c:a pcm_u8", "-ac 7 -ar 44100 -c:a pcm_s24le"}) {
+  for (const char* audio :
+       {"-ac 6 -ar 48000 -c:a ac3", "-ac 1 -ar 8000 -c:a pcm_s16le", "-ac 8 -ar 96000 -c:a flac",
+        "-ac 2 -ar 11025 -c:a pcm_u8", "-ac 7 -ar 44100 -c:a pcm_s24le"}) {
     const std::string clip =
         Clip("audio" + std::to_string(std::hash<std::string>()(audio)) + ".mkv",
-             std::string("-f lavfi -i testsrc2=s=64x64:r=25:d=1 -f lavfi -i sine=440:d=1 -c:v libx264 ") + audio);
+             std::string(
+                 "-f lavfi -i testsrc2=s=64x64:r=25:d=1 -f lavfi -i sine=440:d=1 -c:v libx264 ") +
+                 audio);
     const Outcome o = Run(Job(), clip);
     ASSERT_TRUE(o.done) << audio << Why(o);
     auto facts = Facts(Path("stored"), "a");
     EXPECT_EQ(facts["channels"], "2") << audio;
     EXPECT_THAT(facts["sample_rate"], AnyOf("44100", "48000")) << audio;
     EXPECT_NEAR(std::stod(facts["duration"]), 1, 0.06) << audio;
-    const std::string volume = Output("ffmpeg -hide_banner -i '" + Path("stored") + "' -af volumedetect -f null - 2>&1");
+    const std::string volume =
+        Output("ffmpeg -hide_banner -i '" + Path("stored") + "' -af volumedetect -f null - 2>&1");
     EXPECT_THAT(volume, Not(HasSubstr("mean_volume: -91"))) << audio;
   }
 }
@@ -504,13 +535,16 @@ TEST_F(WorkerTest, SurroundMonoAndOddRatesBecomeStereo) {
 TEST_F(WorkerTest, VariableFrameRatesKeepTheirTimes) {
   // Every picture of the second second is missing but its first.
   const std::string clip = Clip("vfr.mkv",
-                                "-f lavfi -i testsrc2=s=160x90:r=25:d=3 -vf select='not(between(t\\,1.01\\,1.99))' -fps_mode vfr "
+                                "-f lavfi -i testsrc2=s=160x90:r=25:d=3 -vf "
+                                "select='not(between(t\\,1.01\\,1.99))' -fps_mode vfr "
                                 "-c:v libx264 -preset ultrafast");
   const Outcome o = Run(Job(), clip);
   ASSERT_TRUE(o.done) << Why(o);
   EXPECT_NEAR(static_cast<double>(o.done->frames), 51, 1);
   EXPECT_NEAR(o.done->duration_seconds, 3, 0.05);
-  std::istringstream times(Output("ffprobe -v error -select_streams v -show_entries frame=pts_time -of csv=p=0 '" + Path("stored") + "'"));
+  std::istringstream times(
+      Output("ffprobe -v error -select_streams v -show_entries frame=pts_time -of csv=p=0 '" +
+             Path("stored") + "'"));
   double before = -1, widest = 0;
   for (std::string line; std::getline(times, line);) {
     if (line.empty()) continue;
@@ -522,7 +556,8 @@ TEST_F(WorkerTest, VariableFrameRatesKeepTheirTimes) {
   EXPECT_NEAR(widest, 1, 0.05);
 }
 
-// ------------------------------------------------------------------------------------------- stills
+// -------------------------------------------------------------------------------------------
+// stills
 
 TEST_F(WorkerTest, AFrameIsExactlyTheOneOnTheScreen) {
   for (const double at : {0.0, 0.04, 0.61, 0.99, 1.0, 1.5, 1.96}) {
@@ -531,7 +566,7 @@ TEST_F(WorkerTest, AFrameIsExactlyTheOneOnTheScreen) {
     EXPECT_EQ(o.done->frames, 1u);
     EXPECT_EQ(o.done->video_codec, "png");
     const int number = static_cast<int>(std::floor(at * 25 + 1e-6));
-    const double luma = 4 * number + 20;                           // limited range
+    const double luma = 4 * number + 20;                        // limited range
     EXPECT_NEAR(MeanGrey(), (luma - 16) * 255 / 219, 3) << at;  // PNG is full range
   }
 }
@@ -555,20 +590,23 @@ TEST_F(WorkerTest, StillsHaveTheFormatAndSizeAskedFor) {
   EXPECT_EQ(Facts(Path("stored"), "v")["width"], "320");
 }
 
-// ------------------------------------------------------------------------------------------- source
+// -------------------------------------------------------------------------------------------
+// source
 
 TEST_F(WorkerTest, ASourceThatIsStillFetchedGivesTheSameBytes) {
   Job job;
   job.width = 160;
   const Outcome whole = Run(job, Standard());
   ASSERT_TRUE(whole.done);
-  const Outcome pieces = client_->Run(job, Standard(), kLimit, [](const protocol::Need& n) { return n.length; });
+  const Outcome pieces =
+      client_->Run(job, Standard(), kLimit, [](const protocol::Need& n) { return n.length; });
   ASSERT_TRUE(pieces.done) << Why(pieces);
   EXPECT_TRUE(pieces.stored == whole.stored);
   ASSERT_FALSE(pieces.needs.empty());
   // Stingy answers only mean more questions; nothing is asked for twice.
-  const Outcome stingy = client_->Run(job, Standard(), kLimit,
-                                      [](const protocol::Need& n) { return std::min<uint64_t>(n.length, 3000); });
+  const Outcome stingy = client_->Run(job, Standard(), kLimit, [](const protocol::Need& n) {
+    return std::min<uint64_t>(n.length, 3000);
+  });
   ASSERT_TRUE(stingy.done) << Why(stingy);
   EXPECT_TRUE(stingy.stored == whole.stored);
   std::set<uint64_t> offsets;
@@ -577,7 +615,8 @@ TEST_F(WorkerTest, ASourceThatIsStillFetchedGivesTheSameBytes) {
 
 TEST_F(WorkerTest, AFrameOutOfALongSourceReadsLittleOfIt) {
   const std::string clip = Clip("big.mp4",
-                                "-f lavfi -i testsrc2=s=640x360:r=25:d=40,noise=alls=40:allf=t -c:v libx264 -preset ultrafast "
+                                "-f lavfi -i testsrc2=s=640x360:r=25:d=40,noise=alls=40:allf=t "
+                                "-c:v libx264 -preset ultrafast "
                                 "-qp 20 -g 50 -movflags +faststart");
   const uint64_t size = fs::file_size(clip);
   ASSERT_GT(size, 20u << 20);
@@ -609,8 +648,12 @@ TEST_F(WorkerTest, WhatIsNotAVideoIsRefusedByName) {
   const Case cases[] = {
       {"empty", "", "SOURCE_UNSUPPORTED"},
       {"page.html", "<!DOCTYPE html><html><body>not found</body></html>", "SOURCE_UNSUPPORTED"},
-      {"list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "SOURCE_UNSUPPORTED"},
-      {"list.mpd", "<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"><BaseURL>http://127.0.0.1:1/</BaseURL></MPD>",
+      {"list.m3u8",
+       "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+       "SOURCE_UNSUPPORTED"},
+      {"list.mpd",
+       "<?xml version=\"1.0\"?><MPD "
+       "xmlns=\"urn:mpeg:dash:schema:mpd:2011\"><BaseURL>http://127.0.0.1:1/</BaseURL></MPD>",
        "SOURCE_UNSUPPORTED"},
       {"list.ffconcat", "ffconcat version 1.0\nfile /etc/passwd\n", "SOURCE_UNSUPPORTED"},
       {"noise", std::string(100'000, 'x'), "SOURCE_UNSUPPORTED"},
@@ -653,7 +696,8 @@ TEST_F(WorkerTest, LimitsAreKept) {
   EXPECT_EQ(o.failed->reason, "SOURCE_TOO_LARGE");
 }
 
-// ------------------------------------------------------------------------------------------- process
+// -------------------------------------------------------------------------------------------
+// process
 
 std::map<std::string, std::string> Status(int pid) {
   std::map<std::string, std::string> out;
@@ -784,7 +828,8 @@ bool Gone(int pid) {
     // The zygote is dead too, so init or a subreaper collects them; a zombie is gone enough.
     const auto status = Status(pid);
     const auto state = status.find("State");
-    if (state == status.end() || state->second.starts_with("Z") || state->second.starts_with("X")) return true;
+    if (state == status.end() || state->second.starts_with("Z") || state->second.starts_with("X"))
+      return true;
     usleep(2000);
   }
   return false;
@@ -833,7 +878,8 @@ TEST_F(WorkerTest, ProcessorTimeIsLimited) {
   protocol::WorkerLimits limits;
   limits.cpu_seconds = 1;
   WorkerClient client(VR_WORKER_PATH, limits);
-  const std::string clip = Clip("slow.mp4", "-f lavfi -i testsrc2=s=1280x720:r=50:d=12 -c:v libx264 -preset ultrafast");
+  const std::string clip =
+      Clip("slow.mp4", "-f lavfi -i testsrc2=s=1280x720:r=50:d=12 -c:v libx264 -preset ultrafast");
   const Outcome o = client.Run(Job(), clip, kLimit);
   EXPECT_FALSE(o.done);
   ASSERT_TRUE(o.exited);
@@ -848,7 +894,8 @@ TEST_F(WorkerTest, TooLittleMemoryIsAFailureNotACrash) {
   protocol::WorkerLimits limits;
   limits.memory_bytes = 330ull << 20;
   WorkerClient client(VR_WORKER_PATH, limits);
-  const std::string clip = Clip("slow.mp4", "-f lavfi -i testsrc2=s=1280x720:r=50:d=12 -c:v libx264 -preset ultrafast");
+  const std::string clip =
+      Clip("slow.mp4", "-f lavfi -i testsrc2=s=1280x720:r=50:d=12 -c:v libx264 -preset ultrafast");
   Job job;
   job.duration_seconds = 2;
   const Outcome o = client.Run(job, clip, kLimit);
@@ -857,19 +904,22 @@ TEST_F(WorkerTest, TooLittleMemoryIsAFailureNotACrash) {
   EXPECT_EQ(o.failed->reason, "TRANSFORM_FAILED") << Why(o);
 }
 
-// ------------------------------------------------------------------------------------------- the world
+// ------------------------------------------------------------------------------------------- the
+// world
 
 const std::set<std::string>& ProperReasons() {
-  static const std::set<std::string> reasons{"SOURCE_UNSUPPORTED", "SOURCE_CORRUPT", "SOURCE_TOO_LARGE",
-                                             "TIME_OUT_OF_RANGE"};
+  static const std::set<std::string> reasons{"SOURCE_UNSUPPORTED", "SOURCE_CORRUPT",
+                                             "SOURCE_TOO_LARGE", "TIME_OUT_OF_RANGE"};
   return reasons;
 }
 
 TEST_F(WorkerTest, EveryFileOfTheCorpusGetsAnAnswer) {
   if (!fs::exists(VR_CORPUS_PATH)) GTEST_SKIP() << "no corpus at " << VR_CORPUS_PATH;
   const std::map<std::string, std::string> bad{
-      {"audio-only-aac-15s.mp4", "SOURCE_UNSUPPORTED"},      {"encrypted-cenc-short.mp4", "SOURCE_UNSUPPORTED"},
-      {"corrupt-moov-missing-512B.mp4", "SOURCE_CORRUPT"},   {"corrupt-22ch-aac-frag.mp4", "SOURCE_UNSUPPORTED"},
+      {"audio-only-aac-15s.mp4", "SOURCE_UNSUPPORTED"},
+      {"encrypted-cenc-short.mp4", "SOURCE_UNSUPPORTED"},
+      {"corrupt-moov-missing-512B.mp4", "SOURCE_CORRUPT"},
+      {"corrupt-22ch-aac-frag.mp4", "SOURCE_UNSUPPORTED"},
       {"mjpeg-quicktime-moovonly-refs.mov", "SOURCE_CORRUPT"}};
   int files = 0;
   for (const auto& entry : fs::directory_iterator(VR_CORPUS_PATH)) {
@@ -909,10 +959,14 @@ TEST_F(WorkerTest, DamagedFilesNeverCrashAWorker) {
   SCOPED_TRACE(seed);
   std::mt19937 random(seed);
   std::vector<std::string> originals{ReadFile(Standard())};
-  originals.push_back(ReadFile(Clip("mutant.webm", "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -f lavfi -i sine=300:d=1 "
-                                                   "-c:v libvpx -b:v 200k -c:a libopus")));
-  originals.push_back(ReadFile(Clip("mutant.ts", "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -f lavfi -i sine=300:d=1 "
-                                                 "-c:v mpeg2video -c:a mp2")));
+  originals.push_back(
+      ReadFile(Clip("mutant.webm",
+                    "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -f lavfi -i sine=300:d=1 "
+                    "-c:v libvpx -b:v 200k -c:a libopus")));
+  originals.push_back(
+      ReadFile(Clip("mutant.ts",
+                    "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -f lavfi -i sine=300:d=1 "
+                    "-c:v mpeg2video -c:a mp2")));
   for (int i = 0; i < 30; ++i) {
     std::string bytes = originals[static_cast<size_t>(i) % originals.size()];
     const int flips = std::uniform_int_distribution(1, 60)(random);

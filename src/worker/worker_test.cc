@@ -96,7 +96,8 @@ TEST(Timing, TheLastPictureStaysWhileTheSoundGoesOn) {
   EXPECT_FALSE(LastPictureStillShown(8, 5.0, 5, 0));
 }
 
-Colour Tags(AVColorSpace m, AVColorTransferCharacteristic t, int height, int format = AV_PIX_FMT_YUV420P) {
+Colour Tags(AVColorSpace m, AVColorTransferCharacteristic t, int height,
+            int format = AV_PIX_FMT_YUV420P) {
   AvPtr<AVFrame> f = NewFrame();
   f->width = height * 16 / 9;
   f->height = height;
@@ -111,7 +112,8 @@ TEST(Colour, UntaggedSourcesAreTaggedByTheirSize) {
   EXPECT_EQ(Tags(AVCOL_SPC_UNSPECIFIED, AVCOL_TRC_UNSPECIFIED, 480).matrix, AVCOL_SPC_SMPTE170M);
   EXPECT_EQ(Tags(AVCOL_SPC_UNSPECIFIED, AVCOL_TRC_UNSPECIFIED, 480).primaries, AVCOL_PRI_SMPTE170M);
   EXPECT_EQ(Tags(AVCOL_SPC_BT709, AVCOL_TRC_UNSPECIFIED, 480).matrix, AVCOL_SPC_BT709);
-  EXPECT_EQ(Tags(AVCOL_SPC_UNSPECIFIED, AVCOL_TRC_UNSPECIFIED, 480, AV_PIX_FMT_YUVJ420P).range, AVCOL_RANGE_JPEG);
+  EXPECT_EQ(Tags(AVCOL_SPC_UNSPECIFIED, AVCOL_TRC_UNSPECIFIED, 480, AV_PIX_FMT_YUVJ420P).range,
+            AVCOL_RANGE_JPEG);
 }
 
 TEST(Colour, OnlyPqAndHlgAreToneMapped) {
@@ -119,11 +121,13 @@ TEST(Colour, OnlyPqAndHlgAreToneMapped) {
   EXPECT_EQ(PathOf(Tags(AVCOL_SPC_BT2020_NCL, AVCOL_TRC_ARIB_STD_B67, 1080)), ColourPath::kToneMap);
   EXPECT_EQ(PathOf(Tags(AVCOL_SPC_BT2020_NCL, AVCOL_TRC_BT2020_10, 1080)), ColourPath::kConvert);
   EXPECT_EQ(PathOf(Tags(AVCOL_SPC_BT709, AVCOL_TRC_BT709, 1080)), ColourPath::kMatrix);
-  EXPECT_EQ(VideoColour(Tags(AVCOL_SPC_BT2020_NCL, AVCOL_TRC_SMPTE2084, 1080)).matrix, AVCOL_SPC_BT709);
+  EXPECT_EQ(VideoColour(Tags(AVCOL_SPC_BT2020_NCL, AVCOL_TRC_SMPTE2084, 1080)).matrix,
+            AVCOL_SPC_BT709);
 }
 
 TEST(PictureGraph, DoesOnlyWhatIsNeeded) {
-  PictureShape shape{640, 360, AV_PIX_FMT_YUV420P, Tags(AVCOL_SPC_BT709, AVCOL_TRC_BT709, 360), false};
+  PictureShape shape{640, 360, AV_PIX_FMT_YUV420P, Tags(AVCOL_SPC_BT709, AVCOL_TRC_BT709, 360),
+                     false};
   const PictureTarget target{AV_PIX_FMT_YUV420P, VideoColour(shape.colour)};
   const auto placed = Place({640, 360, 1, {}}, {320u, {}}, 1'000'000);
   ASSERT_TRUE(placed.ok());

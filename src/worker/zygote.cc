@@ -32,8 +32,11 @@ constexpr uint32_t kFirstUid = 64000;
 
 class Zygote {
  public:
-  Zygote(UniqueFd control, UniqueFd signals, const protocol::WorkerLimits& limits, std::string recipe)
-      : control_(std::move(control)), signals_(std::move(signals)), limits_(limits),
+  Zygote(UniqueFd control, UniqueFd signals, const protocol::WorkerLimits& limits,
+         std::string recipe)
+      : control_(std::move(control)),
+        signals_(std::move(signals)),
+        limits_(limits),
         recipe_(std::move(recipe)) {}
 
   int Serve() {
@@ -134,7 +137,8 @@ class Zygote {
         const auto seconds = [](const timeval& t) {
           return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
         };
-        const protocol::Exited exited{it->first, status, seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        const protocol::Exited exited{it->first, status,
+                                      seconds(usage.ru_utime) + seconds(usage.ru_stime),
                                       static_cast<uint64_t>(usage.ru_maxrss) * 1024};
         slots_.erase(it->second.slot);
         children_.erase(it);
@@ -167,7 +171,8 @@ int RunZygote(const protocol::WorkerLimits& limits) {
   UniqueFd signals(signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals || fcntl(protocol::kControlFd, F_SETFD, FD_CLOEXEC) < 0) return 2;
   std::string recipe = WarmUp();
-  return Zygote(UniqueFd(protocol::kControlFd), std::move(signals), limits, std::move(recipe)).Serve();
+  return Zygote(UniqueFd(protocol::kControlFd), std::move(signals), limits, std::move(recipe))
+      .Serve();
 }
 
 }  // namespace vr::worker

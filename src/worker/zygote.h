@@ -1,5 +1,6 @@
 // Zygote: one single-threaded process that has paid for linking libav, and forks a fresh, sandboxed
-// worker for every Spawn. Its end is the end of all its workers: the server may die any way it likes.
+// worker for every Spawn. Its end is the end of all its workers: the server may die any way it
+// likes.
 #pragma once
 
 #include "transform/protocol/launch.h"

@@ -39,7 +39,9 @@ std::optional<protocol::Message> Next(int socket, std::string& buffer, milliseco
 
 }  // namespace
 
-UniqueFd TemporaryFile() { return UniqueFd(memfd_create("vr-test", MFD_CLOEXEC)); }
+UniqueFd TemporaryFile() {
+  return UniqueFd(memfd_create("vr-test", MFD_CLOEXEC));
+}
 
 std::string ReadAll(int fd) {
   struct stat info {};
@@ -69,7 +71,8 @@ WorkerClient::WorkerClient(const std::string& program, protocol::WorkerLimits li
     // dup2 onto itself would keep close-on-exec.
     const int control = fcntl(pair->second.get(), F_DUPFD, 10);
     dup2(control, protocol::kControlFd);
-    char* arguments[] = {const_cast<char*>(program.c_str()), const_cast<char*>(protocol::kZygoteFlag), nullptr};
+    char* arguments[] = {const_cast<char*>(program.c_str()),
+                         const_cast<char*>(protocol::kZygoteFlag), nullptr};
     execve(program.c_str(), arguments, environment.data());
     _exit(127);
   }
@@ -97,12 +100,14 @@ std::optional<Worker> WorkerClient::Spawn() {
   worker.socket = std::move(pair->first);
   const int theirs = pair->second.get();
   const std::string frame = protocol::Encode(protocol::Spawn{worker.id});
-  if (!protocol::SendAll(control_.get(), frame, std::span<const int>(&theirs, 1)).ok()) return std::nullopt;
+  if (!protocol::SendAll(control_.get(), frame, std::span<const int>(&theirs, 1)).ok())
+    return std::nullopt;
   pair->second.Reset();
   while (worker.pid == 0) {
     auto message = ReceiveControl(std::chrono::seconds(20));
     if (!message) return std::nullopt;
-    if (const auto* exited = std::get_if<protocol::Exited>(&*message)) exited_[exited->id] = *exited;
+    if (const auto* exited = std::get_if<protocol::Exited>(&*message))
+      exited_[exited->id] = *exited;
     if (const auto* spawned = std::get_if<protocol::Spawned>(&*message)) {
       if (spawned->id == worker.id) worker.pid = spawned->pid;
     }
@@ -126,11 +131,13 @@ std::optional<protocol::Exited> WorkerClient::WaitExited(uint64_t id, millisecon
     if (left.count() <= 0) return std::nullopt;
     auto message = ReceiveControl(left);
     if (!message) return std::nullopt;
-    if (const auto* exited = std::get_if<protocol::Exited>(&*message)) exited_[exited->id] = *exited;
+    if (const auto* exited = std::get_if<protocol::Exited>(&*message))
+      exited_[exited->id] = *exited;
   }
 }
 
-bool WorkerClient::SendJob(Worker& worker, const protocol::Job& job, int source, int stored, int stream) {
+bool WorkerClient::SendJob(Worker& worker, const protocol::Job& job, int source, int stored,
+                           int stream) {
   std::vector<int> fds{source, stored};
   if (job.stream) fds.push_back(stream);
   return protocol::SendAll(worker.socket.get(), protocol::Encode(job), fds).ok();
@@ -149,7 +156,8 @@ Outcome WorkerClient::Run(protocol::Job job, const std::string& path, millisecon
   job.source_complete = reveal == nullptr;
   UniqueFd spool = TemporaryFile(), stored = TemporaryFile(), stream = TemporaryFile();
   if (reveal) (void)!ftruncate(spool.get(), info.st_size);
-  if (!SendJob(*worker, job, reveal ? spool.get() : real.get(), stored.get(), stream.get())) return out;
+  if (!SendJob(*worker, job, reveal ? spool.get() : real.get(), stored.get(), stream.get()))
+    return out;
   const auto deadline = begin + timeout;
   while (!out.done && !out.failed) {
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
@@ -172,7 +180,8 @@ Outcome WorkerClient::Run(protocol::Job job, const std::string& path, millisecon
       } else {
         std::string bytes(length, '\0');
         const ssize_t n = pread(real.get(), bytes.data(), length, static_cast<off_t>(need->offset));
-        (void)!pwrite(spool.get(), bytes.data(), static_cast<size_t>(n), static_cast<off_t>(need->offset));
+        (void)!pwrite(spool.get(), bytes.data(), static_cast<size_t>(n),
+                      static_cast<off_t>(need->offset));
         frame = protocol::Encode(protocol::SourceReady{need->offset, length});
       }
       (void)protocol::SendAll(worker->socket.get(), frame);

@@ -1,5 +1,6 @@
-// WorkerClient: plays the server for tests: starts the real zygote binary, has it fork workers, gives them
-// jobs, serves a source piecemeal when asked. Blocking, single-threaded, every wait has a deadline.
+// WorkerClient: plays the server for tests: starts the real zygote binary, has it fork workers,
+// gives them jobs, serves a source piecemeal when asked. Blocking, single-threaded, every wait has
+// a deadline.
 #pragma once
 
 #include <chrono>
@@ -20,11 +21,12 @@ namespace protocol = transform::protocol;
 
 struct Outcome {
   std::optional<protocol::Done> done;
-  std::optional<protocol::Failed> failed;  ///< neither: the worker died without a word or was killed
+  std::optional<protocol::Failed>
+      failed;  ///< neither: the worker died without a word or was killed
   std::optional<protocol::Exited> exited;
   std::vector<protocol::Progress> progress;
   std::vector<protocol::Need> needs;
-  std::string stored, stream;              ///< the output files' bytes
+  std::string stored, stream;  ///< the output files' bytes
   bool timed_out = false;
   double seconds = 0;
 };
@@ -53,7 +55,8 @@ class WorkerClient {
   std::optional<protocol::Exited> WaitExited(uint64_t id, std::chrono::milliseconds timeout);
 
   /// Spawns a worker, runs `job` on the file at `path`, collects everything.
-  /// @param reveal when set, the source is a sparse copy filled piece by piece as the worker asks, each
+  /// @param reveal when set, the source is a sparse copy filled piece by piece as the worker asks,
+  /// each
   ///   answer `reveal(need)` bytes long (0 = SourceFailed)
   Outcome Run(protocol::Job job, const std::string& path,
               std::chrono::milliseconds timeout = std::chrono::seconds(60),
@@ -62,7 +65,8 @@ class WorkerClient {
   bool SendJob(Worker& worker, const protocol::Job& job, int source, int stored, int stream);
 
   /// The next message from the worker, nullopt at the end or after `timeout`.
-  static std::optional<protocol::Message> Receive(Worker& worker, std::chrono::milliseconds timeout);
+  static std::optional<protocol::Message> Receive(Worker& worker,
+                                                  std::chrono::milliseconds timeout);
 
  private:
   std::optional<protocol::Message> ReceiveControl(std::chrono::milliseconds timeout);
