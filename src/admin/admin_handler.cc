@@ -1,14 +1,28 @@
 #include "admin/admin_handler.h"
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "http/codes.h"
+#include "http/respond.h"
+#include "http/url.h"
 #include "observe/log.h"
 
 namespace vr::admin {
 
 namespace {
 
-http::Response Text(int status, std::string_view type, std::string body) {
-  http::Response response;
+using Json = nlohmann::ordered_json;
+using http::Request;
+using http::Response;
+
+constexpr size_t kDefaultLimit = 100;
+constexpr size_t kMaxLimit = 1000;
+/// Listing and removing 100,000 entries takes seconds; a proxy in front gives up earlier than this.
+constexpr std::chrono::minutes kPurgeTime{10};
+
+Response Text(int status, std::string_view type, std::string body) {
+  Response response;
   response.status = status;
   response.Add("Content-Type", type);
   response.Add("Cache-Control", "no-store");
@@ -17,17 +31,127 @@ http::Response Text(int status, std::string_view type, std::string body) {
   return response;
 }
 
+Response JsonAnswer(const Json& body) {
+  return Text(http::kOk, "application/json",
+              body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+Response Refusal(int status, std::string_view code, std::string_view message) {
+  Response response = http::ErrorResponse(status, code, message);
+  response.Add("Cache-Control", "no-store");
+  return response;
+}
+
+Response FailureOf(const Error& error) {
+  if (error.code == Code::kInvalidArgument) {
+    return Refusal(http::kBadRequest, "INVALID_PARAMETER", error.public_message);
+  }
+  if (error.code == Code::kDeadlineExceeded || error.code == Code::kUnavailable) {
+    LogWarn("admin_failed", {{"error", error.ToLogString()}});
+    return Refusal(http::kServiceUnavailable, "UNAVAILABLE", error.public_message);
+  }
+  LogError("admin_failed", {{"error", error.ToLogString()}});
+  return Refusal(http::kInternalServerError, "INTERNAL", "internal error");
+}
+
+Json ViewOf(const cache::EntryView& view) {
+  Json j;
+  j["key"] = view.key;
+  j["layers"]["edge"] = view.in_edge;
+  j["layers"]["KV"] = view.in_kv;
+  j["metadata"] = Json::parse(view.metadata_json, nullptr, false);
+  return j;
+}
+
+std::string Parameter(const http::QueryPairs& pairs, std::string_view name) {
+  for (const auto& [key, value] : pairs) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
 }  // namespace
 
-std::optional<http::Response> AdminHandler::TryNow(const http::Request& request) {
+bool IsAuthorized(std::string_view authorization, std::string_view token) {
+  constexpr std::string_view kScheme = "Bearer ";
+  if (token.empty() || !authorization.starts_with(kScheme)) return false;
+  const std::string_view given = authorization.substr(kScheme.size());
+  // Every byte of the token is looked at, whatever was given.
+  size_t differences = given.size() ^ token.size();
+  for (size_t i = 0; i < token.size(); ++i) {
+    const char c = given.empty() ? '\0' : given[i % given.size()];
+    differences |= static_cast<size_t>(static_cast<unsigned char>(c ^ token[i]));
+  }
+  return differences == 0;
+}
+
+Result<PurgeRequest> ParsePurge(std::string_view json) {
+  const auto bad = [](std::string message) {
+    return Error(Code::kInvalidArgument, std::move(message)).WithReason("INVALID_PARAMETER");
+  };
+  const Json j = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (j.is_discarded() || !j.is_object()) return bad("the body must be a JSON object");
+  PurgeRequest request;
+  bool is_dry = false;
+  for (const auto& [name, value] : j.items()) {
+    cache::PurgeScope& scope = request.scope;
+    const auto text = [&](std::optional<std::string>& out) {
+      if (!value.is_string() || value.get_ref<const std::string&>().empty()) return false;
+      out = value.get<std::string>();
+      return true;
+    };
+    bool is_good = true;
+    if (name == "key") {
+      is_good = text(scope.key);
+    } else if (name == "tag") {
+      is_good = text(scope.tag);
+    } else if (name == "source") {
+      is_good = text(scope.source);
+    } else if (name == "prefix") {
+      is_good = text(scope.prefix);
+    } else if (name == "origin") {
+      is_good = text(scope.origin);
+    } else if (name == "createdBefore") {
+      is_good = value.is_number_integer();
+      if (is_good) scope.created_before_ms = value.get<int64_t>();
+    } else if (name == "everything") {
+      is_good = value.is_boolean() && value.get<bool>();
+      scope.everything = is_good;
+    } else if (name == "mode") {
+      is_good = value == "hard" || value == "soft";
+      if (value == "soft" && request.mode == cache::PurgeMode::kHard) {
+        request.mode = cache::PurgeMode::kSoft;
+      }
+    } else if (name == "dryRun") {
+      is_good = value.is_boolean();
+      is_dry = is_good && value.get<bool>();
+    } else {
+      return bad("\"" + name +
+                 "\" is unknown; allowed: key, tag, source, prefix, origin (strings), "
+                 "createdBefore (ms since "
+                 "1970), everything (true), mode (hard, soft), dryRun (boolean)");
+    }
+    if (!is_good) {
+      return bad("\"" + name + "\" has an impossible value: " +
+                 value.dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+  }
+  if (is_dry) request.mode = cache::PurgeMode::kDryRun;
+  if (!request.scope.is_valid()) {
+    return bad("name exactly one of key, tag, source, prefix, origin, createdBefore, everything");
+  }
+  return request;
+}
+
+std::optional<Response> AdminHandler::TryNow(const Request& request) {
   const bool is_read =
       request.method == http::Method::kGet || request.method == http::Method::kHead;
-  if (!is_read) {
-    http::Response refused = Text(
-        http::kMethodNotAllowed, "application/json",
-        R"({"error":{"code":"METHOD_NOT_ALLOWED","message":"only GET and HEAD are answered here"}})"
-        "\n");
-    refused.Add("Allow", "GET, HEAD");
+  const bool is_purge = request.path == "/admin/purge";
+  if (is_purge ? request.method != http::Method::kPost : !is_read) {
+    Response refused =
+        Refusal(http::kMethodNotAllowed, "METHOD_NOT_ALLOWED",
+                is_purge ? "only POST is answered here" : "only GET and HEAD are answered here");
+    refused.Add("Allow", is_purge ? "POST" : "GET, HEAD");
     return refused;
   }
   if (request.path == "/metrics") {
@@ -40,19 +164,102 @@ std::optional<http::Response> AdminHandler::TryNow(const http::Request& request)
     return Text(http::kServiceUnavailable, "text/plain; charset=utf-8",
                 "not ready: " + *why + "\n");
   }
-  return Text(http::kNotFound, "application/json",
-              R"({"error":{"code":"NOT_FOUND","message":"no such admin route"}})"
-              "\n");
+  if (!is_purge && request.path != "/admin/variants" && request.path != "/admin/entry") {
+    return Refusal(http::kNotFound, "NOT_FOUND", "no such admin route");
+  }
+  if (token_.empty()) {
+    return Refusal(http::kForbidden, "ADMIN_CLOSED",
+                   "no admin token is configured: these routes are closed");
+  }
+  if (!IsAuthorized(request.Get("Authorization").value_or(""), token_)) {
+    Response refused = Refusal(http::kUnauthorized, "UNAUTHORIZED", "a bearer token is needed");
+    refused.Add("WWW-Authenticate", "Bearer");
+    return refused;
+  }
+  return std::nullopt;
 }
 
-Task<http::Response> AdminHandler::Handle(Context, const http::Request& request) {
-  co_return *TryNow(request);  // every route answers at once
+Task<Response> AdminHandler::Handle(Context ctx, const Request& request) {
+  ctx.deadline = std::min(ctx.deadline, std::chrono::steady_clock::now() + kPurgeTime);
+  if (request.path == "/admin/purge") co_return co_await Purge(ctx, request);
+  if (request.path == "/admin/variants") co_return co_await Variants(ctx, request);
+  co_return co_await Entry(ctx, request);
 }
 
-void AdminHandler::Finished(const http::Request& request, const http::Response& response,
+Task<Response> AdminHandler::Purge(Context ctx, const Request& request) {
+  Result<PurgeRequest> asked = ParsePurge(request.body);
+  if (!asked.ok()) co_return FailureOf(asked.error());
+  Result<cache::PurgeReport> report =
+      co_await orchestrator_.Purge(ctx, std::move(asked->scope), asked->mode);
+  if (!report.ok()) co_return FailureOf(report.error());
+  Json j;
+  j["mode"] = asked->mode == cache::PurgeMode::kHard   ? "hard"
+              : asked->mode == cache::PurgeMode::kSoft ? "soft"
+                                                       : "dry-run";
+  j["purged"]["KV"] = report->kv_entries;
+  j["purged"]["edge"] = report->edge_entries;
+  j["purged"]["productions"] = report->productions;
+  co_return JsonAnswer(j);
+}
+
+Task<Response> AdminHandler::Variants(Context ctx, const Request& request) {
+  Result<http::QueryPairs> query = http::SplitQuery(request.query);
+  if (!query.ok()) co_return FailureOf(query.error());
+  std::string source = Parameter(*query, "source");
+  if (source.empty()) {
+    co_return Refusal(http::kBadRequest, "INVALID_PARAMETER",
+                      "\"source\" is missing: the path of a source");
+  }
+  while (source.starts_with('/')) source.erase(0, 1);
+  size_t limit = kDefaultLimit;
+  if (const std::string text = Parameter(*query, "limit"); !text.empty()) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
+    if (error != std::errc() || end != text.data() + text.size() || limit < 1 ||
+        limit > kMaxLimit) {
+      co_return Refusal(http::kBadRequest, "INVALID_PARAMETER", "\"limit\" must be 1-1000");
+    }
+  }
+  std::string cursor = Parameter(*query, "cursor");
+  Result<cache::VariantPage> page =
+      co_await orchestrator_.ListVariants(ctx, source, std::move(cursor), limit);
+  if (!page.ok()) co_return FailureOf(page.error());
+  Json j;
+  j["source"] = source;
+  Json variants = Json::array();
+  for (const cache::EntryView& view : page->variants) variants.push_back(ViewOf(view));
+  j["variants"] = std::move(variants);
+  if (!page->cursor.empty()) j["cursor"] = page->cursor;
+  co_return JsonAnswer(j);
+}
+
+Task<Response> AdminHandler::Entry(Context ctx, const Request& request) {
+  Result<http::QueryPairs> query = http::SplitQuery(request.query);
+  if (!query.ok()) co_return FailureOf(query.error());
+  std::string key = Parameter(*query, "key");
+  if (key.empty()) {
+    co_return Refusal(http::kBadRequest, "INVALID_PARAMETER",
+                      "\"key\" is missing: see X-KV-Cache-Key");
+  }
+  Result<std::optional<cache::EntryView>> entry =
+      co_await orchestrator_.ReadEntry(ctx, std::move(key));
+  if (!entry.ok()) co_return FailureOf(entry.error());
+  if (!*entry) co_return Refusal(http::kNotFound, "NOT_FOUND", "no layer holds this key");
+  Json j = ViewOf(**entry);
+  j["layers"]["inProduction"] = (*entry)->in_production;
+  co_return JsonAnswer(j);
+}
+
+void AdminHandler::Finished(const Request& request, const Response& response,
                             const http::Sent& sent) {
-  LogDebug("admin_request",
-           {{"target", request.target}, {"status", response.status}, {"bytes", sent.body_bytes}});
+  // What changes something leaves a line; probes and scrapes do not.
+  if (request.path == "/admin/purge") {
+    LogInfo(
+        "admin_request",
+        {{"target", request.target}, {"status", response.status}, {"peer", request.peer_address}});
+  } else {
+    LogDebug("admin_request",
+             {{"target", request.target}, {"status", response.status}, {"bytes", sent.body_bytes}});
+  }
 }
 
 }  // namespace vr::admin

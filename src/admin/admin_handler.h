@@ -1,23 +1,47 @@
-// AdminHandler: what the admin listener answers: /metrics, /healthz, /readyz. Thread-safe.
+// AdminHandler: what the admin listener answers. Thread-safe.
 //
-// The listener is separate and on loopback by default. These three routes disclose counts, never
-// content, and are open so that probes and scrapers need no secret.
+//   GET  /metrics /healthz /readyz            open: they disclose counts, never content
+//   POST /admin/purge                         bearer token; what the body names leaves every layer
+//   GET  /admin/variants?source=…&cursor=…    bearer token; the variants of a source
+//   GET  /admin/entry?key=…                   bearer token; one entry's metadata
+//
+// The listener is separate and on loopback by default. Without a configured token the routes under
+// /admin/ are closed. docs/operations.md has the bodies.
 #pragma once
 
 #include <functional>
 #include <optional>
 #include <string>
 
+#include "cache/orchestrator.h"
 #include "http/message.h"
 #include "observe/metrics.h"
 
 namespace vr::admin {
 
+/// Whether an Authorization field carries this token; its time does not depend on where they
+/// differ. An empty token matches nothing.
+bool IsAuthorized(std::string_view authorization, std::string_view token);
+
+/// Reads the body of a purge.
+/// @errors kInvalidArgument: not JSON, unknown or several scopes, wrong types; the message names
+/// the field
+struct PurgeRequest {
+  cache::PurgeScope scope;
+  cache::PurgeMode mode = cache::PurgeMode::kHard;
+};
+Result<PurgeRequest> ParsePurge(std::string_view json);
+
 class AdminHandler final : public http::Handler {
  public:
+  /// @param token  empty: the routes under /admin/ are closed
   /// @param not_ready nullopt when ready to serve, else why not
-  AdminHandler(const Metrics& metrics, std::function<std::optional<std::string>()> not_ready)
-      : metrics_(metrics), not_ready_(std::move(not_ready)) {}
+  AdminHandler(const Metrics& metrics, cache::Orchestrator& orchestrator, std::string token,
+               std::function<std::optional<std::string>()> not_ready)
+      : metrics_(metrics),
+        orchestrator_(orchestrator),
+        token_(std::move(token)),
+        not_ready_(std::move(not_ready)) {}
 
   std::optional<http::Response> TryNow(const http::Request& request) override;
   Task<http::Response> Handle(Context ctx, const http::Request& request) override;
@@ -25,7 +49,13 @@ class AdminHandler final : public http::Handler {
                 const http::Sent& sent) override;
 
  private:
+  Task<http::Response> Purge(Context ctx, const http::Request& request);
+  Task<http::Response> Variants(Context ctx, const http::Request& request);
+  Task<http::Response> Entry(Context ctx, const http::Request& request);
+
   const Metrics& metrics_;
+  cache::Orchestrator& orchestrator_;
+  const std::string token_;
   const std::function<std::optional<std::string>()> not_ready_;
 };
 

@@ -68,8 +68,6 @@ const Unimplemented kUnimplemented[] = {
     {Severity::kWarning,
      [](const Settings& s) { return When(!s.public_url.empty(), "/publicUrl"); }},
     {Severity::kWarning,
-     [](const Settings& s) { return When(!s.admin.token.empty(), "/admin/token"); }},
-    {Severity::kWarning,
      [](const Settings& s) { return When(s.admin.on_main_listener, "/admin/onMainListener"); }},
     {Severity::kWarning, [](const Settings& s) { return When(!s.buckets.empty(), "/buckets"); }},
     {Severity::kWarning,
@@ -90,22 +88,6 @@ const Unimplemented kUnimplemented[] = {
          if (s.origins[i].cache_control) out.push_back(At("/origins", i, "/cacheControl"));
        }
        return out;
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(
-           s.freshness.stale_while_revalidate != Defaults().freshness.stale_while_revalidate,
-           "/cache/staleWhileRevalidate");
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(s.freshness.stale_if_error != Defaults().freshness.stale_if_error,
-                   "/cache/staleIfError");
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(s.freshness.source_check_interval != Defaults().freshness.source_check_interval,
-                   "/cache/sourceCheckInterval");
      }},
     {Severity::kWarning,
      [](const Settings& s) {

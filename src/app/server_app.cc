@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "delivery/head.h"
+#include "delivery/status.h"
 #include "http/client.h"
 #include "observe/log.h"
 #include "origin/opener.h"
@@ -50,6 +51,7 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   snapshot->delivery = settings.delivery;
   snapshot->transform = settings.transform;
   snapshot->ttl = settings.cache.ttl;
+  snapshot->freshness = settings.freshness;
   snapshot->kv_enabled = settings.cache.enable_kv;
   for (const origin::OriginOptions& options : settings.origins) {
     delivery::OriginPolicy policy;
@@ -105,13 +107,14 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   cache_options.enable_kv = true;
   app->orchestrator_ = std::make_unique<cache::Orchestrator>(
       cache_options, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
-      delivery::RenderEntityHead);
+      delivery::RenderEntityHead, delivery::RenderFailure);
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
       *app->snapshots_, *app->orchestrator_,
       delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_},
       app->clock_, app->metrics_, not_ready});
-  app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, not_ready);
+  app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
+                                                              s.admin.token, not_ready);
   app->loops_.Start();
 
   // The recipe is part of every plan digest: nothing can be answered before a worker has told it.

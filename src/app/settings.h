@@ -57,13 +57,6 @@ struct AccessOptions {
   bool allow_private_addresses = false;
 };
 
-/// Freshness beyond the TTL (cache contract §7).
-struct FreshnessOptions {
-  std::chrono::seconds stale_while_revalidate{60};
-  std::chrono::seconds stale_if_error{86400};
-  std::chrono::seconds source_check_interval{60};
-};
-
 struct KvNamespace {
   std::string binding;
   std::string id;
@@ -84,7 +77,7 @@ struct Settings {
       variant;  ///< derivatives, responsive, passthrough.formats, validation, bypass names
   cache::Options cache;
   kv::Options kv;
-  FreshnessOptions freshness;
+  cache::FreshnessOptions freshness;
   std::optional<KvNamespace> kv_namespace;
   transform::Options transform;
   std::chrono::seconds async_threshold{60};

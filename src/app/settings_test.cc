@@ -128,8 +128,8 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
               ElementsAre("f:4:10: /tls: " + why, "f:15:19: /origins/0/sources/2/type: " + why,
                           "f:18:49: /origins/1/mode: " + why));
   EXPECT_THAT(Pointers(outcome.warnings),
-              ElementsAre("/publicUrl", "/admin/token", "/buckets", "/responsive",
-                          "/cache/kvNamespace", "/access/signing/keys", "/access/allowedSources"));
+              ElementsAre("/publicUrl", "/buckets", "/responsive", "/cache/kvNamespace",
+                          "/access/signing/keys", "/access/allowedSources"));
 }
 
 TEST(Settings, TheContractsExampleLoadsWithoutThat) {

@@ -62,6 +62,19 @@ bool Edge::Insert(EntityRef entity) {
   return true;
 }
 
+bool Edge::Replace(const EntityRef& expected, EntityRef entity) {
+  Shard& shard = ShardOf(expected->key);
+  MutexLock lock(shard.mutex);
+  const auto found = shard.index.find(expected->key);
+  if (found == shard.index.end() || found->second->entity != expected) return false;
+  // The index's key is a view of the entity's own: move it to the new one.
+  const auto node = found->second;
+  shard.index.erase(found);
+  node->entity = std::move(entity);
+  shard.index.emplace(node->entity->key, node);
+  return true;
+}
+
 bool Edge::Erase(std::string_view key, const EntityRef& expected) {
   Shard& shard = ShardOf(key);
   MutexLock lock(shard.mutex);
@@ -77,6 +90,31 @@ void Edge::Clear() {
     MutexLock lock(shard.mutex);
     while (!shard.queue.empty()) Remove(shard, shard.queue.begin());
   }
+}
+
+size_t Edge::EraseIf(const std::function<bool(const Entity&)>& matches) {
+  size_t erased = 0;
+  for (Shard& shard : shards_) {
+    MutexLock lock(shard.mutex);
+    for (auto node = shard.queue.begin(); node != shard.queue.end();) {
+      const auto next = std::next(node);
+      if (matches(*node->entity)) {
+        Remove(shard, node);
+        ++erased;
+      }
+      node = next;
+    }
+  }
+  return erased;
+}
+
+size_t Edge::CountIf(const std::function<bool(const Entity&)>& matches) {
+  size_t count = 0;
+  for (Shard& shard : shards_) {
+    MutexLock lock(shard.mutex);
+    for (const Node& node : shard.queue) count += matches(*node.entity) ? 1 : 0;
+  }
+  return count;
 }
 
 void Edge::Remove(Shard& shard, Queue::iterator node) {

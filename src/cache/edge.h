@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <string>
 #include <string_view>
@@ -30,10 +31,16 @@ class Edge {
   /// Puts or replaces. What is larger than a shard's share of the limit is not kept.
   /// @return whether it is held now
   bool Insert(EntityRef entity);
+  /// Puts `entity` in the place of `expected`, unless that is no longer there.
+  bool Replace(const EntityRef& expected, EntityRef entity);
   /// Removes `key`; with `expected`, only if it still holds that very entity. @return whether
   /// something was removed.
   bool Erase(std::string_view key, const EntityRef& expected = nullptr);
   void Clear();
+  /// Removes everything `matches` says yes to. Looks at every entry, one shard locked at a time.
+  /// @return how many
+  size_t EraseIf(const std::function<bool(const Entity&)>& matches);
+  size_t CountIf(const std::function<bool(const Entity&)>& matches);
 
   bool enabled() const { return options_.max_bytes > 0; }
   const EdgeOptions& options() const { return options_; }

@@ -105,4 +105,15 @@ Result<Metadata> Metadata::FromJson(std::string_view json) {
   }
 }
 
+std::shared_ptr<Entity> CopyOf(const Entity& entity) {
+  auto copy = std::make_shared<Entity>();
+  copy->key = entity.key;
+  copy->meta = entity.meta;
+  copy->memory = entity.memory;
+  copy->file = entity.file;
+  copy->head = entity.head;
+  copy->kv_backed = entity.kv_backed;
+  return copy;
+}
+
 }  // namespace vr::cache

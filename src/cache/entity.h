@@ -2,6 +2,7 @@
 // published.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -59,6 +60,10 @@ struct Entity {
   std::shared_ptr<const std::string> head;
   /// Whether the durable store holds it (or is about to): decides the X-KV-Cache-* fields.
   bool kv_backed = false;
+  /// Stale, but the origin has just failed: served without asking it again until then; ms, 0 = no.
+  int64_t stale_ok_until_ms = 0;
+  /// When the source was last compared with this entity, ms; 0 = when it was made.
+  mutable std::atomic<int64_t> checked_at_ms{0};
 
   uint64_t size() const { return meta.content_length; }
   bool is_fresh(int64_t now_ms) const {
@@ -66,5 +71,8 @@ struct Entity {
   }
 };
 using EntityRef = std::shared_ptr<const Entity>;
+
+/// The same body and metadata as an entity of its own, to be changed before it is published.
+std::shared_ptr<Entity> CopyOf(const Entity& entity);
 
 }  // namespace vr::cache

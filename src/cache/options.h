@@ -15,6 +15,17 @@ struct TtlOptions {
   std::chrono::seconds server_error{10};
 };
 
+/// Freshness beyond the TTL (cache contract §7).
+struct FreshnessOptions {
+  std::chrono::seconds stale_while_revalidate{60};  ///< expired this long: served, refreshed behind
+  std::chrono::seconds stale_if_error{86400};  ///< expired this long: served if the origin fails
+  /// A fresh entry in use is compared with its source this often, in the background; 0 = never.
+  std::chrono::seconds source_check_interval{60};
+  /// An entry whose source proved unchanged gets a new TTL once this much of the old one has
+  /// passed.
+  uint32_t refresh_after_percent = 50;
+};
+
 struct EdgeOptions {
   uint64_t max_bytes = 256ull << 20;  ///< memory of all edge entries; 0 switches the edge off
   uint64_t max_object_in_memory = 1ull << 20;  ///< larger bodies are served from an open file
@@ -27,6 +38,7 @@ struct Options {
   EdgeOptions edge;
   std::string staging_dir = "./var/staging";     ///< bodies that will not be stored, streamed forms
   std::chrono::seconds production_timeout{600};  ///< from the first request of a variant to its end
+  uint64_t negative_max_bytes = 8ull << 20;      ///< memory of remembered failures
   std::chrono::seconds cold_range_wait{30};  ///< how long a range of a variant in production waits
   uint32_t max_background_stores = 256;      ///< beyond: not stored, counted
 };

@@ -19,7 +19,9 @@
 #include "base/mutex.h"
 #include "cache/edge.h"
 #include "cache/entity.h"
+#include "cache/inspect.h"
 #include "cache/production.h"
+#include "cache/purge.h"
 #include "cache/staging.h"
 #include "io/blocking.h"
 #include "io/task_group.h"
@@ -37,6 +39,9 @@ class Producer {
   /// `production`. Its error is what every waiter gets.
   virtual Task<Result<Metadata>> Produce(Context ctx, ProductionRef production,
                                          SharedFd stored) = 0;
+  /// Whether the source still is the version that `known` was made of (ETag, Last-Modified, size).
+  /// @errors kNotFound (the source is gone), else why the origin could not be asked
+  virtual Task<Result<bool>> IsUnchanged(Context ctx, Metadata known) = 0;
 };
 
 enum class Layer { kEdge, kKv, kJoined, kTransform, kBypass };
@@ -47,7 +52,10 @@ struct Query {
   std::string key;
   Hash128 digest;      ///< plan digest; a stored entity with another one is a miss and is replaced
   std::string source;  ///< canonical source path
-  TtlOptions ttl;      ///< of the origin
+  std::string origin;  ///< name of the origin
+  std::vector<std::string> tags;
+  TtlOptions ttl;  ///< of the origin
+  FreshnessOptions freshness;
   bool read_edge = true, write_edge = true;
   bool read_kv = true, write_kv = true;
   bool join = true;          ///< false: a production of its own (debug, nocache)
@@ -59,6 +67,14 @@ struct Answer {
   EntityRef entity;
   ProductionRef live;
   Layer layer = Layer::kTransform;
+  Freshness freshness = Freshness::kFresh;
+};
+
+/// How a failure is remembered (negative caching): an answer with its own status and body.
+struct FailureForm {
+  int status = 0;
+  std::string content_type;
+  std::string body;
 };
 
 /// What each layer holds, for `debug=view`.
@@ -76,9 +92,12 @@ class Orchestrator {
  public:
   /// Renders the field lines that every answer of an entity carries.
   using HeadRenderer = std::function<std::string(const Entity&)>;
+  /// nullopt for failures that say nothing about the source: overload, aborts, our own bugs.
+  using FailureRenderer = std::function<std::optional<FailureForm>(const Error&)>;
 
   Orchestrator(Options options, kv::KvStore* kv, Staging& staging, io::Blocking& blocking,
-               const Clock& clock, Metrics& metrics, HeadRenderer render_head);
+               const Clock& clock, Metrics& metrics, HeadRenderer render_head,
+               FailureRenderer render_failure);
   ~Orchestrator();
 
   /// A fresh entity of this plan in the edge, or null. The hit path: no suspension, one shard lock.
@@ -90,6 +109,26 @@ class Orchestrator {
   /// came first;
   ///         kResourceExhausted (OVERLOADED) when a range was not there within cold_range_wait
   Task<Result<Answer>> Fetch(Context ctx, Query query, std::shared_ptr<Producer> producer);
+
+  /// Whether this hit should be followed by CheckSource: its source has not been looked at for
+  /// sourceCheckInterval. Says yes to one caller per interval. Never waits.
+  bool IsCheckDue(const Entity& entity, const FreshnessOptions& rules) const;
+  /// Compares the entity with its source, in the background: unchanged and past
+  /// refresh_after_percent of its TTL: touched; changed: made again; gone: dropped. Hits go on
+  /// meanwhile.
+  void CheckSource(io::Executor executor, EntityRef entity, Query query,
+                   std::shared_ptr<Producer> producer);
+
+  /// Takes entries out of every layer, and marks productions that began before, so that nothing of
+  /// them is kept. When it answers, nothing of the scope is served any more from this node.
+  /// @errors kInvalidArgument (scope), or the KV's: what was purged until then stays purged
+  Task<Result<PurgeReport>> Purge(Context ctx, PurgeScope scope, PurgeMode mode);
+
+  /// All variants of a source that the KV holds: complete over its pages, and no sibling's.
+  Task<Result<VariantPage>> ListVariants(Context ctx, std::string source, std::string cursor,
+                                         size_t limit);
+  /// nullopt when no layer has it.
+  Task<Result<std::optional<EntryView>>> ReadEntry(Context ctx, std::string key);
 
   Task<Explanation> Explain(Context ctx, std::string key, Hash128 digest);
 
@@ -107,8 +146,34 @@ class Orchestrator {
   size_t flights() const;
 
  private:
+  struct Flight {
+    ProductionRef production;
+    Query query;
+  };
+  /// Settles one production, whatever happens to its coroutine.
+  class Settler;
+
+  ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
+  bool Launch(io::Executor executor, const Query& query, const ProductionRef& production,
+              const std::shared_ptr<Producer>& producer, const std::string& flight);
+  /// Refreshes a stale entity behind its readers, unless that is under way.
+  void RefreshBehind(io::Executor executor, const Query& query,
+                     const std::shared_ptr<Producer>& producer);
   Task<void> RunProduction(Query query, ProductionRef production,
                            std::shared_ptr<Producer> producer, std::string flight);
+  Task<bool> Revalidate(Context ctx, Query query, Outcome held, Settler& settler,
+                        std::shared_ptr<Producer> producer);
+  Task<void> Make(Context ctx, Query query, Settler& settler, std::shared_ptr<Producer> producer);
+  Task<void> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
+  Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);
+  /// The same entity with a TTL that begins now.
+  std::shared_ptr<Entity> Renewed(const Entity& old, const TtlOptions& ttl) const;
+  Task<void> TouchKv(EntityRef entity);
+  Task<void> Drop(std::string key);
+  /// Of this plan, fresh or stale; null on a miss or error.
+  Task<EntityRef> ReadKv(Context ctx, std::string key, Hash128 digest);
+  void RememberFailure(const Query& query, const Error& error);
+  int64_t NowMs() const { return ToUnixMillis(clock_.Now()); }
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
   Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
@@ -119,13 +184,17 @@ class Orchestrator {
   io::Blocking& blocking_;
   const Clock& clock_;
   const HeadRenderer render_head_;
+  const FailureRenderer render_failure_;
   Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_,
-      joins_;
+      joins_, stale_, revalidated_, touched_, checks_, changed_, negative_stored_, purged_,
+      purge_discarded_;
 
   Edge edge_;
+  Edge negative_;  ///< remembered failures; apart, so that they never displace a variant
   mutable Mutex mutex_;
-  std::unordered_map<std::string, ProductionRef> flights_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Flight> flights_ GUARDED_BY(mutex_);
   std::atomic<uint32_t> storing_{0};
+  std::atomic<uint64_t> apart_{0};
   io::TaskGroup group_;
 };
 

@@ -22,12 +22,22 @@ struct Kitchen {
   std::atomic<int> calls{0};
   std::string body = "variant bytes";
   std::optional<Error> failure;
+  std::string version = "v1";
+  std::atomic<int> checks{0};
+  std::optional<Error> origin_failure;
   bool is_gated = false;
   bool streams = false;
   io::Notifier gate;
   std::atomic<bool> is_open{false};
   SharedFd stream_file;
 
+  Task<void> WaitOpen() {
+    while (is_gated && !is_open) {
+      const uint64_t ticket = gate.ticket();
+      if (is_open) break;
+      co_await gate.WaitChange(ticket);
+    }
+  }
   void Open() {
     is_open = true;
     gate.NotifyAll();
@@ -47,11 +57,7 @@ class FakeProducer final : public Producer {
       production->Advance(7);
       production->StartStream(std::move(head));
     }
-    while (kitchen_->is_gated && !kitchen_->is_open) {
-      const uint64_t ticket = kitchen_->gate.ticket();
-      if (kitchen_->is_open) break;
-      co_await kitchen_->gate.WaitChange(ticket);
-    }
+    co_await kitchen_->WaitOpen();
     if (kitchen_->failure) co_return Error(*kitchen_->failure);
     if (::pwrite(stored->get(), kitchen_->body.data(), kitchen_->body.size(), 0) !=
         static_cast<ssize_t>(kitchen_->body.size())) {
@@ -61,7 +67,15 @@ class FakeProducer final : public Producer {
     meta.content_type = "video/mp4";
     meta.encode_seconds = 2;
     meta.cache_tags = {"tag"};
+    meta.source_validator = kitchen_->version;
     co_return meta;
+  }
+
+  Task<Result<bool>> IsUnchanged(Context, Metadata known) override {
+    ++kitchen_->checks;
+    co_await kitchen_->WaitOpen();
+    if (kitchen_->origin_failure) co_return Error(*kitchen_->origin_failure);
+    co_return known.source_validator == kitchen_->version;
   }
 
  private:
@@ -86,9 +100,14 @@ class OrchestratorTest : public ::testing::Test {
 
   /// A new process over the same store: the edge is empty again.
   void Restart() {
-    orchestrator_ =
-        std::make_unique<Orchestrator>(options_, kv_.get(), *staging_, blocking_, clock_, metrics_,
-                                       [](const Entity&) { return std::string("X-Test: 1\r\n"); });
+    orchestrator_ = std::make_unique<Orchestrator>(
+        options_, kv_.get(), *staging_, blocking_, clock_, metrics_,
+        [](const Entity&) { return std::string("X-Test: 1\r\n"); }, RenderFailure);
+  }
+
+  static std::optional<FailureForm> RenderFailure(const Error& error) {
+    if (error.reason != "SOURCE_CORRUPT") return std::nullopt;
+    return FailureForm{422, "application/json", "{}"};
   }
 
   static Query Ask(const std::string& key) {
@@ -210,11 +229,236 @@ TEST_F(OrchestratorTest, EveryWaiterGetsTheLeadersErrorAndTheNextRequestTriesAga
     ASSERT_FALSE((*slot)->ok());
     EXPECT_EQ((*slot)->error().reason, "SOURCE_CORRUPT");
   }
-  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
   EXPECT_EQ(kv_->usage().entries, 0u);
   kitchen_->failure.reset();
+  clock_.Advance(seconds(61));
   EXPECT_TRUE(Fetch(Ask("k")).ok());
   EXPECT_EQ(kitchen_->calls, 2);
+}
+
+TEST_F(OrchestratorTest, AFailureOfTheSourceIsRememberedForItsTtlAndNoLonger) {
+  kitchen_->failure = Error(Code::kCorruption, "broken").WithReason("SOURCE_CORRUPT");
+  EXPECT_FALSE(Fetch(Ask("k")).ok());
+  const Result<Answer> remembered = Fetch(Ask("k"));
+  ASSERT_TRUE(remembered.ok());
+  EXPECT_EQ(remembered->entity->meta.status, 422);
+  EXPECT_EQ(remembered->layer, Layer::kEdge);
+  EXPECT_EQ(kitchen_->calls, 1);
+  Query nocache = Ask("k");
+  nocache.read_edge = nocache.read_kv = nocache.join = false;
+  EXPECT_FALSE(Fetch(nocache).ok()) << "bypassable";
+  kitchen_->failure.reset();
+  clock_.Advance(seconds(59));
+  EXPECT_EQ(Fetch(Ask("k"))->entity->meta.status, 422);
+  clock_.Advance(seconds(2));
+  EXPECT_EQ(Fetch(Ask("k"))->entity->meta.status, 200) << "recovers";
+  EXPECT_EQ(Fetch(Ask("k"))->entity->meta.status, 200) << "and the memory of the failure is gone";
+}
+
+TEST_F(OrchestratorTest, OurOwnFailureIsNotRemembered) {
+  kitchen_->failure = Error(Code::kInternal, "bug").WithReason("TRANSFORM_FAILED");
+  EXPECT_FALSE(Fetch(Ask("k")).ok());
+  EXPECT_FALSE(Fetch(Ask("k")).ok());
+  EXPECT_EQ(kitchen_->calls, 2);
+}
+
+TEST_F(OrchestratorTest, RightAfterItsTtlAnEntryIsServedStaleAndRefreshedBehindOnce) {
+  for (const bool with_edge : {true, false}) {
+    const std::string key = with_edge ? "edge" : "kv";
+    ASSERT_TRUE(Fetch(Ask(key)).ok());
+    if (!with_edge) Restart();
+    clock_.Advance(hours(24) + seconds(30));
+    const int checks = kitchen_->checks;
+    kitchen_->is_gated = true;
+    kitchen_->is_open = false;
+    const Slot a = Start(Ask(key));
+    const Slot b = Start(Ask(key));
+    for (const Slot& slot : {a, b}) {
+      RunUntil([&] { return slot->has_value(); });
+      ASSERT_TRUE((*slot)->ok());
+      EXPECT_EQ((**slot)->freshness, Freshness::kStale) << key;
+    }
+    kitchen_->Open();
+    kitchen_->is_gated = false;
+    RunUntil([&] { return orchestrator_->flights() == 0; });
+    EXPECT_EQ(kitchen_->checks, checks + 1);
+    EXPECT_EQ(Fetch(Ask(key))->freshness, Freshness::kFresh) << "touched, not made again";
+  }
+  EXPECT_EQ(kitchen_->calls, 2);
+  EXPECT_EQ(kv_->calls().touches, 2u);
+}
+
+TEST_F(OrchestratorTest, LongAfterItsTtlAnUnchangedSourceCostsAQuestionNotATransform) {
+  const Result<Answer> first = Fetch(Ask("k"));
+  clock_.Advance(hours(30));
+  const Result<Answer> again = Fetch(Ask("k"));
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->freshness, Freshness::kRevalidated);
+  EXPECT_EQ(again->entity->meta.etag, first->entity->meta.etag);
+  EXPECT_EQ(again->entity->meta.created_at_ms, first->entity->meta.created_at_ms);
+  EXPECT_EQ(kitchen_->calls, 1);
+  Restart();
+  EXPECT_EQ(Fetch(Ask("k"))->freshness, Freshness::kFresh) << "the KV was touched too";
+  EXPECT_EQ(kitchen_->calls, 1);
+}
+
+TEST_F(OrchestratorTest, AChangedSourceIsMadeAgain) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  kitchen_->version = "v2";
+  kitchen_->body = "other bytes";
+  clock_.Advance(hours(30));
+  const Result<Answer> again = Fetch(Ask("k"));
+  EXPECT_EQ(again->layer, Layer::kTransform);
+  EXPECT_EQ(BodyOf(again->entity), "other bytes");
+}
+
+TEST_F(OrchestratorTest, AFailingOriginIsBridgedWithTheStaleEntryAndNotAskedEachTime) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  clock_.Advance(hours(30));
+  kitchen_->origin_failure = Error(Code::kUnavailable, "down").WithReason("ALL_SOURCES_FAILED");
+  EXPECT_EQ(Fetch(Ask("k"))->freshness, Freshness::kStale);
+  EXPECT_EQ(Fetch(Ask("k"))->freshness, Freshness::kStale);
+  EXPECT_EQ(kitchen_->checks, 1);
+  clock_.Advance(seconds(11));
+  EXPECT_EQ(Fetch(Ask("k"))->freshness, Freshness::kStale);
+  EXPECT_EQ(kitchen_->checks, 2);
+  clock_.Advance(hours(24));
+  EXPECT_FALSE(Fetch(Ask("k")).ok()) << "beyond staleIfError the failure shows";
+  kitchen_->origin_failure.reset();
+  EXPECT_EQ(Fetch(Ask("k"))->freshness, Freshness::kRevalidated);
+}
+
+TEST_F(OrchestratorTest, ADeletedSourceTakesItsEntryAlong) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  clock_.Advance(hours(30));
+  kitchen_->origin_failure = Error(Code::kNotFound, "gone").WithReason("NOT_FOUND");
+  EXPECT_FALSE(Fetch(Ask("k")).ok());
+  EXPECT_EQ(kv_->usage().entries, 0u);
+}
+
+TEST_F(OrchestratorTest, AnEntryInUseIsComparedWithItsSourceOncePerInterval) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  const auto hit = [&] { return orchestrator_->LookupEdge("k", {7, 7}); };
+  EXPECT_FALSE(orchestrator_->IsCheckDue(*hit(), FreshnessOptions()));
+  clock_.Advance(seconds(60));
+  EXPECT_TRUE(orchestrator_->IsCheckDue(*hit(), FreshnessOptions()));
+  EXPECT_FALSE(orchestrator_->IsCheckDue(*hit(), FreshnessOptions())) << "one caller per interval";
+
+  kitchen_->version = "v2";
+  kitchen_->body = "other bytes";
+  orchestrator_->CheckSource(context_.get_executor(), hit(), Ask("k"),
+                             std::make_shared<FakeProducer>(kitchen_));
+  RunUntil([&] { return kv_->calls().commits == 2; });
+  RunUntil([&] { return orchestrator_->flights() == 0; });
+  EXPECT_EQ(BodyOf(hit()), "other bytes") << "a changed source is noticed without waiting";
+}
+
+TEST_F(OrchestratorTest, UseRenewsTheTtlOfAnUnchangedEntryPastHalfOfIt) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  const auto hit = [&] { return orchestrator_->LookupEdge("k", {7, 7}); };
+  const auto check = [&] {
+    const int before = kitchen_->checks;
+    orchestrator_->CheckSource(context_.get_executor(), hit(), Ask("k"),
+                               std::make_shared<FakeProducer>(kitchen_));
+    RunUntil([&] { return kitchen_->checks > before; });
+    context_.poll();
+  };
+  clock_.Advance(hours(11));
+  check();
+  EXPECT_EQ(kv_->calls().touches, 0u);
+  clock_.Advance(hours(2));
+  check();
+  EXPECT_EQ(kv_->calls().touches, 1u);
+  clock_.Advance(hours(23));
+  EXPECT_NE(hit(), nullptr) << "fresh 36 hours after it was made";
+}
+
+TEST_F(OrchestratorTest, APurgeTakesEveryLayerAndNothingElse) {
+  Query a = Ask("video:a.mp4:w=1");
+  Query b = Ask("video:a.mp4:w=12");
+  Query c = Ask("video:b.mp4");
+  c.source = "b.mp4";
+  for (const Query& query : {a, b, c}) ASSERT_TRUE(Fetch(query).ok());
+  PurgeScope scope;
+  scope.key = a.key;
+  const auto purge = [&](PurgeScope what, PurgeMode mode) {
+    std::optional<Result<PurgeReport>> report;
+    auto task = [&]() -> Task<void> {
+      report.emplace(co_await orchestrator_->Purge(Context(), what, mode));
+    };
+    asio::co_spawn(context_.get_executor(), task, asio::detached);
+    RunUntil([&] { return report.has_value(); });
+    return std::move(**report);
+  };
+  EXPECT_EQ(purge(scope, PurgeMode::kDryRun).kv_entries, 1u);
+  EXPECT_NE(orchestrator_->LookupEdge(a.key, a.digest), nullptr) << "a dry run changes nothing";
+  const PurgeReport one = purge(scope, PurgeMode::kHard);
+  EXPECT_EQ(one.kv_entries, 1u) << "a key is not a prefix";
+  EXPECT_EQ(one.edge_entries, 1u);
+  EXPECT_EQ(orchestrator_->LookupEdge(a.key, a.digest), nullptr);
+  EXPECT_NE(orchestrator_->LookupEdge(b.key, b.digest), nullptr);
+  EXPECT_EQ(Fetch(a)->layer, Layer::kTransform);
+
+  PurgeScope of_source;
+  of_source.source = "a.mp4";
+  EXPECT_EQ(purge(of_source, PurgeMode::kHard).kv_entries, 2u);
+  EXPECT_EQ(kv_->usage().entries, 1u);
+  PurgeScope by_tag;
+  by_tag.tag = "tag";
+  EXPECT_EQ(purge(by_tag, PurgeMode::kSoft).kv_entries, 1u);
+  EXPECT_EQ(Fetch(c)->freshness, Freshness::kStale) << "soft: stale at once, still usable";
+}
+
+TEST_F(OrchestratorTest, WhatBeganBeforeAPurgeIsServedAndNotKept) {
+  kitchen_->is_gated = true;
+  const Slot before = Start(Ask("k"));
+  RunUntil([&] { return kitchen_->calls == 1; });
+  PurgeScope everything;
+  everything.everything = true;
+  std::optional<Result<PurgeReport>> report;
+  auto task = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), everything, PurgeMode::kHard));
+  };
+  asio::co_spawn(context_.get_executor(), task, asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  EXPECT_EQ((*report)->productions, 1u);
+  kitchen_->Open();
+  RunUntil([&] { return before->has_value(); });
+  EXPECT_TRUE((*before)->ok()) << "its waiters are served";
+  context_.poll();
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
+  EXPECT_EQ(kv_->usage().entries, 0u);
+  EXPECT_EQ(kv_->open_bodies(), 0);
+  EXPECT_EQ(Fetch(Ask("k"))->layer, Layer::kTransform);
+}
+
+TEST_F(OrchestratorTest, APurgeWaitsForAStoreThatIsUnderWayAndRemovesIt) {
+  auto may_commit = std::make_shared<io::Notifier>();
+  auto is_allowed = std::make_shared<std::atomic<bool>>(false);
+  kv_->Set([&](auto& f) {
+    f.before_commit = [may_commit, is_allowed]() -> Task<void> {
+      const uint64_t ticket = may_commit->ticket();
+      if (!*is_allowed) co_await may_commit->WaitChange(ticket);
+    };
+  });
+  const Slot made = Start(Ask("k"));
+  RunUntil([&] { return made->has_value(); });
+  PurgeScope scope;
+  scope.source = "a.mp4";
+  std::optional<Result<PurgeReport>> report;
+  auto task = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), scope, PurgeMode::kHard));
+  };
+  asio::co_spawn(context_.get_executor(), task, asio::detached);
+  context_.poll();
+  EXPECT_FALSE(report.has_value());
+  *is_allowed = true;
+  may_commit->NotifyAll();
+  RunUntil([&] { return report.has_value(); });
+  ASSERT_TRUE(report->ok());
+  EXPECT_EQ((*report)->kv_entries, 1u);
+  EXPECT_EQ(kv_->usage().entries, 0u);
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
 }
 
 TEST_F(OrchestratorTest, AWaiterThatTimesOutStartsNothingAndStopsNothing) {
@@ -263,11 +507,12 @@ TEST_F(OrchestratorTest, ARangeDoesNotWaitForever) {
   EXPECT_EQ((*slot)->error().reason, "OVERLOADED");
 }
 
-TEST_F(OrchestratorTest, AnExpiredEntryIsMadeAgain) {
+TEST_F(OrchestratorTest, AnExpiredEntryOfAChangedSourceIsMadeAgain) {
   ASSERT_TRUE(Fetch(Ask("k")).ok());
   clock_.Advance(hours(24) - seconds(1));
   EXPECT_EQ(Fetch(Ask("k"))->layer, Layer::kEdge);
-  clock_.Advance(seconds(1));
+  kitchen_->version = "v2";
+  clock_.Advance(seconds(61));
   EXPECT_EQ(Fetch(Ask("k"))->layer, Layer::kTransform);
   EXPECT_EQ(kitchen_->calls, 2);
 }

@@ -23,13 +23,13 @@ void Production::Advance(uint64_t watermark) {
   notifier_.NotifyAll();
 }
 
-void Production::Finish(EntityRef entity, bool found_in_kv) {
+void Production::Finish(Outcome outcome) {
   {
     MutexLock lock(mutex_);
+    if (view_.phase == Phase::kDone || view_.phase == Phase::kFailed) return;
     view_.phase = Phase::kDone;
     view_.stream_ended = head_ != nullptr;
-    entity_ = std::move(entity);
-    found_in_kv_ = found_in_kv;
+    outcome_ = std::move(outcome);
   }
   notifier_.NotifyAll();
 }
@@ -37,6 +37,7 @@ void Production::Finish(EntityRef entity, bool found_in_kv) {
 void Production::Fail(Error error) {
   {
     MutexLock lock(mutex_);
+    if (view_.phase == Phase::kDone || view_.phase == Phase::kFailed) return;
     view_.phase = Phase::kFailed;
     error_ = std::make_shared<const Error>(std::move(error));
   }
@@ -53,9 +54,9 @@ std::shared_ptr<const StreamHead> Production::head() const {
   return head_;
 }
 
-EntityRef Production::entity() const {
+Outcome Production::outcome() const {
   MutexLock lock(mutex_);
-  return entity_;
+  return outcome_;
 }
 
 std::shared_ptr<const Error> Production::error() const {
@@ -63,9 +64,29 @@ std::shared_ptr<const Error> Production::error() const {
   return error_;
 }
 
-bool Production::found_in_kv() const {
+bool Production::MarkPurged() {
   MutexLock lock(mutex_);
-  return found_in_kv_;
+  is_purged_ = true;
+  return is_keeping_;
+}
+
+bool Production::BeginKeeping() {
+  MutexLock lock(mutex_);
+  is_keeping_ = !is_purged_;
+  return is_keeping_;
+}
+
+void Production::EndKeeping() {
+  {
+    MutexLock lock(mutex_);
+    is_keeping_ = false;
+  }
+  notifier_.NotifyAll();
+}
+
+bool Production::is_keeping() const {
+  MutexLock lock(mutex_);
+  return is_keeping_;
 }
 
 }  // namespace vr::cache

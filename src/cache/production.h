@@ -26,6 +26,21 @@ struct StreamHead {
   bool is_whole_form = false;
 };
 
+/// How fresh an answer is.
+enum class Freshness {
+  kFresh,
+  kRevalidated,  ///< had expired; its source proved unchanged, so it is fresh again
+  kStale,        ///< expired, and allowed to be served so
+};
+
+/// What a production came to.
+struct Outcome {
+  enum class From { kMade, kEdge, kKv };
+  EntityRef entity;
+  From from = From::kMade;
+  Freshness freshness = Freshness::kFresh;
+};
+
 class Production {
  public:
   enum class Phase {
@@ -46,7 +61,7 @@ class Production {
   void Advance(uint64_t watermark);
 
   // For the orchestrator.
-  void Finish(EntityRef entity, bool found_in_kv);
+  void Finish(Outcome outcome);
   void Fail(Error error);
 
   // For those who wait.
@@ -58,17 +73,26 @@ class Production {
   }
   /// Set once kStreaming has been seen; never changes afterwards.
   std::shared_ptr<const StreamHead> head() const;
-  EntityRef entity() const;                    ///< set once kDone
+  Outcome outcome() const;                     ///< its entity is set once kDone
   std::shared_ptr<const Error> error() const;  ///< set once kFailed
-  bool found_in_kv() const;
+
+  // Purge and keeping exclude each other: what is marked before BeginKeeping is never kept, and who
+  // marks while it is being kept waits for EndKeeping and then removes it.
+  /// @return whether its result is being put into edge or KV right now
+  bool MarkPurged();
+  /// @return false when a purge came first: serve the waiters, keep nothing
+  bool BeginKeeping();
+  void EndKeeping();
+  bool is_keeping() const;
 
  private:
   mutable Mutex mutex_;
   View view_ GUARDED_BY(mutex_);
   std::shared_ptr<const StreamHead> head_ GUARDED_BY(mutex_);
-  EntityRef entity_ GUARDED_BY(mutex_);
+  Outcome outcome_ GUARDED_BY(mutex_);
   std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);
-  bool found_in_kv_ GUARDED_BY(mutex_) = false;
+  bool is_purged_ GUARDED_BY(mutex_) = false;
+  bool is_keeping_ GUARDED_BY(mutex_) = false;
   io::Notifier notifier_;
 };
 using ProductionRef = std::shared_ptr<Production>;

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "http/codes.h"
 #include "http/respond.h"
 
 namespace vr::delivery {
@@ -72,7 +73,10 @@ std::string RenderEntityHead(const cache::Entity& entity) {
   std::string fields;
   fields.reserve(640);
   AppendCommon(fields, entity.key, entity.meta);
-  http::AppendValidatorFields(fields, entity.meta.etag, LastModifiedOf(entity.meta));
+  // A remembered failure has no validators and no ranges.
+  if (entity.meta.status == http::kOk) {
+    http::AppendValidatorFields(fields, entity.meta.etag, LastModifiedOf(entity.meta));
+  }
   return fields;
 }
 
@@ -110,9 +114,10 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
 
   const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
   AppendField(fields, "X-Cache-Status",
-              is_hit                          ? "HIT"
-              : facts.layer == Layer::kBypass ? "BYPASS"
-                                              : "MISS");
+              facts.freshness == cache::Freshness::kStale ? "STALE"
+              : is_hit                                    ? "HIT"
+              : facts.layer == Layer::kBypass             ? "BYPASS"
+                                                          : "MISS");
   AppendField(fields, "X-Cache-Source",
               facts.layer == Layer::kEdge ? "edge"
               : facts.layer == Layer::kKv ? "KV"
@@ -124,16 +129,19 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
 
   // RFC 9211: one member per cache, the one nearest to the origin first.
   fields += "Cache-Status: ";
+  const bool is_revalidated = facts.freshness == cache::Freshness::kRevalidated;
   char ttl[32] = "";
-  if (remaining >= 0)
-    std::snprintf(ttl, sizeof ttl, "; ttl=%lld", static_cast<long long>(remaining));
+  if (remaining >= 0) {  // of a stale answer it is negative (RFC 9211 §2.6)
+    std::snprintf(ttl, sizeof ttl, "; ttl=%lld",
+                  static_cast<long long>((entity->meta.expires_at_ms - facts.now_ms) / 1000));
+  }
   switch (facts.layer) {
     case Layer::kEdge:
-      fields += "edge; hit";
+      fields += is_revalidated ? "edge; fwd=stale; fwd-status=304" : "edge; hit";
       fields += ttl;
       break;
     case Layer::kKv:
-      fields += "KV; hit";
+      fields += is_revalidated ? "KV; fwd=stale; fwd-status=304" : "KV; hit";
       fields += ttl;
       fields += ", edge; fwd=miss; stored";
       break;

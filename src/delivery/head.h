@@ -30,9 +30,10 @@ std::string RenderStreamHead(std::string_view key, const cache::Metadata& meta);
 struct AnswerFacts {
   cache::Layer layer = cache::Layer::kEdge;
   const cache::Entity* entity = nullptr;  ///< null: a streamed body
-  bool is_debug = false;                  ///< no-store
-  bool is_unmade = false;                 ///< HEAD of what nobody has made: nothing is stored by it
-  std::chrono::seconds lifetime{0};       ///< of a streamed body that caches may keep
+  cache::Freshness freshness = cache::Freshness::kFresh;
+  bool is_debug = false;             ///< no-store
+  bool is_unmade = false;            ///< HEAD of what nobody has made: nothing is stored by it
+  std::chrono::seconds lifetime{0};  ///< of a streamed body that caches may keep
   int64_t now_ms = 0;
   double elapsed_ms = 0;  ///< since the request was parsed
   bool kv_asked = true;

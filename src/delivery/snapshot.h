@@ -30,6 +30,7 @@ struct Snapshot {
   Options delivery;
   transform::Options transform;
   cache::TtlOptions ttl;
+  cache::FreshnessOptions freshness;
   std::vector<OriginPolicy> policies;  ///< by origin index
   std::shared_ptr<const origin::OriginTable> origins;
   std::shared_ptr<origin::Opener> opener;

@@ -39,6 +39,10 @@ constexpr std::array<std::pair<std::string_view, int>, 22> kStatuses{{
 /// Statuses that say something about the source, not about us or this client.
 constexpr std::array<int, 6> kReusable{404, 413, 415, 422, 502, 504};
 
+bool IsReusable(int status) {
+  return std::find(kReusable.begin(), kReusable.end(), status) != kReusable.end();
+}
+
 }  // namespace
 
 std::string_view ReasonOf(const Error& error) {
@@ -102,9 +106,8 @@ std::string ErrorBody(const Error& error) {
 http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl) {
   http::Response response;
   response.status = StatusOf(ReasonOf(error));
-  const bool is_reusable =
-      std::find(kReusable.begin(), kReusable.end(), response.status) != kReusable.end();
-  const auto lifetime = is_reusable ? cache::TtlFor(response.status, ttl) : std::chrono::seconds(0);
+  const auto lifetime =
+      IsReusable(response.status) ? cache::TtlFor(response.status, ttl) : std::chrono::seconds(0);
   response.Add("Content-Type", "application/json");
   if (lifetime.count() > 0) {
     response.Add("Cache-Control", "public, max-age=" + std::to_string(lifetime.count()));
@@ -115,6 +118,17 @@ http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl) {
   if (response.status == 503) response.Add("Retry-After", "2");
   response.SetBody(ErrorBody(error));
   return response;
+}
+
+std::optional<cache::FailureForm> RenderFailure(const Error& error) {
+  cache::FailureForm form;
+  form.status = StatusOf(ReasonOf(error));
+  // The source's own faults; and a time past its end, which stays wrong as long as the source is
+  // what it is.
+  if (!IsReusable(form.status) && ReasonOf(error) != "TIME_OUT_OF_RANGE") return std::nullopt;
+  form.content_type = "application/json";
+  form.body = ErrorBody(error);
+  return form;
 }
 
 }  // namespace vr::delivery

@@ -2,11 +2,13 @@
 // (docs/http.md, "Errors").
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
 #include "cache/options.h"
+#include "cache/orchestrator.h"
 #include "http/message.h"
 
 namespace vr::delivery {
@@ -23,5 +25,9 @@ std::string ErrorBody(const Error& error);
 /// for may be cached as long as its TTL class says; overload, refusals and our own failures are
 /// `no-store`.
 http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl);
+
+/// How a failure may be remembered, for the cache: the answer's own status and body. nullopt for
+/// what says nothing about the source: overload, refusals, aborts, our own failures.
+std::optional<cache::FailureForm> RenderFailure(const Error& error);
 
 }  // namespace vr::delivery

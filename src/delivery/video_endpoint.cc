@@ -8,6 +8,7 @@
 #include "delivery/status.h"
 #include "http/range.h"
 #include "http/respond.h"
+#include "io/loop.h"
 #include "observe/log.h"
 #include "variant/key.h"
 
@@ -88,7 +89,9 @@ cache::Query VideoEndpoint::QueryFor(const Prepared& p) const {
   query.key = p.key;
   query.digest = p.digest;
   query.source = p.parsed.request.source_path;
+  query.origin = p.resolved.origin_name;
   query.ttl = p.policy->ttl;
+  query.freshness = p.snapshot->freshness;
   const bool is_fresh_wanted = p.is_debug || flags.no_read;
   query.read_edge = !is_fresh_wanted;
   query.read_kv = !is_fresh_wanted && !flags.no_kv_cache && p.snapshot->kv_enabled;
@@ -99,8 +102,10 @@ cache::Query VideoEndpoint::QueryFor(const Prepared& p) const {
 }
 
 Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
-                                      cache::EntityRef entity, Layer layer) const {
+                                      cache::EntityRef entity, Layer layer,
+                                      cache::Freshness freshness) const {
   http::Representation whole;
+  whole.status = entity->meta.status;
   whole.shared_fields = entity->head;
   whole.content_type = entity->meta.content_type;
   whole.etag = entity->meta.etag;
@@ -116,6 +121,7 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
 
   AnswerFacts facts;
   facts.layer = layer;
+  facts.freshness = freshness;
   facts.entity = entity.get();
   facts.is_debug = p.is_debug;
   facts.now_ms = ToUnixMillis(deps_.clock.Now());
@@ -225,7 +231,30 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
   if (p.is_debug || p.parsed.flags.no_read || p.parsed.flags.debug_view) return std::nullopt;
   cache::EntityRef hit = deps_.orchestrator.LookupEdge(p.key, p.digest);
   if (!hit) return std::nullopt;
+  FollowUp(p, hit);
   return RespondEntity(request, p, std::move(hit), Layer::kEdge);
+}
+
+std::shared_ptr<VideoProducer> VideoEndpoint::ProducerFor(const Prepared& p,
+                                                          transform::Plan plan) const {
+  ProductionSpec spec;
+  spec.snapshot = p.snapshot;
+  spec.request = p.parsed.request;
+  spec.resolved = p.resolved;
+  spec.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  spec.plan = std::move(plan);
+  return std::make_shared<VideoProducer>(deps_.producer, std::move(spec));
+}
+
+void VideoEndpoint::FollowUp(const Prepared& p, const cache::EntityRef& hit) const {
+  io::Loop* const loop = io::Loop::Current();
+  if (!loop || !deps_.orchestrator.IsCheckDue(*hit, p.snapshot->freshness)) return;
+  Result<transform::Plan> plan = transform::MakePlan(p.parsed.request, p.snapshot->transform);
+  if (!plan.ok()) return;
+  cache::Query query = QueryFor(p);
+  query.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  deps_.orchestrator.CheckSource(loop->executor(), hit, std::move(query),
+                                 ProducerFor(p, std::move(*plan)));
 }
 
 Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
@@ -244,17 +273,15 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
 
   cache::Query query = QueryFor(p);
   query.needs_whole = NeedsWhole(request) || request.is_head();
-  ProductionSpec spec;
-  spec.snapshot = p.snapshot;
-  spec.request = p.parsed.request;
-  spec.resolved = p.resolved;
-  spec.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
-  spec.plan = std::move(*plan);
-  auto producer = std::make_shared<VideoProducer>(deps_.producer, std::move(spec));
+  query.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  std::shared_ptr<VideoProducer> producer = ProducerFor(p, std::move(*plan));
   Result<cache::Answer> answer =
       co_await deps_.orchestrator.Fetch(ctx, std::move(query), std::move(producer));
   if (!answer.ok()) co_return RespondError(request, answer.error(), &p, p.policy->ttl);
-  if (answer->entity) co_return RespondEntity(request, p, std::move(answer->entity), answer->layer);
+  if (answer->entity) {
+    co_return RespondEntity(request, p, std::move(answer->entity), answer->layer,
+                            answer->freshness);
+  }
   co_return RespondStream(request, p, std::move(answer->live), answer->layer);
 }
 

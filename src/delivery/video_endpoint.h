@@ -55,7 +55,11 @@ class VideoEndpoint final : public http::Handler {
   Result<Prepared> Prepare(const http::Request& request) const;
   cache::Query QueryFor(const Prepared& prepared) const;
   http::Response RespondEntity(const http::Request& request, const Prepared& prepared,
-                               cache::EntityRef entity, cache::Layer layer) const;
+                               cache::EntityRef entity, cache::Layer layer,
+                               cache::Freshness freshness = cache::Freshness::kFresh) const;
+  std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
+  /// After a hit: has its source compared in the background when that is due.
+  void FollowUp(const Prepared& prepared, const cache::EntityRef& hit) const;
   http::Response RespondStream(const http::Request& request, const Prepared& prepared,
                                cache::ProductionRef live, cache::Layer layer) const;
   http::Response RespondError(const http::Request& request, const Error& error,

@@ -126,6 +126,15 @@ Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::Product
   co_return made;
 }
 
+Task<Result<bool>> VideoProducer::IsUnchanged(Context ctx, cache::Metadata known) {
+  origin::Resolved resolved = spec_.resolved;
+  CO_TRY(const origin::SourceRef source,
+         co_await spec_.snapshot->opener->Open(ctx, std::move(resolved)));
+  // A source without validators cannot be told apart from a changed one.
+  const std::string& now = source->info().validator;
+  co_return !now.empty() && now == known.source_validator;
+}
+
 Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
                                                           cache::ProductionRef production,
                                                           SharedFd stored,

@@ -40,6 +40,7 @@ class VideoProducer final : public cache::Producer {
   VideoProducer(ProducerDeps deps, ProductionSpec spec) : deps_(deps), spec_(std::move(spec)) {}
   Task<Result<cache::Metadata>> Produce(Context ctx, cache::ProductionRef production,
                                         SharedFd stored) override;
+  Task<Result<bool>> IsUnchanged(Context ctx, cache::Metadata known) override;
 
  private:
   Task<Result<cache::Metadata>> CopyOriginal(Context ctx, cache::ProductionRef production,

@@ -4,8 +4,12 @@
 namespace vr::http {
 
 inline constexpr int kOk = 200;
+inline constexpr int kBadRequest = 400;
+inline constexpr int kUnauthorized = 401;
+inline constexpr int kForbidden = 403;
 inline constexpr int kNotFound = 404;
 inline constexpr int kMethodNotAllowed = 405;
+inline constexpr int kInternalServerError = 500;
 inline constexpr int kServiceUnavailable = 503;
 
 }  // namespace vr::http

@@ -1,0 +1,55 @@
+#include "cache/inspect.h"
+
+#include "cache/orchestrator.h"
+
+namespace vr::cache {
+
+Task<Result<VariantPage>> Orchestrator::ListVariants(Context ctx, std::string source,
+                                                     std::string cursor, size_t limit) {
+  VariantPage out;
+  if (!kv_) co_return out;
+  CO_TRY(kv::Page page,
+         co_await kv_->ListBySource(ctx, std::move(source), std::move(cursor), limit));
+  for (kv::Listed& row : page.rows) {
+    EntryView view;
+    view.in_kv = true;
+    view.in_edge = edge_.Find(row.key) != nullptr;
+    Result<Metadata> meta = Metadata::FromJson(row.record.metadata);
+    if (!meta.ok()) continue;  // of a version we do not know: not ours to show
+    meta->expires_at_ms = row.record.expires_ms;
+    view.metadata_json = meta->ToJson();
+    view.key = std::move(row.key);
+    out.variants.push_back(std::move(view));
+  }
+  out.cursor = std::move(page.cursor);
+  co_return out;
+}
+
+Task<Result<std::optional<EntryView>>> Orchestrator::ReadEntry(Context ctx, std::string key) {
+  EntryView view;
+  view.key = key;
+  if (const EntityRef entity = edge_.Find(key)) {
+    view.in_edge = true;
+    view.metadata_json = entity->meta.ToJson();
+  }
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [flight, held] : flights_) view.in_production |= held.query.key == key;
+  }
+  if (kv_) {
+    CO_TRY(std::optional<kv::Found> found, co_await kv_->Get(ctx, key));
+    if (found) {
+      Result<Metadata> meta = Metadata::FromJson(found->record.metadata);
+      if (meta.ok()) {
+        view.in_kv = true;
+        meta->expires_at_ms = found->record.expires_ms;
+        view.metadata_json = meta->ToJson();
+      }
+    }
+  }
+  std::optional<EntryView> out;
+  if (view.in_edge || view.in_kv) out = std::move(view);
+  co_return out;
+}
+
+}  // namespace vr::cache

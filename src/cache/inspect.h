@@ -1,0 +1,24 @@
+// What an operator may look at: entries and variants, as the store has them. Pure data; the
+// functions are Orchestrator's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vr::cache {
+
+struct EntryView {
+  std::string key;
+  std::string metadata_json;  ///< as stored; expiresAt is the store's
+  bool in_edge = false;
+  bool in_kv = false;
+  bool in_production = false;
+};
+
+struct VariantPage {
+  std::vector<EntryView> variants;  ///< ordered by key
+  std::string cursor;               ///< pass to the next call; empty = end
+};
+
+}  // namespace vr::cache

@@ -1,0 +1,39 @@
+// Purge: what an operator takes out of the cache, on every layer at once (cache contract §5).
+//
+// Hard: the entries are gone. Soft: they are stale at once, still usable while they are revalidated
+// or when the origin fails. Pure data; Orchestrator::Purge does it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "cache/entity.h"
+#include "kv/kv_store.h"
+
+namespace vr::cache {
+
+enum class PurgeMode { kHard, kSoft, kDryRun };
+
+/// Exactly one is set. `tag`, `source` and `prefix` are answered by indexes, the others look at
+/// every entry.
+struct PurgeScope {
+  std::optional<std::string> key;  ///< this very key
+  std::optional<std::string> tag;
+  std::optional<std::string> source;  ///< canonical source path: all its variants
+  std::optional<std::string> prefix;  ///< of keys
+  std::optional<std::string> origin;  ///< name
+  std::optional<int64_t> created_before_ms;
+  bool everything = false;
+
+  bool is_valid() const;
+  bool Matches(std::string_view entry_key, const Metadata& meta) const;
+};
+
+struct PurgeReport {
+  uint64_t kv_entries = 0;    ///< of the durable store
+  uint64_t edge_entries = 0;  ///< of this node's memory, remembered failures included
+  uint64_t productions = 0;   ///< in flight: served to their waiters, not stored
+};
+
+}  // namespace vr::cache
