@@ -377,15 +377,11 @@ TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
 TEST(Settings, WhatHasNoEffectYetIsAWarning) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {R"("publicUrl": "https://x.example")", "/publicUrl"},
-      {R"("admin": {"token": "${T}"})", "/admin/token"},
       {R"("admin": {"onMainListener": true})", "/admin/onMainListener"},
       {R"("buckets": {"B": {"endpoint": "https://s3.example", "bucket": "b"}})", "/buckets"},
       {R"("access": {"signing": {"keys": {"k": "${T}"}}})", "/access/signing/keys"},
       {R"("access": {"allowedSources": ["*.example.com"]})", "/access/allowedSources"},
       {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
-      {R"("cache": {"staleWhileRevalidate": 61})", "/cache/staleWhileRevalidate"},
-      {R"("cache": {"staleIfError": "2d"})", "/cache/staleIfError"},
-      {R"("cache": {"sourceCheckInterval": 0})", "/cache/sourceCheckInterval"},
       {R"("transform": {"asyncThreshold": "2m"})", "/transform/asyncThreshold"},
       {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
   };

@@ -5,8 +5,9 @@
 namespace vr::delivery {
 namespace {
 
-cache::Entity Stored() {
-  cache::Entity entity;
+std::shared_ptr<cache::Entity> Stored() {
+  auto made = std::make_shared<cache::Entity>();
+  cache::Entity& entity = *made;
   entity.key = "video:a.mp4:w=640";
   entity.kv_backed = true;
   entity.meta.format = "mp4";
@@ -18,7 +19,7 @@ cache::Entity Stored() {
   entity.meta.resolved_height = 360;
   entity.meta.origin = "videos";
   entity.meta.source_type = "file";
-  return entity;
+  return made;
 }
 
 bool Has(const std::string& fields, const std::string& line) {
@@ -27,7 +28,7 @@ bool Has(const std::string& fields, const std::string& line) {
 }
 
 TEST(EntityHead, CarriesWhatDoesNotChange) {
-  const std::string head = RenderEntityHead(Stored());
+  const std::string head = RenderEntityHead(*Stored());
   for (const char* line :
        {"Cache-Tag: video-a.mp4,video-format-mp4", "X-KV-Cache-Key: video:a.mp4:w=640",
         "ETag: \"e\"", "Accept-Ranges: bytes", "X-Resolved-Width: 640", "X-Resolved-Height: 360",
@@ -37,13 +38,15 @@ TEST(EntityHead, CarriesWhatDoesNotChange) {
 }
 
 TEST(EntityHead, AValueCannotStartANewField) {
-  cache::Entity entity = Stored();
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  cache::Entity& entity = *stored;
   entity.meta.cache_tags = {"a\r\nSet-Cookie: x"};
   EXPECT_EQ(RenderEntityHead(entity).find("\nSet-Cookie"), std::string::npos);
 }
 
 TEST(AnswerFields, AHitCountsDownWithItsAge) {
-  const cache::Entity entity = Stored();
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  const cache::Entity& entity = *stored;
   AnswerFacts facts;
   facts.layer = cache::Layer::kKv;
   facts.entity = &entity;
@@ -59,6 +62,27 @@ TEST(AnswerFields, AHitCountsDownWithItsAge) {
   }
 }
 
+TEST(AnswerFields, AStaleAnswerSaysSoAndPromisesNothing) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  AnswerFacts facts;
+  facts.layer = cache::Layer::kEdge;
+  facts.freshness = cache::Freshness::kStale;
+  facts.entity = stored.get();
+  facts.now_ms = stored->meta.expires_at_ms + 30'000;
+  std::string fields;
+  AppendAnswerFields(fields, facts);
+  for (const char* line : {"X-Cache-Status: STALE", "Cache-Control: public, max-age=0",
+                           "Cache-Status: edge; hit; ttl=-30", "Age: 86430"}) {
+    EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
+  }
+}
+
+TEST(EntityHead, ARememberedFailureHasNoValidatorsAndNoRanges) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  stored->meta.status = 404;
+  EXPECT_EQ(RenderEntityHead(*stored).find("Accept-Ranges"), std::string::npos);
+}
+
 TEST(AnswerFields, AStreamedBodyMayNotBeStoredByAnyone) {
   AnswerFacts facts;
   facts.layer = cache::Layer::kTransform;
@@ -71,7 +95,8 @@ TEST(AnswerFields, AStreamedBodyMayNotBeStoredByAnyone) {
 }
 
 TEST(AnswerFields, DebugIsNoStoreWhateverTheEntitySays) {
-  const cache::Entity entity = Stored();
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  const cache::Entity& entity = *stored;
   AnswerFacts facts;
   facts.layer = cache::Layer::kBypass;
   facts.entity = &entity;
