@@ -274,10 +274,20 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
   cache::Query query = QueryFor(p);
   query.needs_whole = NeedsWhole(request) || request.is_head();
   query.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  const bool is_apart = !query.join;
   std::shared_ptr<VideoProducer> producer = ProducerFor(p, std::move(*plan));
   Result<cache::Answer> answer =
       co_await deps_.orchestrator.Fetch(ctx, std::move(query), std::move(producer));
-  if (!answer.ok()) co_return RespondError(request, answer.error(), &p, p.policy->ttl);
+  if (!answer.ok()) {
+    Response failed = RespondError(request, answer.error(), &p, p.policy->ttl);
+    const Layer layer = is_apart ? Layer::kBypass : Layer::kTransform;
+    failed.Add("X-Cache-Status", is_apart ? "BYPASS" : "MISS");
+    failed.Add("X-Cache-Source", "transform");
+    auto* note = static_cast<RequestNote*>(failed.note.get());
+    note->layer = layer;
+    note->has_layer = true;
+    co_return failed;
+  }
   if (answer->entity) {
     co_return RespondEntity(request, p, std::move(answer->entity), answer->layer,
                             answer->freshness);
