@@ -19,8 +19,6 @@ namespace {
 /// How long the first workers may take to come up: linking libav costs 0.1 s, a cold disk some
 /// seconds.
 constexpr std::chrono::seconds kWorkerStart{30};
-/// Entries stay readable this long after they expired, for what serves stale.
-constexpr std::chrono::hours kReapGrace{24};
 constexpr size_t kReapBatch = 1000;
 
 /// Each connection, spool and large hit holds descriptors; the soft limit of a shell is far too
@@ -159,8 +157,11 @@ Result<void> ServerApp::Reload(Settings next) {
 void ServerApp::Tick() {
   const WallTime now = clock_.Now();
   kv::EmbeddedStore* kv = kv_.get();
-  auto reap = [kv, now]() -> Task<void> {
-    Result<size_t> reaped = co_await kv->ReapExpired(now, kReapGrace, kReapBatch);
+  // Expired entries stay for as long as they may be served stale.
+  const cache::FreshnessOptions rules = snapshots_->Get()->freshness;
+  const auto grace = std::max(rules.stale_if_error, rules.stale_while_revalidate);
+  auto reap = [kv, now, grace]() -> Task<void> {
+    Result<size_t> reaped = co_await kv->ReapExpired(now, grace, kReapBatch);
     if (!reaped.ok()) LogWarn("kv_reap_failed", {{"error", reaped.error().ToLogString()}});
   };
   housekeeping_.Spawn(loops_.Any().executor(), reap);

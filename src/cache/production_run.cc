@@ -305,7 +305,7 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
   std::unique_ptr<kv::NewBody> body;
   SharedFd file;
   if (wants_store) {
-    Result<std::unique_ptr<kv::NewBody>> created = co_await kv_->Create(ctx, 0);
+    Result<std::unique_ptr<kv::NewBody>> created = co_await kv_->Create(ctx, query.expected_bytes);
     if (created.ok()) {
       body = std::move(*created);
       file = body->file();

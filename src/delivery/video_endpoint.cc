@@ -23,6 +23,9 @@ using http::Response;
 /// Originals do not depend on how we encode.
 constexpr std::string_view kOriginalRecipe = "original-1";
 
+/// What a still of usual size comes to; the store keeps bodies of that size in its index.
+constexpr uint64_t kFrameBytes = 32 << 10;
+
 bool Contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
@@ -274,6 +277,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
   cache::Query query = QueryFor(p);
   query.needs_whole = NeedsWhole(request) || request.is_head();
   query.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  if (p.parsed.request.mode == variant::Mode::kFrame) query.expected_bytes = kFrameBytes;
   const bool is_apart = !query.join;
   std::shared_ptr<VideoProducer> producer = ProducerFor(p, std::move(*plan));
   Result<cache::Answer> answer =
