@@ -58,9 +58,9 @@ struct Query {
   FreshnessOptions freshness;
   bool read_edge = true, write_edge = true;
   bool read_kv = true, write_kv = true;
-  bool join = true;          ///< false: a production of its own (debug, nocache)
+  bool join = true;             ///< false: a production of its own (debug, nocache)
   uint64_t expected_bytes = 0;  ///< of the body, for the store's choice of place; 0 = unknown
-  bool needs_whole = false;  ///< a growing body is of no use to this caller (ranges)
+  bool needs_whole = false;     ///< a growing body is of no use to this caller (ranges)
 };
 
 /// Either `entity` (whole) or `live` (in phase kStreaming or later) is set.
