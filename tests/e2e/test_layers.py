@@ -58,13 +58,32 @@ def test_counters_by_layer(running):
     until(lambda: running.metric("video_resizer_encode_seconds_total") > 0, "the worker's CPU time, known at its end, is counted")
 
 
-def test_entries_expire(server):
-    server.config["cache"] = {"kvTtl": {"ok": 1}, "staleWhileRevalidate": 0, "staleIfError": 0}
+def short_lived(server):
+    server.config["cache"] = {"kvTtl": {"ok": 1}, "staleWhileRevalidate": 0, "staleIfError": 0, "sourceCheckInterval": 1}
     server.add(media.clip("small.mp4"), "small.mp4")
     server.start()
     target = "/videos/small.mp4?mode=frame&width=160"
     server.get(target)
-    until(lambda: server.get(target)[0]["X-Cache-Status"] != "HIT", "the entry expired", 10, every=0.2)
+    return target
+
+
+def test_an_expired_entry_of_an_unchanged_source_is_revalidated_and_not_made_again(server):
+    target = short_lived(server)
+    def revalidated():
+        assert server.get(target)[0].status == 200
+        return server.metric("video_resizer_revalidated_total") >= 1
+    until(revalidated, "the entry expired and was revalidated", 10, every=0.2)
+    assert server.transforms() == 1
+
+
+def test_an_expired_entry_of_a_changed_source_is_made_again(server):
+    target = short_lived(server)
+    old = server.get(target)[1]
+    fresh = server.media / "fresh"
+    fresh.write_bytes(media.clip("silent.mp4").read_bytes())
+    fresh.rename(server.media / "small.mp4")
+    until(lambda: server.get(target)[1] != old, "the new source is seen", 15, every=0.2)
+    assert server.transforms(result="ok") >= 2
 
 
 def test_zero_ttl_stores_nothing(server):
