@@ -64,12 +64,12 @@ double AudioTrack::seconds() const {
 Result<void> AudioTrack::Feed(const AVPacket* packet, const PacketSink& sink) {
   if (complete_) return {};
   int r = avcodec_send_packet(decoder_.get(), packet);
-  if (r == AVERROR(ENOMEM)) return EngineError("audio decoding", r);
+  if (IsShortage(r)) return EngineError("audio decoding", r);
   if (r < 0 && r != AVERROR_EOF && r != AVERROR(EAGAIN)) ++skipped_;
   for (;;) {
     r = avcodec_receive_frame(decoder_.get(), decoded_.get());
     if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) break;
-    if (r == AVERROR(ENOMEM)) return EngineError("audio decoding", r);
+    if (IsShortage(r)) return EngineError("audio decoding", r);
     if (r < 0) {
       ++skipped_;
       break;

@@ -1,6 +1,7 @@
 // The few ways a job can fail, as Errors whose reason is the API code of docs/http.md.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -38,6 +39,20 @@ inline Error EngineError(const char* where, int code) {
   return TransformFailed(
       code == AVERROR(ENOMEM) ? "the transform ran out of memory" : "the transform failed",
       std::string(where) + ": " + AvError(code));
+}
+
+/// Is memory really short, or did a damaged source only claim an absurd size? libav says ENOMEM to
+/// both.
+inline bool MemoryIsShort() {
+  constexpr size_t kAmple = 96u << 20;         // no honest allocation of ours is larger
+  void* volatile probe = std::malloc(kAmple);  // volatile: the pair would be optimised away
+  const bool is_short = probe == nullptr;
+  std::free(probe);
+  return is_short;
+}
+/// libav's answer to a piece of the source was that our memory does not suffice, and it was right.
+inline bool IsShortage(int code) {
+  return code == AVERROR(ENOMEM) && MemoryIsShort();
 }
 
 }  // namespace vr::worker

@@ -139,7 +139,7 @@ Result<void> Media::Probe() {
   av_dict_free(&options);
   if (r < 0) {
     if (io_.failed()) return SourceBroken(io_.failure());
-    if (r == AVERROR(ENOMEM)) return EngineError("opening", r);
+    if (IsShortage(r)) return EngineError("opening", r);
     return Corrupt("the source cannot be opened",
                    std::string(input->name) + ": " + AvError(r) + ": " + AvLogLines());
   }
@@ -251,7 +251,7 @@ Result<bool> Media::Read(AVPacket* packet) {
     if (io_.failed()) return SourceBroken(io_.failure());
     if (r == AVERROR(EAGAIN)) continue;
     if (r == AVERROR_EOF) return false;
-    if (r == AVERROR(ENOMEM)) return EngineError("reading", r);
+    if (IsShortage(r)) return EngineError("reading", r);
     if (r < 0) {
       broke_off_ = true;
       return false;
@@ -298,7 +298,7 @@ Result<AvPtr<AVCodecContext>> Media::OpenDecoder(AVStream* stream, int threads,
   av_dict_set(&options, "codec_whitelist", kDecoders, 0);
   r = avcodec_open2(c.get(), codec, &options);
   av_dict_free(&options);
-  if (r == AVERROR(ENOMEM)) return EngineError("decoder", r);
+  if (IsShortage(r)) return EngineError("decoder", r);
   if (r < 0) return WhyNoPicture(std::string("decoder ") + codec->name + ": " + AvError(r));
   return c;
 }

@@ -54,7 +54,7 @@ Result<bool> PictureDecoder::Feed(const AVPacket* packet, const OnPicture& on_pi
   }
   for (;;) {
     const int r = avcodec_send_packet(decoder_.get(), packet);
-    if (r == AVERROR(ENOMEM)) return EngineError("decoding", r);
+    if (IsShortage(r)) return EngineError("decoding", r);
     if (r < 0 && r != AVERROR_EOF && r != AVERROR(EAGAIN)) ++skipped_;
     TRY(const bool more, Drain(on_picture));
     if (!more) return false;
@@ -66,7 +66,7 @@ Result<bool> PictureDecoder::Drain(const OnPicture& on_picture) {
   for (;;) {
     const int r = avcodec_receive_frame(decoder_.get(), frame_.get());
     if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) return true;
-    if (r == AVERROR(ENOMEM)) return EngineError("decoding", r);
+    if (IsShortage(r)) return EngineError("decoding", r);
     if (r < 0) {
       ++skipped_;
       return true;
