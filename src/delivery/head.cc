@@ -88,6 +88,19 @@ std::string RenderStreamHead(std::string_view key, const cache::Metadata& meta) 
   return fields;
 }
 
+std::string CacheControlOf(const AnswerFacts& facts) {
+  const cache::Entity* entity = facts.entity;
+  if (facts.is_debug) return "no-store";
+  int64_t lifetime = facts.lifetime.count();
+  if (entity) {
+    if (entity->meta.expires_at_ms == 0) return {};
+    lifetime = std::max<int64_t>(0, (entity->meta.expires_at_ms - facts.now_ms) / 1000);
+  } else if (lifetime <= 0) {
+    return "no-store";
+  }
+  return "public, max-age=" + std::to_string(lifetime);
+}
+
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
   using cache::Layer;
   const cache::Entity* entity = facts.entity;
@@ -100,17 +113,6 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
     }
   }
   AppendNumber(fields, "Age", age);
-  if (!entity && !facts.is_debug && facts.lifetime.count() > 0) {
-    AppendField(fields, "Cache-Control",
-                "public, max-age=" + std::to_string(facts.lifetime.count()));
-  } else if (facts.is_debug || !entity) {
-    AppendField(fields, "Cache-Control", "no-store");
-  } else if (remaining >= 0) {
-    char text[48];
-    const int n =
-        std::snprintf(text, sizeof text, "public, max-age=%lld", static_cast<long long>(remaining));
-    AppendField(fields, "Cache-Control", std::string_view(text, static_cast<size_t>(n)));
-  }
 
   const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
   AppendField(fields, "X-Cache-Status",

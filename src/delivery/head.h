@@ -41,6 +41,11 @@ struct AnswerFacts {
   std::string_view request_id;
   const variant::Parsed* parsed = nullptr;
 };
+/// Everything but Cache-Control, which an answer that refuses does not share.
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts);
+
+/// What remains of the entity's TTL, `no-store` for debug and for what only streams; empty = say
+/// nothing.
+std::string CacheControlOf(const AnswerFacts& facts);
 
 }  // namespace vr::delivery

@@ -22,6 +22,13 @@ std::shared_ptr<cache::Entity> Stored() {
   return made;
 }
 
+std::string FieldsOf(const AnswerFacts& facts) {
+  std::string fields;
+  AppendAnswerFields(fields, facts);
+  AppendField(fields, "Cache-Control", CacheControlOf(facts));
+  return fields;
+}
+
 bool Has(const std::string& fields, const std::string& line) {
   return fields.starts_with(line + "\r\n") ||
          fields.find("\r\n" + line + "\r\n") != std::string::npos;
@@ -52,8 +59,7 @@ TEST(AnswerFields, AHitCountsDownWithItsAge) {
   facts.entity = &entity;
   facts.now_ms = entity.meta.created_at_ms + 400'500;
   facts.request_id = "r1";
-  std::string fields;
-  AppendAnswerFields(fields, facts);
+  const std::string fields = FieldsOf(facts);
   for (const char* line :
        {"Age: 400", "Cache-Control: public, max-age=85999", "X-Cache-Status: HIT",
         "X-Cache-Source: KV", "X-KV-Cache-Age: 400", "X-KV-Cache-TTL: 85999", "X-Request-ID: r1",
@@ -69,8 +75,7 @@ TEST(AnswerFields, AStaleAnswerSaysSoAndPromisesNothing) {
   facts.freshness = cache::Freshness::kStale;
   facts.entity = stored.get();
   facts.now_ms = stored->meta.expires_at_ms + 30'000;
-  std::string fields;
-  AppendAnswerFields(fields, facts);
+  const std::string fields = FieldsOf(facts);
   for (const char* line : {"X-Cache-Status: STALE", "Cache-Control: public, max-age=0",
                            "Cache-Status: edge; hit; ttl=-30", "Age: 86430"}) {
     EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
@@ -86,8 +91,7 @@ TEST(EntityHead, ARememberedFailureHasNoValidatorsAndNoRanges) {
 TEST(AnswerFields, AStreamedBodyMayNotBeStoredByAnyone) {
   AnswerFacts facts;
   facts.layer = cache::Layer::kTransform;
-  std::string fields;
-  AppendAnswerFields(fields, facts);
+  const std::string fields = FieldsOf(facts);
   EXPECT_TRUE(Has(fields, "Cache-Control: no-store"));
   EXPECT_TRUE(Has(fields, "X-Cache-Status: MISS"));
   EXPECT_TRUE(Has(fields, "X-Cache-Source: transform"));
@@ -102,8 +106,7 @@ TEST(AnswerFields, DebugIsNoStoreWhateverTheEntitySays) {
   facts.entity = &entity;
   facts.is_debug = true;
   facts.now_ms = entity.meta.created_at_ms;
-  std::string fields;
-  AppendAnswerFields(fields, facts);
+  const std::string fields = FieldsOf(facts);
   EXPECT_TRUE(Has(fields, "Cache-Control: no-store"));
   EXPECT_TRUE(Has(fields, "X-Cache-Status: BYPASS"));
 }
@@ -116,8 +119,7 @@ TEST(AnswerFields, WarningsFilenameAndPlaybackHintsAreEchoed) {
   parsed.playback.preload = "metadata";
   AnswerFacts facts;
   facts.parsed = &parsed;
-  std::string fields;
-  AppendAnswerFields(fields, facts);
+  const std::string fields = FieldsOf(facts);
   for (const char* line :
        {"X-Param-Warnings: width: must be 10-8192", "X-Playback-Loop: true",
         "X-Playback-Preload: metadata", "Content-Disposition: inline; filename=\"clip.mp4\""}) {

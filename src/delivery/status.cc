@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "cache/ttl.h"
-#include "observe/log.h"
+#include "http/respond.h"
 
 namespace vr::delivery {
 
@@ -82,25 +82,8 @@ int StatusOf(std::string_view reason) {
 
 std::string ErrorBody(const Error& error) {
   const std::string_view reason = ReasonOf(error);
-  std::string body = R"({"error":{"code":)";
-  AppendJsonString(body, reason);
-  body += R"(,"message":)";
-  AppendJsonString(
-      body, reason == "INTERNAL" ? "internal error" : std::string_view(error.public_message));
-  if (!error.facts.empty() && reason != "INTERNAL") {
-    body += R"(,"details":{)";
-    bool first = true;
-    for (const auto& [name, value] : error.facts) {
-      if (!first) body += ',';
-      first = false;
-      AppendJsonString(body, name);
-      body += ':';
-      AppendJsonString(body, value);
-    }
-    body += '}';
-  }
-  body += "}}\n";
-  return body;
+  if (reason == "INTERNAL") return http::ErrorBody(reason, "internal error") + "\n";
+  return http::ErrorBody(reason, error.public_message, error.facts) + "\n";
 }
 
 http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl) {

@@ -135,6 +135,7 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   facts.parsed = &p.parsed;
   whole.fields.reserve(640);
   AppendAnswerFields(whole.fields, facts);
+  whole.cache_control = CacheControlOf(facts);
 
   auto note = std::make_shared<RequestNote>();
   note->layer = layer;
@@ -169,6 +170,7 @@ Response VideoEndpoint::RespondStream(const Request& request, const Prepared& p,
     AppendField(response.fields, "Accept-Ranges", "bytes");
   }
   AppendAnswerFields(response.fields, facts);
+  AppendField(response.fields, "Cache-Control", CacheControlOf(facts));
   http::StreamBody body;
   body.stream = std::make_shared<ProductionStream>(live);
   body.length = head->length;
@@ -331,6 +333,7 @@ Task<Response> VideoEndpoint::HandleHead(Context ctx, const Request& request, Pr
   facts.request_id = request.id;
   facts.parsed = &p.parsed;
   AppendAnswerFields(response.fields, facts);
+  AppendField(response.fields, "Cache-Control", CacheControlOf(facts));
   // The length of an original is its source's; of a transform nobody knows it yet.
   http::StreamBody unknown;
   if (spec.plan.original) unknown.length = (*source)->info().size;

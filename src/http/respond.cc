@@ -115,6 +115,7 @@ Response RespondWith(Representation r, const Request& request) {
   Response response;
   if (conditions.verdict == Verdict::kNotModified) {
     response.status = 304;
+    if (!r.cache_control.empty()) AppendLine(r.fields, "Cache-Control", r.cache_control);
     response.fields = std::move(r.fields);
     response.shared_fields = std::move(r.shared_fields);
     return response;
@@ -128,6 +129,7 @@ Response RespondWith(Representation r, const Request& request) {
     return response;
   }
   response.status = r.status;
+  if (!r.cache_control.empty()) AppendLine(r.fields, "Cache-Control", r.cache_control);
   response.fields = std::move(r.fields);
   response.shared_fields = std::move(r.shared_fields);
   if (ranges.kind == RangeSet::Kind::kMany) {
@@ -153,8 +155,8 @@ void AppendValidatorFields(std::string& fields, std::string_view etag,
   AppendLine(fields, "Accept-Ranges", "bytes");
 }
 
-Response ErrorResponse(int status, std::string_view code, std::string_view message,
-                       std::span<const std::pair<std::string, std::string>> facts) {
+std::string ErrorBody(std::string_view code, std::string_view message,
+                      std::span<const std::pair<std::string, std::string>> facts) {
   std::string text = "{\"error\":{\"code\":";
   AppendJsonString(text, code);
   text += ",\"message\":";
@@ -172,10 +174,15 @@ Response ErrorResponse(int status, std::string_view code, std::string_view messa
     text += '}';
   }
   text += "}}";
+  return text;
+}
+
+Response ErrorResponse(int status, std::string_view code, std::string_view message,
+                       std::span<const std::pair<std::string, std::string>> facts) {
   Response response;
   response.status = status;
   response.fields = "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n";
-  response.SetBody(std::move(text));
+  response.SetBody(ErrorBody(code, message, facts));
   return response;
 }
 

@@ -33,6 +33,8 @@ struct Representation {
   /// Lines of 200, 206 and 304, rendered once per entity: ETag, Last-Modified and Accept-Ranges
   /// (AppendValidatorFields), Cache-Control, Vary, our X- fields. May be null.
   std::shared_ptr<const std::string> shared_fields;
+  /// Value of Cache-Control for 200, 206 and 304; 412 and 416 are always no-store. Empty = none.
+  std::string cache_control;
   /// Lines of every answer, also 412 and 416: Age, X-Cache-Status, Cache-Status, X-Request-ID.
   std::string fields;
 };
@@ -46,8 +48,11 @@ Response RespondWith(Representation representation, const Request& request);
 void AppendValidatorFields(std::string& fields, std::string_view etag,
                            std::optional<WallTime> last_modified);
 
-/// An answer with `{"error":{"code":...,"message":...,"details":{...}}}`; `details` only when there
-/// are facts. Carries Content-Type and nosniff; Cache-Control is the caller's.
+/// `{"error":{"code":...,"message":...,"details":{...}}}`; `details` only when there are facts.
+std::string ErrorBody(std::string_view code, std::string_view message,
+                      std::span<const std::pair<std::string, std::string>> facts = {});
+
+/// An answer with that body. Carries Content-Type and nosniff; Cache-Control is the caller's.
 Response ErrorResponse(int status, std::string_view code, std::string_view message,
                        std::span<const std::pair<std::string, std::string>> facts = {});
 

@@ -36,6 +36,24 @@ std::string BodyOf(const Response& response) {
   return body;
 }
 
+TEST(Respond, WhatRefusesIsNoStoreAndNothingElse) {
+  for (const char* condition : {"Range: bytes=99-", "If-Match: \"other\""}) {
+    Representation digits = Digits();
+    digits.cache_control = "public, max-age=60";
+    const Response r = RespondWith(std::move(digits), MakeGet(condition));
+    EXPECT_GE(r.status, 400) << condition;
+    EXPECT_EQ(r.fields.find("max-age"), std::string::npos) << r.fields;
+    EXPECT_NE(r.fields.find("Cache-Control: no-store\r\n"), std::string::npos) << r.fields;
+  }
+  for (const char* condition : {"Range: bytes=0-1", "If-None-Match: \"d\"", "X: y"}) {
+    Representation digits = Digits();
+    digits.cache_control = "public, max-age=60";
+    const Response r = RespondWith(std::move(digits), MakeGet(condition));
+    EXPECT_NE(r.fields.find("Cache-Control: public, max-age=60\r\n"), std::string::npos)
+        << r.fields;
+  }
+}
+
 TEST(Respond, GivesEverythingToAPlainGet) {
   const Response r = RespondWith(Digits(), MakeGet());
   EXPECT_EQ(r.status, 200);
