@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests. See kit/ for what they can do."""
 import pathlib
+import shutil
 import sys
 
 import pytest
@@ -16,6 +17,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     server = getattr(item, "_vr_server", None)
+    item._vr_failed = getattr(item, "_vr_failed", False) or report.failed
     if report.when == "call" and report.failed and server is not None and server.raw_log:
         report.sections.append(("server log", server.log_tail(60)))
 
@@ -35,6 +37,8 @@ def server(tmp_path, request):
             s.stop(expect=None)
             pytest.fail(f"the server died by itself during the test (code {code})")
         s.stop()
+    if not request.node._vr_failed:  # pytest keeps three runs; half a gigabyte of store in each helps nobody
+        shutil.rmtree(s.folder, ignore_errors=True)
 
 
 @pytest.fixture
