@@ -482,7 +482,7 @@ TEST_F(ServerTest, SendsALargeFileIntact) {
   std::FILE* file = std::tmpfile();
   ASSERT_EQ(::write(::fileno(file), bytes.data(), size), static_cast<ssize_t>(size));
   auto fd = std::make_shared<const UniqueFd>(::fileno(file));
-  handler_.now["/file"] = [fd, size](const Request& request) {
+  handler_.now["/file"] = [fd](const Request& request) {
     Representation r;
     FileBody body;
     body.file = fd;
