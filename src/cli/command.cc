@@ -5,6 +5,7 @@
 #include <CLI/Formatter.hpp>
 #include <cstdio>
 #include <sstream>
+#include <string_view>
 
 #include "config/overrides.h"
 
@@ -62,6 +63,10 @@ void AddSettings(CLI::App& app, std::vector<Assignment>& assignments) {
 
 Parsed Parse(int argc, const char* const* argv) {
   Command command;
+  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+    command.kind = Command::Kind::kVersion;
+    return Parsed{.command = std::move(command), .exit_code = kExitDone, .output = {}};
+  }
   CLI::App app("A video resizer with a cache that remembers.", "video-resizer");
   app.require_subcommand(1);
   app.footer(

@@ -42,6 +42,7 @@ TEST(CommandLine, ConfigCommandsAndVersion) {
   EXPECT_EQ(ParseLine({"config", "print"}).command->kind, Command::Kind::kConfigPrint);
   EXPECT_EQ(ParseLine({"config", "print", "-c", "b"}).command->config_file, "b");
   EXPECT_EQ(ParseLine({"version"}).command->kind, Command::Kind::kVersion);
+  EXPECT_EQ(ParseLine({"--version"}).command->kind, Command::Kind::kVersion);
 }
 
 TEST(CommandLine, HelpIsNotAFailure) {
