@@ -28,7 +28,6 @@ void Production::Finish(Outcome outcome) {
     MutexLock lock(mutex_);
     if (view_.phase == Phase::kDone || view_.phase == Phase::kFailed) return;
     view_.phase = Phase::kDone;
-    view_.stream_ended = head_ != nullptr;
     outcome_ = std::move(outcome);
   }
   notifier_.NotifyAll();

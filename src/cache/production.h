@@ -52,7 +52,6 @@ class Production {
   struct View {
     Phase phase = Phase::kWorking;
     uint64_t watermark = 0;
-    bool stream_ended = false;  ///< kDone: the streamed form is `watermark` bytes long
   };
 
   // For the producer.

@@ -26,6 +26,14 @@ constexpr std::string_view kOriginalRecipe = "original-1";
 /// What a still of usual size comes to; the store keeps bodies of that size in its index.
 constexpr uint64_t kFrameBytes = 32 << 10;
 
+std::shared_ptr<RequestNote> NoteOf(Layer layer, std::string key) {
+  auto note = std::make_shared<RequestNote>();
+  note->layer = layer;
+  note->has_layer = true;
+  note->key = std::move(key);
+  return note;
+}
+
 bool Contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
@@ -104,6 +112,19 @@ cache::Query VideoEndpoint::QueryFor(const Prepared& p) const {
   return query;
 }
 
+AnswerFacts VideoEndpoint::FactsFor(const Request& request, const Prepared& p, Layer layer) const {
+  AnswerFacts facts;
+  facts.layer = layer;
+  facts.is_debug = p.is_debug;
+  facts.now_ms = ToUnixMillis(deps_.clock.Now());
+  facts.elapsed_ms = MillisSince(p.started);
+  facts.kv_asked = p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache;
+  facts.kv_written = facts.kv_asked;
+  facts.request_id = request.id;
+  facts.parsed = &p.parsed;
+  return facts;
+}
+
 Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
                                       cache::EntityRef entity, Layer layer,
                                       cache::Freshness freshness) const {
@@ -122,17 +143,10 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
     whole.body = std::move(file);
   }
 
-  AnswerFacts facts;
-  facts.layer = layer;
+  AnswerFacts facts = FactsFor(request, p, layer);
   facts.freshness = freshness;
   facts.entity = entity.get();
-  facts.is_debug = p.is_debug;
-  facts.now_ms = ToUnixMillis(deps_.clock.Now());
-  facts.elapsed_ms = MillisSince(p.started);
-  facts.kv_asked = p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache;
   facts.kv_written = entity->kv_backed;
-  facts.request_id = request.id;
-  facts.parsed = &p.parsed;
   whole.fields.reserve(640);
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
@@ -153,15 +167,7 @@ Response VideoEndpoint::RespondStream(const Request& request, const Prepared& p,
   const std::shared_ptr<const cache::StreamHead> head = live->head();
   Response response;
   response.fields = RenderStreamHead(p.key, head->meta);
-  AnswerFacts facts;
-  facts.layer = layer;
-  facts.is_debug = p.is_debug;
-  facts.now_ms = ToUnixMillis(deps_.clock.Now());
-  facts.elapsed_ms = MillisSince(p.started);
-  facts.kv_asked = p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache;
-  facts.kv_written = facts.kv_asked;
-  facts.request_id = request.id;
-  facts.parsed = &p.parsed;
+  AnswerFacts facts = FactsFor(request, p, layer);
   // The streamed form of a video is another representation than the one stored: no validator, no
   // ranges, nothing that a cache could splice. An original that grows is the stored body itself.
   if (head->is_whole_form && head->length && !head->meta.etag.empty()) {
@@ -175,11 +181,7 @@ Response VideoEndpoint::RespondStream(const Request& request, const Prepared& p,
   body.stream = std::make_shared<ProductionStream>(live);
   body.length = head->length;
   response.body = std::move(body);
-  auto note = std::make_shared<RequestNote>();
-  note->layer = layer;
-  note->has_layer = true;
-  note->key = p.key;
-  response.note = std::move(note);
+  response.note = NoteOf(layer, p.key);
   return response;
 }
 
@@ -240,15 +242,19 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
   return RespondEntity(request, p, std::move(hit), Layer::kEdge);
 }
 
-std::shared_ptr<VideoProducer> VideoEndpoint::ProducerFor(const Prepared& p,
-                                                          transform::Plan plan) const {
+ProductionSpec VideoEndpoint::SpecFor(const Prepared& p, transform::Plan plan) const {
   ProductionSpec spec;
   spec.snapshot = p.snapshot;
   spec.request = p.parsed.request;
   spec.resolved = p.resolved;
   spec.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
   spec.plan = std::move(plan);
-  return std::make_shared<VideoProducer>(deps_.producer, std::move(spec));
+  return spec;
+}
+
+std::shared_ptr<VideoProducer> VideoEndpoint::ProducerFor(const Prepared& p,
+                                                          transform::Plan plan) const {
+  return std::make_shared<VideoProducer>(deps_.producer, SpecFor(p, std::move(plan)));
 }
 
 void VideoEndpoint::FollowUp(const Prepared& p, const cache::EntityRef& hit) const {
@@ -315,34 +321,20 @@ Task<Response> VideoEndpoint::HandleHead(Context ctx, const Request& request, Pr
   origin::Resolved resolved = p.resolved;
   Result<origin::SourceRef> source = co_await p.snapshot->opener->Open(ctx, std::move(resolved));
   if (!source.ok()) co_return RespondError(request, source.error(), &p, p.policy->ttl);
-  ProductionSpec spec;
-  spec.snapshot = p.snapshot;
-  spec.request = p.parsed.request;
-  spec.plan = std::move(plan);
-  spec.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  const ProductionSpec spec = SpecFor(p, std::move(plan));
   Response response;
   const cache::Metadata meta = DescribeVariant(spec, (*source)->info());
   response.fields = RenderStreamHead(p.key, meta);
-  AnswerFacts facts;
-  facts.layer = Layer::kTransform;
-  facts.now_ms = ToUnixMillis(deps_.clock.Now());
-  facts.elapsed_ms = MillisSince(p.started);
-  facts.kv_asked = query.read_kv;
+  AnswerFacts facts = FactsFor(request, p, Layer::kTransform);
   facts.kv_written = false;
   facts.is_unmade = true;
-  facts.request_id = request.id;
-  facts.parsed = &p.parsed;
   AppendAnswerFields(response.fields, facts);
   AppendField(response.fields, "Cache-Control", CacheControlOf(facts));
   // The length of an original is its source's; of a transform nobody knows it yet.
   http::StreamBody unknown;
   if (spec.plan.original) unknown.length = (*source)->info().size;
   response.body = std::move(unknown);
-  auto note = std::make_shared<RequestNote>();
-  note->layer = Layer::kTransform;
-  note->has_layer = true;
-  note->key = p.key;
-  response.note = std::move(note);
+  response.note = NoteOf(Layer::kTransform, p.key);
   co_return response;
 }
 
@@ -365,11 +357,7 @@ Task<Response> VideoEndpoint::HandleView(Context ctx, const Request& request, Pr
   response.Add("X-Content-Type-Options", "nosniff");
   response.Add("X-Request-ID", request.id);
   response.SetBody(RenderView(facts));
-  auto note = std::make_shared<RequestNote>();
-  note->layer = Layer::kBypass;
-  note->has_layer = true;
-  note->key = p.key;
-  response.note = std::move(note);
+  response.note = NoteOf(Layer::kBypass, p.key);
   co_return response;
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "cache/orchestrator.h"
+#include "delivery/head.h"
 #include "delivery/request_log.h"
 #include "delivery/snapshot.h"
 #include "delivery/video_producer.h"
@@ -57,6 +58,10 @@ class VideoEndpoint final : public http::Handler {
   http::Response RespondEntity(const http::Request& request, const Prepared& prepared,
                                cache::EntityRef entity, cache::Layer layer,
                                cache::Freshness freshness = cache::Freshness::kFresh) const;
+  /// What every answer's fields begin with.
+  AnswerFacts FactsFor(const http::Request& request, const Prepared& prepared,
+                       cache::Layer layer) const;
+  ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   /// After a hit: has its source compared in the background when that is due.
   void FollowUp(const Prepared& prepared, const cache::EntityRef& hit) const;
