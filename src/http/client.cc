@@ -85,10 +85,7 @@ bool SamePlace(const UrlParts& configured, const UrlParts& hop) {
 }  // namespace
 
 std::optional<std::string_view> ResponseHead::Get(std::string_view name) const {
-  for (const auto& [field, value] : fields) {
-    if (EqualsNoCase(field, name)) return value;
-  }
-  return std::nullopt;
+  return FirstValue(fields, name);
 }
 
 std::optional<ReceivedRange> ResponseHead::content_range() const {

@@ -23,13 +23,12 @@
 #include "base/context.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "http/fields.h"
 #include "http/message.h"
 #include "http/range.h"
 #include "io/task.h"
 
 namespace vr::http {
-
-using FieldList = std::vector<std::pair<std::string, std::string>>;
 
 /// A response's Content-Range (RFC 9110 §14.4).
 struct ReceivedRange {

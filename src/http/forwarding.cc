@@ -1,0 +1,131 @@
+#include "http/forwarding.h"
+
+#include <algorithm>
+
+#include "http/ascii.h"
+
+namespace vr::http {
+
+namespace {
+
+constexpr std::string_view kHopByHop[] = {"connection",
+                                          "keep-alive",
+                                          "proxy-authenticate",
+                                          "proxy-authentication-info",
+                                          "proxy-authorization",
+                                          "proxy-connection",
+                                          "te",
+                                          "trailer",
+                                          "transfer-encoding",
+                                          "upgrade"};
+
+std::string_view NameOf(const Field& field) {
+  return field.name;
+}
+std::string_view NameOf(const FieldList::value_type& field) {
+  return field.first;
+}
+std::string_view ValueOf(const Field& field) {
+  return field.value;
+}
+std::string_view ValueOf(const FieldList::value_type& field) {
+  return field.second;
+}
+
+template <class Fields>
+FieldList WithoutHopByHop(const Fields& fields) {
+  std::vector<std::string_view> listed;
+  for (const auto& field : fields) {
+    if (!EqualsNoCase(NameOf(field), "connection")) continue;
+    for (std::string_view rest = ValueOf(field); !rest.empty();) {
+      listed.push_back(NextElement(rest));
+    }
+  }
+  FieldList out;
+  out.reserve(fields.size() + 4);
+  for (const auto& field : fields) {
+    const std::string_view name = NameOf(field);
+    const bool is_listed = std::any_of(listed.begin(), listed.end(), [&](std::string_view option) {
+      return EqualsNoCase(option, name);
+    });
+    if (is_listed || IsHopByHop(name) || EqualsNoCase(name, "content-length")) continue;
+    out.emplace_back(name, ValueOf(field));
+  }
+  return out;
+}
+
+bool IsOrderless(std::string_view name) {
+  return name == "accept" || name == "accept-charset" || name == "accept-encoding" ||
+         name == "accept-language";
+}
+
+}  // namespace
+
+bool IsHopByHop(std::string_view name) {
+  return std::any_of(std::begin(kHopByHop), std::end(kHopByHop),
+                     [&](std::string_view hop) { return EqualsNoCase(hop, name); });
+}
+
+FieldList EndToEndFields(const std::vector<Field>& fields) {
+  return WithoutHopByHop(fields);
+}
+FieldList EndToEndFields(const FieldList& fields) {
+  return WithoutHopByHop(fields);
+}
+
+void AppendVia(FieldList& fields, int minor_version, std::string_view name) {
+  std::string via = JoinedValues(fields, "Via");
+  EraseFields(fields, "Via");
+  if (!via.empty()) via += ", ";
+  via += "1." + std::to_string(minor_version) + " ";
+  via += name;
+  fields.emplace_back("Via", std::move(via));
+}
+
+bool ViaHas(std::string_view via, std::string_view name) {
+  while (!via.empty()) {
+    std::string_view member = NextElement(via);
+    const size_t space = member.find(' ');
+    if (space == std::string_view::npos) continue;
+    member = Trim(member.substr(space + 1));
+    if (member.substr(0, member.find(' ')) == name) return true;
+  }
+  return false;
+}
+
+std::optional<std::vector<std::string>> VaryNames(const FieldList& response) {
+  std::vector<std::string> names;
+  const std::string vary = JoinedValues(response, "Vary");
+  for (std::string_view rest = vary; !rest.empty();) {
+    const std::string_view name = NextElement(rest);
+    if (name == "*") return std::nullopt;
+    if (!name.empty()) names.push_back(LowerCase(name));
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+std::optional<std::string> SelectingValue(const Request& request, std::string_view name) {
+  if (!request.Get(name)) return std::nullopt;
+  const bool is_orderless = IsOrderless(name);
+  const std::string joined = request.GetAll(name);
+  std::vector<std::string> members;
+  for (std::string_view rest = joined; !rest.empty();) {
+    std::string member(NextElement(rest));
+    if (is_orderless) {
+      member = LowerCase(member);
+      std::erase_if(member, [](char c) { return c == ' ' || c == '\t'; });
+    }
+    members.push_back(std::move(member));
+  }
+  if (is_orderless) std::sort(members.begin(), members.end());
+  std::string out;
+  for (const std::string& member : members) {
+    if (!out.empty()) out += ',';
+    out += member;
+  }
+  return out;
+}
+
+}  // namespace vr::http
