@@ -32,6 +32,9 @@ namespace {
 constexpr uint64_t kMaxRedirectBody = 64 << 10;
 constexpr long kReceiveBuffer = 256 << 10;
 constexpr int kMaxPollMs = 1'000;
+/// A forwarded request is never sent twice, so a kept connection that the origin has just closed
+/// costs it its answer: only those are used again that were in use a moment ago.
+constexpr long kForwardedIdleSeconds = 1;
 
 bool ParseNumber(std::string_view text, uint64_t& out) {
   if (text.empty() || !IsDigit(text.front())) return false;
@@ -245,6 +248,8 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
   }
   static int OnPrereq(void* self, char*, char*, int, int) {
     auto* t = static_cast<TransferImpl*>(self);
+    // libcurl sends a request once more when a kept connection ends without an answer.
+    if (t->connected && t->request.forwarded) return CURL_PREREQFUNC_ABORT;
     t->connected = true;
     t->last_activity = std::chrono::steady_clock::now();
     return CURL_PREREQFUNC_OK;
@@ -290,6 +295,22 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
     verdict = std::move(error);
     return false;
   }
+  /// Method, target and body of a request that is passed on. @param set sets an option
+  void ConfigureForwarded(const auto& set) {
+    const Forwarded& f = *request.forwarded;
+    if (f.body) {
+      set(CURLOPT_POST, 1L);
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(f.body->size()));
+      set(CURLOPT_POSTFIELDS, f.body->data());
+    }
+    if (f.method == "HEAD") {
+      set(CURLOPT_NOBODY, 1L);
+    } else {
+      set(CURLOPT_CUSTOMREQUEST, f.method.c_str());
+    }
+    set(CURLOPT_REQUEST_TARGET, f.target.c_str());
+    set(CURLOPT_MAXAGE_CONN, kForwardedIdleSeconds);
+  }
   bool HeaderLine(std::string_view line);
   bool HeadComplete();
   size_t Body(std::string_view bytes);
@@ -316,10 +337,18 @@ bool TransferImpl::Configure() {
     else
       list = grown;
   };
-  add("Accept-Encoding", "identity");
-  add("Accept", "*/*");
-  add("User-Agent", core->options().user_agent);
-  add("Via", core->options().via);
+  if (request.forwarded) {
+    // What libcurl adds of its own accord is taken back, unless the client said it.
+    for (const char* name : {"Accept", "User-Agent", "Content-Type", "Expect"}) {
+      if (!HasField(request.fields, name))
+        list = ::curl_slist_append(list, (std::string(name) + ':').c_str());
+    }
+  } else {
+    add("Accept-Encoding", "identity");
+    add("Accept", "*/*");
+    add("User-Agent", core->options().user_agent);
+    add("Via", core->options().via);
+  }
   if (request.range) {
     add("Range", "bytes=" + std::to_string(request.range->first) + "-" +
                      std::to_string(request.range->last));
@@ -335,7 +364,11 @@ bool TransferImpl::Configure() {
   };
   set(CURLOPT_URL, now.url.c_str());
   set(CURLOPT_HTTPHEADER, list);
-  set(CURLOPT_NOBODY, request.method == Method::kHead ? 1L : 0L);
+  if (request.forwarded) {
+    ConfigureForwarded(set);
+  } else {
+    set(CURLOPT_NOBODY, request.method == Method::kHead ? 1L : 0L);
+  }
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_FOLLOWLOCATION, 0L);
@@ -380,12 +413,19 @@ bool TransferImpl::HeaderLine(std::string_view line) {
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   if (line.starts_with("HTTP/")) {
     head.fields.clear();
+    const size_t code = line.find(' ');
+    const size_t phrase = code == std::string_view::npos ? code : line.find(' ', code + 1);
+    head.reason = phrase == std::string_view::npos ? std::string_view() : line.substr(phrase + 1);
     return true;
   }
   if (line.empty()) {
     long status = 0;
     ::curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status < 200) return true;  // an interim answer; another head follows
+    if (status < 200) {  // another head follows
+      head.status = static_cast<int>(status);
+      sink->OnInterim(head);
+      return true;
+    }
     head.status = static_cast<int>(status);
     last_activity =
         std::chrono::steady_clock::now();  // not before: a head that drips is late all the same

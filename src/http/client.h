@@ -41,6 +41,7 @@ std::optional<ReceivedRange> ParseContentRange(std::string_view value);
 /// Status and fields of a final response, after redirects.
 struct ResponseHead {
   int status = 0;
+  std::string reason;  ///< phrase behind the status, perhaps empty
   FieldList fields;
   /// Declared length of the body as sent; nullopt when chunked or ended by close.
   std::optional<uint64_t> content_length;
@@ -72,6 +73,8 @@ class BodySink {
  public:
   enum class Flow { kMore, kPause };
   virtual ~BodySink() = default;
+  /// An interim answer (1xx) that came in front of the final one. Most have no use for it.
+  virtual void OnInterim(const ResponseHead& head) { (void)head; }
   /// An Error ends the transfer with that error; no body is read.
   virtual Result<void> OnHead(const ResponseHead& head) = 0;
   /// The next bytes, taken whole. kPause: no more until Transfer::Resume(). An Error ends the
@@ -83,6 +86,16 @@ class BodySink {
   ///         kPermissionDenied (redirect to a forbidden place), kResourceExhausted (limits), or the
   ///         sink's own
   virtual void OnDone(Result<void> result) = 0;
+};
+
+/// A request that is passed on for somebody else (RFC 9110 §7.6), not one of our own: nothing is
+/// added to its fields but what framing needs, its target goes out byte for byte, and it is never
+/// sent twice: not even when a kept connection turns out to be dead, since who closed it may have
+/// read the request.
+struct Forwarded {
+  std::string method;                       ///< a token
+  std::string target;                       ///< origin-form, or "*"
+  std::shared_ptr<const std::string> body;  ///< null: none, and no Content-Length
 };
 
 struct ClientRequest {
@@ -103,6 +116,8 @@ struct ClientRequest {
   /// multicast addresses.
   bool allow_private_redirects = false;
   uint64_t max_body_bytes = UINT64_MAX;
+  /// Set: `method` and `range` have no say. `fields` are sent as they are, repetitions included.
+  std::optional<Forwarded> forwarded;
 };
 
 /// One request on its way. Thread-safe; none of the calls blocks.

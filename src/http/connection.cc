@@ -206,7 +206,7 @@ Task<void> Connection::Run() {
     } else {
       co_await AskHandler();
     }
-    if (is_cut_) co_return;
+    if (is_cut_ || is_interim_torn_) co_return;
 
     ResponseWriter::HeadOptions head;
     head.is_head = request_.is_head();
@@ -250,6 +250,7 @@ void Connection::IdentifyRequest() {
   const auto id = request_.Get("x-request-id");
   request_.id = id && IsSaneRequestId(*id) ? std::string(*id) : NewRequestId();
   request_.peer_address = peer_address_;
+  request_.interim = this;
 }
 
 std::optional<Response> Connection::TryNow() {
@@ -267,6 +268,18 @@ Task<bool> Connection::SendContinue() {
   Progress progress = writer_.Push(fd_);
   if (progress != Progress::kDone) progress = co_await Drive(progress);
   co_return progress == Progress::kDone;
+}
+
+Task<void> Connection::SendInterim(int status, std::string fields) {
+  if (request_.minor_version == 0 || is_cut_ || is_client_gone_ || is_interim_torn_) co_return;
+  std::string text = "HTTP/1.1 " + std::to_string(status) + ' ';
+  text += ReasonPhrase(status);
+  text += "\r\n" + fields + "\r\n";
+  writer_.StartRaw(text);
+  Progress progress = writer_.Push(fd_);
+  if (progress != Progress::kDone) progress = co_await Drive(progress);
+  is_interim_torn_ = progress != Progress::kDone;
+  if (must_poll_client_) Arm(Waiting::kClient, Now() + kPollClient);
 }
 
 Task<void> Connection::AskHandler() {

@@ -23,10 +23,10 @@
 
 namespace vr::http {
 
-class Connection : public std::enable_shared_from_this<Connection> {
+class Connection : public std::enable_shared_from_this<Connection>, public InterimSender {
  public:
   Connection(std::shared_ptr<ServerCore> core, LoopShare& share, std::string peer_address);
-  ~Connection();
+  ~Connection() override;
 
   /// Takes a connected, non-blocking socket.
   void Start(UniqueFd fd, bool is_v6);
@@ -34,6 +34,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Drain();
   /// Ends as soon as possible; an answer under way is cut.
   void Cut();
+
+  Task<void> SendInterim(int status, std::string fields) override;
 
  private:
   using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, io::Executor>;
@@ -97,6 +99,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool must_poll_client_ =
       false;  ///< unread bytes hide the end of the stream: look for it by timer
   bool is_cut_ = false;
+  bool is_interim_torn_ = false;  ///< an interim answer could not be sent whole: nothing may follow
   bool has_expired_ = false;
 
   Waiting waiting_ = Waiting::kNothing;

@@ -29,6 +29,15 @@ struct Field {
 
 enum class Method { kGet, kHead, kPost, kPut, kDelete, kOptions, kOther };
 
+/// Sends interim answers in front of the final one (1xx, RFC 9110 §15.2). Bound to the connection's
+/// loop; for use while Handle() runs.
+class InterimSender {
+ public:
+  virtual ~InterimSender() = default;
+  /// Does nothing for clients of HTTP/1.0, which know no interim answers. `fields` are whole lines.
+  virtual io::Task<void> SendInterim(int status, std::string fields) = 0;
+};
+
 /// One request. The views point into `storage`, which moves with the object: a Request is movable,
 /// not copyable.
 struct Request {
@@ -43,6 +52,7 @@ struct Request {
   std::string body;          ///< whole body, bounded by the server's limit
   std::string peer_address;  ///< "127.0.0.1" or "::1", no port
   std::string id;            ///< request id: the client's X-Request-ID if sane, else generated
+  InterimSender* interim = nullptr;  ///< of the connection; null in tests
   std::unique_ptr<char[]> storage;
 
   /// First field of that name (ASCII case-insensitive), nullopt when absent.
@@ -88,7 +98,9 @@ struct ResponseNote {
 
 struct Response {
   int status = 200;
-  std::string fields;  ///< "Name: value\r\n" lines of this response
+  std::string reason;     ///< another server's reason phrase, passed on; empty: the usual one
+  bool has_date = false;  ///< a Date line is among the fields: do not add ours
+  std::string fields;     ///< "Name: value\r\n" lines of this response
   std::shared_ptr<const std::string>
       shared_fields;  ///< more lines, rendered once for many responses
   std::variant<std::monostate, std::vector<Piece>, StreamBody> body;

@@ -14,12 +14,17 @@ struct Row {
 // Sorted by status. "HTTP/1.1 " is 9 characters, the code 3, a space: the phrase starts at 13.
 constexpr Row kRows[] = {
     {100, "HTTP/1.1 100 Continue\r\n"},
+    {102, "HTTP/1.1 102 Processing\r\n"},
+    {103, "HTTP/1.1 103 Early Hints\r\n"},
     {200, "HTTP/1.1 200 OK\r\n"},
     {201, "HTTP/1.1 201 Created\r\n"},
     {202, "HTTP/1.1 202 Accepted\r\n"},
+    {203, "HTTP/1.1 203 Non-Authoritative Information\r\n"},
     {204, "HTTP/1.1 204 No Content\r\n"},
+    {205, "HTTP/1.1 205 Reset Content\r\n"},
     {206, "HTTP/1.1 206 Partial Content\r\n"},
     {207, "HTTP/1.1 207 Multi-Status\r\n"},
+    {300, "HTTP/1.1 300 Multiple Choices\r\n"},
     {301, "HTTP/1.1 301 Moved Permanently\r\n"},
     {302, "HTTP/1.1 302 Found\r\n"},
     {303, "HTTP/1.1 303 See Other\r\n"},

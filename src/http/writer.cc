@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "http/ascii.h"
 #include "http/date.h"
 #include "http/status.h"
 
@@ -90,14 +91,18 @@ bool ResponseWriter::Start(const Response& response, const HeadOptions& options)
 
   Pen pen{head_};
   const std::string_view line = StatusLine(response.status);
-  if (!line.empty()) {
+  if (!response.reason.empty() && IsFieldValue(response.reason)) {
+    status_line_ = "HTTP/1.1 " + std::to_string(std::clamp(response.status, 100, 999)) + ' ' +
+                   response.reason + "\r\n";
+    AddMemory(status_line_, false);
+  } else if (!line.empty()) {
     pen.Text(line);
   } else {
     pen.Text("HTTP/1.1 ");
     pen.Number(static_cast<uint64_t>(std::clamp(response.status, 100, 999)));
     pen.Text(" Unknown\r\n");
   }
-  pen.Text(CurrentDateLine());
+  if (!response.has_date) pen.Text(CurrentDateLine());
   if (length_ && !no_body) {
     pen.Text("Content-Length: ");
     pen.Number(*length_);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -73,8 +74,9 @@ class ResponseWriter {
 
   std::vector<Segment> segments_;
   size_t next_ = 0;
-  char head_[192];  ///< status line, framing and connection fields of this response
-  char chunk_[40];  ///< end of the last chunk and head of the next
+  std::string status_line_;  ///< of another server's answer
+  char head_[192];           ///< status line, framing and connection fields of this response
+  char chunk_[40];           ///< end of the last chunk and head of the next
   FilePiece stream_piece_;
   std::optional<uint64_t> length_;
   uint64_t stream_left_ = 0;
