@@ -343,6 +343,8 @@ void BindSettings(Object& o, Settings& s) {
                    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
                  });
                }});
+    n.Bytes("maxBytes", s.passthrough_edge.max_bytes, {.min = 0, .max = kTiB});
+    n.Bytes("maxObjectBytes", s.passthrough.max_object_bytes, {.min = 0, .max = kTiB});
   });
   o.Enum("validation", s.variant.validation,
          {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});

@@ -138,6 +138,23 @@ void BindSource(Object& o, SourceOptions& source) {
   if (type != SourceType::kS3) Refuse(o, "bucket", "type \"s3\"");
 }
 
+/// What the other mode has a use for would be ignored in silence.
+void CheckMode(Object& o, const OriginOptions& origin) {
+  constexpr std::string_view kTransform = "nothing, it belongs to mode \"transform\"";
+  if (origin.mode == origin::OriginMode::kTransform) {
+    if (origin.store_set_cookie) {
+      o.Complain("storeSetCookie", "true", "false: it belongs to mode \"passthrough\"");
+    }
+    return;
+  }
+  const origin::TtlOverride& ttl = origin.ttl;
+  if (ttl.ok || ttl.redirects || ttl.client_error || ttl.server_error) {
+    o.Complain("ttl", "lifetimes", "nothing: passed-through answers bring their own (RFC 9111)");
+  }
+  if (origin.quality) o.Complain("quality", "a value", std::string(kTransform));
+  if (origin.compression) o.Complain("compression", "a value", std::string(kTransform));
+}
+
 }  // namespace
 
 void BindOrigin(Object& o, OriginOptions& origin) {
@@ -163,6 +180,7 @@ void BindOrigin(Object& o, OriginOptions& origin) {
   o.Enum("mode", origin.mode,
          {{"transform", origin::OriginMode::kTransform},
           {"passthrough", origin::OriginMode::kPassthrough}});
+  o.Field("storeSetCookie", origin.store_set_cookie);
   o.List("sources", origin.sources, BindSource, 32);
   if (o.reading() && origin.sources.empty())
     o.Complain("sources", "no sources", "a list of at least one");
@@ -175,6 +193,7 @@ void BindOrigin(Object& o, OriginOptions& origin) {
   o.Strings("cacheTags", origin.cache_tags, CacheTag(), 50);
   BindEncodingDefault(o, "quality", origin.quality);
   BindEncodingDefault(o, "compression", origin.compression);
+  if (o.reading()) CheckMode(o, origin);
   o.Field("cacheControl", origin.cache_control,
           {.max_length = 1024, .allowed = "a value of Cache-Control", .check = IsFieldValue});
 }

@@ -49,15 +49,6 @@ const Unimplemented kUnimplemented[] = {
      [](const Settings& s) {
        std::vector<std::string> out;
        for (size_t i = 0; i < s.origins.size(); ++i) {
-         if (s.origins[i].mode == origin::OriginMode::kPassthrough)
-           out.push_back(At("/origins", i, "/mode"));
-       }
-       return out;
-     }},
-    {Severity::kError,
-     [](const Settings& s) {
-       std::vector<std::string> out;
-       for (size_t i = 0; i < s.origins.size(); ++i) {
          for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
            if (s.origins[i].sources[k].type != origin::SourceType::kS3) continue;
            out.push_back(At(At("/origins", i, "/sources"), k, "/type"));
@@ -165,6 +156,14 @@ void CheckOrigins(const Settings& s, std::vector<Finding>& out) {
         out.push_back({At(At("/origins", i, "/sources"), k, "/bucket"),
                        config::Quote(source.bucket), "a name of \"buckets\""});
       }
+    }
+  }
+  for (size_t i = 0; i < s.origins.size(); ++i) {
+    if (s.origins[i].mode != origin::OriginMode::kPassthrough) continue;
+    for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
+      if (s.origins[i].sources[k].type == origin::SourceType::kHttp) continue;
+      out.push_back({At(At("/origins", i, "/sources"), k, "/type"), "another type than \"http\"",
+                     "\"http\": an origin of mode \"passthrough\" speaks HTTP"});
     }
   }
   CheckShadows(s, out);

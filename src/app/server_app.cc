@@ -20,6 +20,8 @@ namespace {
 /// seconds.
 constexpr std::chrono::seconds kWorkerStart{30};
 constexpr size_t kReapBatch = 1000;
+/// Requests under way to passthrough origins; more wait their turn.
+constexpr int kPassthroughConnections = 512;
 
 /// Each connection, spool and large hit holds descriptors; the soft limit of a shell is far too
 /// low.
@@ -55,6 +57,8 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
     delivery::OriginPolicy policy;
     policy.ttl = WithOverride(settings.cache.ttl, options.ttl);
     policy.cache_tags = options.cache_tags;
+    policy.rules.store_set_cookie = options.store_set_cookie;
+    if (options.mode == origin::OriginMode::kPassthrough) snapshot->has_passthrough = true;
     // Quality and compression of an origin go through the same grammar as a preset's.
     variant::Derivative defaults;
     if (options.quality) {
@@ -71,6 +75,8 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
     }
     snapshot->policies.push_back(std::move(policy));
   }
+  snapshot->passthrough = settings.passthrough;
+  snapshot->passthrough.fetch = settings.fetch;
   TRY(auto table, origin::OriginTable::Create(settings.origins));
   snapshot->origins = std::move(table);
   snapshot->opener =
@@ -111,6 +117,20 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       *app->snapshots_, *app->orchestrator_,
       delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_},
       app->clock_, app->metrics_, not_ready});
+  cache::EdgeOptions passthrough_edge = s.cache.edge;
+  passthrough_edge.max_bytes = s.cache.edge.max_bytes == 0 ? 0 : s.passthrough_edge.max_bytes;
+  app->http_store_ = std::make_unique<cache::HttpStore>(passthrough_edge);
+  app->orchestrator_->AddPurgeTarget(*app->http_store_);
+  http::ClientOptions passthrough_client;
+  passthrough_client.max_connections = kPassthroughConnections;
+  passthrough_client.max_connections_per_host = kPassthroughConnections;
+  TRY(app->passthrough_client_, http::Client::Create(passthrough_client));
+  app->passthrough_ =
+      std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{
+          *app->passthrough_client_,
+          delivery::ExchangeDeps{*app->http_store_, *app->staging_, app->clock_}, app->metrics_});
+  app->router_ =
+      std::make_unique<delivery::Router>(*app->snapshots_, *app->endpoint_, *app->passthrough_);
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
                                                               s.admin.token, not_ready);
   app->loops_.Start();
@@ -129,7 +149,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   TRY(app->admin_server_,
       http::Server::Create(admin_options, *app->admin_handler_, app->loops_, app->metrics_));
   LogInfo("admin_listening", {{"address", app->admin_server_->address()}});
-  TRY(app->server_, http::Server::Create(s.server, *app->endpoint_, app->loops_, app->metrics_));
+  TRY(app->server_, http::Server::Create(s.server, *app->router_, app->loops_, app->metrics_));
   LogInfo("listening", {{"address", app->server_->address()},
                         {"loops", app->loops_.size()},
                         {"kv_entries", app->kv_->usage().entries}});
@@ -140,6 +160,8 @@ ServerApp::~ServerApp() {
   if (server_) server_->CloseAll();
   if (admin_server_) admin_server_->CloseAll();
   if (pool_) pool_->Stop();
+  // Its thread calls the endpoint back.
+  passthrough_client_.reset();
   // Loops first: afterwards no coroutine can touch what is destroyed below.
   loops_.Stop();
 }
@@ -175,6 +197,8 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   housekeeping_.Close();
+  // What is validated behind answers is of no use any more.
+  passthrough_->Drain(std::chrono::steady_clock::now());
   bool is_clean = server_->connections() == 0;
   while (!orchestrator_->Drain(std::chrono::steady_clock::now() + std::chrono::milliseconds(20))) {
     if (hurry || std::chrono::steady_clock::now() >= deadline) {

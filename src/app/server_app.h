@@ -13,7 +13,10 @@
 #include "admin/admin_handler.h"
 #include "app/settings.h"
 #include "base/clock.h"
+#include "cache/http_store.h"
 #include "cache/orchestrator.h"
+#include "delivery/passthrough_endpoint.h"
+#include "delivery/router.h"
 #include "delivery/snapshot.h"
 #include "delivery/video_endpoint.h"
 #include "http/client.h"
@@ -62,6 +65,10 @@ class ServerApp {
   std::unique_ptr<delivery::SnapshotHolder> snapshots_;
   std::unique_ptr<cache::Orchestrator> orchestrator_;
   std::unique_ptr<delivery::VideoEndpoint> endpoint_;
+  std::unique_ptr<cache::HttpStore> http_store_;
+  std::unique_ptr<http::Client> passthrough_client_;  ///< ends before the endpoint it calls back
+  std::unique_ptr<delivery::PassthroughEndpoint> passthrough_;
+  std::unique_ptr<delivery::Router> router_;
   std::unique_ptr<admin::AdminHandler> admin_handler_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<http::Server> admin_server_;

@@ -124,6 +124,7 @@ constexpr std::string_view kRestartKeys[] = {
     "admin",
     "data",
     "cache.edge",
+    "passthrough.maxBytes",
     "cache.kv",
     "transform.workers",
     "transform.queue",

@@ -20,6 +20,7 @@
 #include "config/object.h"
 #include "config/problem.h"
 #include "delivery/options.h"
+#include "delivery/snapshot.h"
 #include "http/server.h"
 #include "kv/options.h"
 #include "observe/log.h"
@@ -78,6 +79,8 @@ struct Settings {
   cache::Options cache;
   kv::Options kv;
   cache::FreshnessOptions freshness;
+  cache::EdgeOptions passthrough_edge{.max_bytes = 64ull << 20};  ///< of passed-through responses
+  delivery::PassthroughPolicy passthrough;
   std::optional<KvNamespace> kv_namespace;
   transform::Options transform;
   std::chrono::seconds async_threshold{60};

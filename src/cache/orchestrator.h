@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/context.h"
@@ -125,6 +126,9 @@ class Orchestrator {
   /// @errors kInvalidArgument (scope), or the KV's: what was purged until then stays purged
   Task<Result<PurgeReport>> Purge(Context ctx, PurgeScope scope, PurgeMode mode);
 
+  /// Purges reach `target` too; it outlives this. Before the first request.
+  void AddPurgeTarget(PurgeTarget& target) { purge_targets_.push_back(&target); }
+
   /// All variants of a source that the KV holds: complete over its pages, and no sibling's.
   Task<Result<VariantPage>> ListVariants(Context ctx, std::string source, std::string cursor,
                                          size_t limit);
@@ -189,6 +193,8 @@ class Orchestrator {
   Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_,
       joins_, stale_, revalidated_, touched_, checks_, changed_, negative_stored_, purged_,
       purge_discarded_;
+
+  std::vector<PurgeTarget*> purge_targets_;
 
   Edge edge_;
   Edge negative_;  ///< remembered failures; apart, so that they never displace a variant

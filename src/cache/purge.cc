@@ -93,6 +93,9 @@ Task<Result<PurgeReport>> Orchestrator::Purge(Context ctx, PurgeScope scope, Pur
     report.edge_entries = edge_.EraseIf(matches) + negative_.EraseIf(matches);
   }
 
+  for (PurgeTarget* target : purge_targets_) {
+    report.edge_entries += target->Purge(scope, mode, NowMs());
+  }
   if (kv_) {
     std::string cursor;
     do {

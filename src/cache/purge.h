@@ -30,6 +30,15 @@ struct PurgeScope {
   bool Matches(std::string_view entry_key, const Metadata& meta) const;
 };
 
+/// A further layer in memory that purges reach.
+class PurgeTarget {
+ public:
+  virtual ~PurgeTarget() = default;
+  /// Takes out what is in the scope, or makes it stale (kSoft), or counts (kDryRun); what is under
+  /// way is not kept later. Never waits. Thread-safe. @return entries hit
+  virtual uint64_t Purge(const PurgeScope& scope, PurgeMode mode, int64_t now_ms) = 0;
+};
+
 struct PurgeReport {
   uint64_t kv_entries = 0;    ///< of the durable store
   uint64_t edge_entries = 0;  ///< of this node's memory, remembered failures included

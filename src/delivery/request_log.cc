@@ -8,8 +8,14 @@ namespace vr::delivery {
 
 namespace {
 
-constexpr std::array<const char*, 6> kLayerNames{"edge",      "kv",     "joined",
-                                                 "transform", "bypass", "none"};
+constexpr std::array<const char*, 7> kLayerNames{"edge",   "kv",          "joined", "transform",
+                                                 "bypass", "passthrough", "none"};
+constexpr size_t kPassthrough = 5;
+
+size_t LayerOf(const RequestNote* note) {
+  if (note && note->is_passthrough) return kPassthrough;
+  return note && note->has_layer ? static_cast<size_t>(note->layer) : kLayerNames.size() - 1;
+}
 
 void AppendString(std::string& line, std::string_view name, std::string_view value) {
   line += ",\"";
@@ -45,7 +51,8 @@ Counter& RequestLog::CounterFor(size_t layer, int status) {
   if (Counter* known = slot.load(std::memory_order_acquire)) return *known;
   owned_.push_back(std::make_unique<Counter>(metrics_.GetCounter(
       "video_resizer_requests_total", "Requests by the layer that answered, and status",
-      {{"layer", kLayerNames[layer]}, {"status", std::to_string(status)}})));
+      {{"layer", kLayerNames[layer]},
+       {"status", status < 600 ? std::to_string(status) : "other"}})));
   slot.store(owned_.back().get(), std::memory_order_release);
   return *owned_.back();
 }
@@ -54,7 +61,7 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
                           const http::Sent& sent) {
   const auto* note = dynamic_cast<const RequestNote*>(response.note.get());
   if (note && note->is_quiet) return;
-  const size_t layer = note && note->has_layer ? static_cast<size_t>(note->layer) : kLayers - 1;
+  const size_t layer = LayerOf(note);
   CounterFor(layer, response.status).Add();
   seconds_[layer]->Observe(sent.first_byte_seconds);
   if (!sent.complete) aborted_.Add();

@@ -16,8 +16,9 @@ namespace vr::delivery {
 /// What the endpoint knows of an answer and the log wants to say.
 struct RequestNote final : http::ResponseNote {
   cache::Layer layer = cache::Layer::kTransform;
-  bool has_layer = false;  ///< false: refused before any layer was asked
-  bool is_quiet = false;   ///< health checks: neither logged nor counted
+  bool has_layer = false;       ///< false: refused before any layer was asked
+  bool is_passthrough = false;  ///< an origin's own answer, passed on
+  bool is_quiet = false;        ///< health checks: neither logged nor counted
   cache::EntityRef entity;
   std::string key;           ///< when there is no entity
   std::string reason;        ///< API error code
@@ -32,7 +33,7 @@ class RequestLog {
                 const http::Sent& sent);
 
  private:
-  static constexpr size_t kLayers = 6;  ///< cache::Layer, and "none"
+  static constexpr size_t kLayers = 7;  ///< cache::Layer, "passthrough" and "none"
   Counter& CounterFor(size_t layer, int status);
 
   Metrics& metrics_;

@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "cache/options.h"
 #include "delivery/options.h"
+#include "http/caching.h"
 #include "origin/options.h"
 #include "origin/origin_table.h"
 #include "origin/source.h"
@@ -23,6 +24,13 @@ struct OriginPolicy {
   std::vector<std::string> cache_tags;
   variant::Quality quality;
   variant::Level compression = variant::Level::kAuto;
+  http::SharedCacheRules rules;  ///< of a passthrough origin
+};
+
+/// How requests are passed through.
+struct PassthroughPolicy {
+  origin::FetchOptions fetch;
+  uint64_t max_object_bytes = 1ull << 30;  ///< larger bodies are not kept
 };
 
 struct Snapshot {
@@ -35,6 +43,8 @@ struct Snapshot {
   std::shared_ptr<const origin::OriginTable> origins;
   std::shared_ptr<origin::Opener> opener;
   bool kv_enabled = true;
+  PassthroughPolicy passthrough;
+  bool has_passthrough = false;  ///< an origin has that mode
 };
 using SnapshotRef = std::shared_ptr<const Snapshot>;
 

@@ -133,7 +133,8 @@ CachePolicy PolicyOf(const StoreRequest& request, int status, const FieldList& f
   policy.unstored_fields.insert(policy.unstored_fields.end(), cc.private_fields.begin(),
                                 cc.private_fields.end());
 
-  const bool has_use = policy.lifetime_ms > 0 || ValidatorsOf(fields).any();
+  const bool has_use = policy.lifetime_ms > 0 || ValidatorsOf(fields).any() ||
+                       policy.stale_while_revalidate_ms > 0 || policy.stale_if_error_ms > 0;
   policy.why_not = WhyNotStored(request, status, cc, fields, policy.is_explicit, has_use, rules);
   policy.may_store = policy.why_not.empty();
   return policy;
@@ -141,8 +142,8 @@ CachePolicy PolicyOf(const StoreRequest& request, int status, const FieldList& f
 
 StoredValidators ValidatorsOf(const FieldList& fields) {
   StoredValidators out;
-  const std::string_view etag = FirstValue(fields, "ETag").value_or("");
-  if (IsEntityTag(etag)) out.etag = etag;
+  out.raw_etag = FirstValue(fields, "ETag").value_or("");
+  if (IsEntityTag(out.raw_etag)) out.etag = out.raw_etag;
   out.last_modified_text = FirstValue(fields, "Last-Modified").value_or("");
   if (!out.last_modified_text.empty()) out.last_modified = ParseDate(out.last_modified_text);
   if (!out.last_modified) out.last_modified_text = {};

@@ -67,9 +67,11 @@ CachePolicy PolicyOf(const StoreRequest& request, int status, const FieldList& f
 /// Validators of a response; empty or nullopt when it has none. `fields` outlive the result.
 struct StoredValidators {
   std::string_view etag;  ///< a well-formed entity-tag
+  /// What ETag says, well-formed or not: good enough to ask its sender about, and for nothing else.
+  std::string_view raw_etag;
   std::string_view last_modified_text;
   std::optional<WallTime> last_modified;
-  bool any() const { return !etag.empty() || last_modified.has_value(); }
+  bool any() const { return !raw_etag.empty() || last_modified.has_value(); }
 };
 StoredValidators ValidatorsOf(const FieldList& fields);
 

@@ -125,6 +125,7 @@ TEST(MayStore, SaysWhyNot) {
   EXPECT_EQ(WhyNot(Cc("private=\"x\", max-age=60")), "");
   EXPECT_EQ(WhyNot({}), "no-lifetime");
   EXPECT_EQ(WhyNot(Cc("max-age=0")), "no-lifetime");
+  EXPECT_EQ(WhyNot(Cc("max-age=0, stale-if-error=60")), "");
   EXPECT_EQ(WhyNot({{"Cache-Control", "no-cache"}, {"ETag", "\"a\""}}), "");
   EXPECT_EQ(WhyNot({{"Cache-Control", "max-age=60"}, {"Vary", "Foo, *"}}), "vary");
   EXPECT_EQ(WhyNot({{"Cache-Control", "max-age=60"}, {"Set-Cookie", "a=b"}}), "set-cookie");

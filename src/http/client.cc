@@ -87,6 +87,12 @@ bool SamePlace(const UrlParts& configured, const UrlParts& hop) {
 
 }  // namespace
 
+std::optional<std::string> ResolveUrl(const std::string& base, const std::string& reference) {
+  auto parts = Resolve(base, reference);
+  if (!parts) return std::nullopt;
+  return std::move(parts->url);
+}
+
 std::optional<std::string_view> ResponseHead::Get(std::string_view name) const {
   return FirstValue(fields, name);
 }
@@ -249,9 +255,13 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
   static int OnPrereq(void* self, char*, char*, int, int) {
     auto* t = static_cast<TransferImpl*>(self);
     // libcurl sends a request once more when a kept connection ends without an answer.
-    if (t->connected && t->request.forwarded) return CURL_PREREQFUNC_ABORT;
+    if (t->connected && t->request.forwarded) {
+      t->resend_refused = true;
+      return CURL_PREREQFUNC_ABORT;
+    }
     t->connected = true;
     t->last_activity = std::chrono::steady_clock::now();
+    t->sink->OnConnected();
     return CURL_PREREQFUNC_OK;
   }
   static curl_socket_t OnOpenSocket(void* self, curlsocktype purpose, curl_sockaddr* address) {
@@ -280,6 +290,7 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
   bool left_home = false;   ///< a hop went elsewhere: credentials are not sent any more
   bool address_refused = false;
   bool connected = false;
+  bool resend_refused = false;
   bool redirecting = false;
   bool redirect_cut = false;
   bool head_done = false;
@@ -444,7 +455,13 @@ bool TransferImpl::HeaderLine(std::string_view line) {
 }
 
 bool TransferImpl::HeadComplete() {
-  const bool chunked = head.Get("Transfer-Encoding").has_value();
+  const auto coding = head.Get("Transfer-Encoding");
+  const bool chunked = coding.has_value();
+  if (chunked && !EqualsNoCase(*coding, "chunked")) {
+    // RFC 9112 §6.1: where its body ends and what it holds, we cannot know.
+    return Refuse(
+        Error(Code::kUnavailable, "the origin's answer is malformed", "unknown transfer coding"));
+  }
   for (const auto& [name, value] : head.fields) {
     if (!EqualsNoCase(name, "Content-Length") || chunked) continue;
     uint64_t length = 0;
@@ -704,6 +721,10 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
   if (code == CURLE_OPERATION_TIMEDOUT) {
     return Finish(transfer, Error(Code::kDeadlineExceeded, "the origin did not answer in time",
                                   std::move(detail)));
+  }
+  if (t.resend_refused) {
+    return Finish(transfer, Error(Code::kUnavailable, "the origin closed the connection",
+                                  "a kept connection ended without an answer"));
   }
   if (code == CURLE_OUT_OF_MEMORY) {
     return Finish(transfer,

@@ -73,6 +73,8 @@ class BodySink {
  public:
   enum class Flow { kMore, kPause };
   virtual ~BodySink() = default;
+  /// A connection is there and the request goes out now; before that, the server has seen nothing.
+  virtual void OnConnected() {}
   /// An interim answer (1xx) that came in front of the final one. Most have no use for it.
   virtual void OnInterim(const ResponseHead& head) { (void)head; }
   /// An Error ends the transfer with that error; no body is read.
@@ -172,6 +174,10 @@ class Client {
   explicit Client(std::shared_ptr<Core> core);
   const std::shared_ptr<Core> core_;
 };
+
+/// `reference` resolved against the absolute URL `base` (RFC 3986 §5.2), without user part and
+/// fragment. nullopt when the result is no http or https URL.
+std::optional<std::string> ResolveUrl(const std::string& base, const std::string& reference);
 
 /// Loopback, private, link-local, shared, multicast, reserved or translated to one of those.
 /// `address` is a sockaddr of AF_INET or AF_INET6; every other family counts as private.

@@ -121,9 +121,9 @@ ConditionResult EvaluateConditions(const Request& request, const Validators& val
       result.verdict = is_read ? Verdict::kNotModified : Verdict::kPreconditionFailed;
       return result;
     }
-  } else if (is_read && modified_since.usable() && modified) {
+  } else if (is_read && modified_since.usable() && (modified || validators.date)) {
     const auto date = ParseDate(modified_since.value);
-    if (date && Seconds(*modified) <= Seconds(*date)) {
+    if (date && Seconds(modified ? *modified : *validators.date) <= Seconds(*date)) {
       result.verdict = Verdict::kNotModified;
       return result;
     }

@@ -12,6 +12,9 @@ namespace vr::http {
 struct Validators {
   std::string_view etag;                  ///< as sent: "\"abc\"" or "W/\"abc\""; empty = none
   std::optional<WallTime> last_modified;  ///< compared in whole seconds
+  /// Of a stored response without Last-Modified: its Date, which If-Modified-Since alone is
+  /// compared with then (RFC 9111 §4.3.2).
+  std::optional<WallTime> date = std::nullopt;
 };
 
 enum class Verdict { kProceed, kNotModified, kPreconditionFailed };

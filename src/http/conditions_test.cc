@@ -37,6 +37,15 @@ std::string Judge(const Request& request, const Validators& validators) {
 std::string Judge(const std::string& lines) {
   return Judge(MakeGet(lines), Known());
 }
+TEST(Conditions, IfModifiedSinceFallsBackToDateAndNothingElseDoes) {
+  Validators v;
+  v.date = WallTime(std::chrono::milliseconds(784111777500));
+  EXPECT_EQ(Judge(MakeGet(std::string("If-Modified-Since: ") + kModified), v), "304");
+  EXPECT_EQ(Judge(MakeGet(std::string("If-Modified-Since: ") + kEarlier), v), "200");
+  EXPECT_EQ(Judge(MakeGet(std::string("If-Unmodified-Since: ") + kEarlier), v), "200");
+  EXPECT_EQ(Judge(MakeGet(std::string("Range: bytes=0-1\nIf-Range: ") + kModified), v), "200");
+}
+
 std::string Line(const char* name, const char* date) {
   return std::string(name) + ": " + date + "\n";
 }

@@ -1,5 +1,6 @@
 #include "http/message.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "http/ascii.h"
@@ -39,6 +40,35 @@ std::string Request::GetAll(std::string_view name) const {
     first = false;
   }
   return all;
+}
+
+Request CloneHead(const Request& request) {
+  size_t size = request.method_name.size() + request.target.size();
+  for (const Field& field : request.fields) size += field.name.size() + field.value.size();
+  Request clone;
+  clone.storage = std::make_unique_for_overwrite<char[]>(size);
+  char* at = clone.storage.get();
+  const auto keep = [&at](std::string_view text) {
+    char* const begin = at;
+    at = std::copy(text.begin(), text.end(), at);
+    return std::string_view(begin, text.size());
+  };
+  clone.method = request.method;
+  clone.method_name = keep(request.method_name);
+  clone.target = keep(request.target);
+  clone.path = clone.target.substr(0, request.path.size());
+  if (!request.query.empty()) {
+    clone.query = clone.target.substr(clone.target.size() - request.query.size());
+  }
+  clone.minor_version = request.minor_version;
+  clone.fields.reserve(request.fields.size());
+  for (const Field& field : request.fields) {
+    const std::string_view name = keep(field.name);
+    clone.fields.push_back(Field{name, keep(field.value)});
+  }
+  clone.peer_address = request.peer_address;
+  clone.id = request.id;
+  return clone;
 }
 
 void Response::Add(std::string_view name, std::string_view value) {

@@ -62,6 +62,9 @@ struct Request {
   bool is_head() const { return method == Method::kHead; }
 };
 
+/// The head of `request` (no body, no connection) with storage of its own.
+Request CloneHead(const Request& request);
+
 /// Bytes in memory that several responses share.
 struct MemoryPiece {
   std::shared_ptr<const std::string> data;

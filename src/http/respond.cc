@@ -105,7 +105,7 @@ Response RespondWith(Representation r, const Request& request) {
   const uint64_t size = SizeOf(r.body);
   ConditionResult conditions;
   if (r.status == 200) {
-    Validators validators{r.etag, r.last_modified};
+    Validators validators{r.etag, r.last_modified, r.date};
     conditions = EvaluateConditions(request, validators);
   }
   if (conditions.verdict == Verdict::kPreconditionFailed) {

@@ -30,6 +30,7 @@ struct Representation {
   std::string_view content_type;  ///< not in the fields below: a multipart answer replaces it
   std::string_view etag;          ///< with quotes; empty = none
   std::optional<WallTime> last_modified;
+  std::optional<WallTime> date = std::nullopt;  ///< see Validators::date
   /// Lines of 200, 206 and 304, rendered once per entity: ETag, Last-Modified and Accept-Ranges
   /// (AppendValidatorFields), Cache-Control, Vary, our X- fields. May be null.
   std::shared_ptr<const std::string> shared_fields;

@@ -5,6 +5,7 @@
 #include "base/mutex.h"
 #include "http/ascii.h"
 #include "http/url.h"
+#include "origin/credentials.h"
 #include "origin/file_source.h"
 
 namespace vr::origin {
@@ -16,21 +17,6 @@ constexpr std::string_view kPathChars = "/!$&'()*,;=:@";
 
 constexpr uint32_t kSmallestBlock = 4 << 10;
 constexpr uint32_t kLargestBlock = 64 << 20;
-
-std::string Base64(std::string_view text) {
-  static constexpr char kDigits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  uint32_t bits = 0;
-  int count = 0;
-  for (char c : text) {
-    bits = bits << 8 | static_cast<unsigned char>(c);
-    for (count += 8; count >= 6; count -= 6) out += kDigits[bits >> (count - 6) & 63];
-  }
-  if (count > 0) out += kDigits[bits << (6 - count) & 63];
-  while (out.size() % 4 != 0) out += '=';
-  return out;
-}
 
 class OpenerImpl final : public Opener {
  public:
@@ -105,25 +91,9 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenHttp(Context ctx, const Resolved& re
   const SourceOptions& source = origin.sources[location.source_index];
   auto target = std::make_shared<HttpTarget>();
   target->url = location.base + "/" + http::PercentEncode(location.path, kPathChars);
-  target->credentials = source.headers;
-  const AuthOptions& auth = source.auth;
-  switch (auth.type) {
-    case AuthType::kNone:
-      break;
-    case AuthType::kBearer:
-      target->credentials.emplace_back("Authorization", "Bearer " + auth.token);
-      break;
-    case AuthType::kBasic:
-      target->credentials.emplace_back("Authorization",
-                                       "Basic " + Base64(auth.user + ":" + auth.password));
-      break;
-    case AuthType::kHeader:
-      target->credentials.emplace_back(auth.name, auth.value);
-      break;
-    case AuthType::kQuery:
-      target->url += "?" + http::PercentEncode(auth.name) + "=" + http::PercentEncode(auth.value);
-      break;
-  }
+  Credentials credentials = CredentialsOf(source);
+  target->credentials = std::move(credentials.fields);
+  if (!credentials.query.empty()) target->url += "?" + credentials.query;
   target->origin_name = resolved.origin_name;
   target->refuse_documents = origin.mode == OriginMode::kTransform;
   target->fetch = fetch_;

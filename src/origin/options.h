@@ -63,6 +63,8 @@ struct OriginOptions {
   std::optional<std::string>
       compression;  ///< default of the `compression` parameter for this origin
   OriginMode mode = OriginMode::kTransform;
+  /// passthrough: responses with Set-Cookie may be stored when they say how long they are fresh
+  bool store_set_cookie = false;
   std::optional<std::string> cache_control;  ///< Cache-Control of good answers, verbatim
 };
 

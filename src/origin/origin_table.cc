@@ -427,12 +427,14 @@ size_t OriginTable::size() const {
   return impl_->origins.size();
 }
 
-std::optional<Resolved> OriginTable::Match(std::string_view decoded_path) const {
+std::optional<Resolved> OriginTable::Match(std::string_view decoded_path,
+                                           std::optional<OriginMode> only) const {
   const std::optional<std::string> path = NormalizePath(decoded_path);
   if (!path) return std::nullopt;
   const std::string subject = "/" + *path;
   for (size_t i = 0; i < impl_->origins.size(); ++i) {
     const CompiledOrigin& origin = impl_->origins[i];
+    if (only && origin.options.mode != *only) continue;
     std::vector<re2::StringPiece> groups(static_cast<size_t>(origin.groups) + 1);
     if (!origin.matcher->Match(subject, 0, subject.size(), RE2::UNANCHORED, groups.data(),
                                static_cast<int>(groups.size()))) {

@@ -40,7 +40,9 @@ class OriginTable {
   /// trailing slashes do not count
   /// @return nullopt when no origin matches, when the path climbs, or when a substitution gives a
   /// path that would
-  std::optional<Resolved> Match(std::string_view decoded_path) const;
+  /// @param only of this mode; nullopt = any
+  std::optional<Resolved> Match(std::string_view decoded_path,
+                                std::optional<OriginMode> only = std::nullopt) const;
 
   /// By Resolved::origin_index.
   const OriginOptions& origin(size_t index) const;

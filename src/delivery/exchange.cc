@@ -1,0 +1,506 @@
+#include "delivery/exchange.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "http/ascii.h"
+#include "http/date.h"
+#include "http/forwarding.h"
+#include "http/status.h"
+#include "io/files.h"
+#include "observe/log.h"
+
+namespace vr::delivery {
+
+namespace {
+
+/// How far an answer that is not kept may be ahead of its slowest reader.
+constexpr uint64_t kMaxAhead = 8 << 20;
+/// What readers are done with goes back to the disk in steps of this.
+constexpr uint64_t kPunchStep = 4 << 20;
+
+/// What we call ourselves in Via of answers.
+constexpr std::string_view kName = "video-resizer";
+
+constexpr std::string_view kKeyPrefix = "passthrough:";
+
+http::StoreRequest StoreRequestOf(const http::Request& request) {
+  http::StoreRequest out;
+  out.method = request.method;
+  out.has_authorization = request.Get("Authorization").has_value();
+  out.no_store = http::ParseCacheControl(request.GetAll("Cache-Control")).no_store;
+  return out;
+}
+
+/// The key of the URL that a Location or Content-Location names; nullopt when it is another host's.
+std::optional<std::string> KeyOfReference(const std::string& key, std::string_view reference) {
+  const std::string base = key.substr(kKeyPrefix.size());
+  const auto url = http::ResolveUrl(base, std::string(reference));
+  if (!url) return std::nullopt;
+  const auto authority = [](const std::string& text) {
+    const size_t start = text.find("://");
+    return http::LowerCase(text.substr(0, text.find('/', start + 3)));
+  };
+  const std::string host = authority(base);
+  if (authority(*url) != host) return std::nullopt;
+  return std::string(kKeyPrefix) + host + url->substr(host.size());
+}
+
+Result<void> WriteAll(int fd, std::string_view bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoError(errno, "writing a passed-through body");
+    offset += static_cast<uint64_t>(n);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return {};
+}
+
+/// With Date (RFC 9110 §6.6.1: a recipient with a clock adds what is missing) and our Via.
+http::FieldList Received(const http::ResponseHead& head, int64_t now_ms) {
+  http::FieldList fields = http::EndToEndFields(head.fields);
+  const auto date = http::FirstValue(fields, "Date");
+  if (!date || !http::ParseDate(*date)) {
+    http::EraseFields(fields, "Date");
+    fields.emplace_back("Date", http::FormatDate(FromUnixMillis(now_ms)));
+  }
+  http::AppendVia(fields, 1, kName);
+  return fields;
+}
+
+}  // namespace
+
+Exchange::Exchange(ExchangeDeps deps, ExchangeSpec spec)
+    : deps_(deps),
+      spec_(std::move(spec)),
+      request_ms_(ToUnixMillis(deps.clock.Now())),
+      epoch_(deps.store.epoch()) {}
+
+// ---- the client's side
+
+void Exchange::OnConnected() {
+  MutexLock lock(mutex_);
+  was_sent_ = true;
+}
+
+void Exchange::OnInterim(const http::ResponseHead& head) {
+  // 100 is about our own request, 101 cannot be: Upgrade is not forwarded.
+  if (head.status <= 101) return;
+  Interim interim{head.status, cache::RenderFields(http::EndToEndFields(head.fields))};
+  {
+    MutexLock lock(mutex_);
+    interims_.push_back(std::move(interim));
+  }
+  notifier_.NotifyAll();
+}
+
+Result<void> Exchange::OnHead(const http::ResponseHead& head) {
+  const http::ExchangeTimes times{request_ms_, ToUnixMillis(deps_.clock.Now())};
+  const http::Request& request = spec_.request;
+  if (!http::IsSafeMethod(request.method_name)) Invalidate(head);
+  if (head.is_not_modified() && spec_.is_validation) {
+    FinishStored(Freshen(head, times), true);
+    return {};
+  }
+  if (spec_.held && http::IsServerFailure(head.status)) {
+    const auto directives = http::ParseCacheControl(request.GetAll("Cache-Control"));
+    if (http::MayUseOnError(spec_.held->policy, directives, false, 0, times.response_ms)) {
+      FinishStored(spec_.held, false);
+      return Error(Code::kCancelled, "a stored response answers", "stale-if-error");
+    }
+  }
+  if (request.is_head()) UpdateByHead(head, times);
+
+  auto answer = std::make_shared<Answer>();
+  answer->status = head.status;
+  answer->reason = head.reason;
+  answer->fields = Received(head, times.response_ms);
+  answer->policy =
+      http::PolicyOf(StoreRequestOf(request), head.status, answer->fields, times, spec_.rules);
+  answer->length = head.content_length;
+  const bool has_body = !request.is_head() && !http::HasNoBody(head.status);
+  if (has_body) {
+    TRY(answer->file, NewFile(*answer));
+  }
+  bool is_whole = false;
+  if (spec_.is_completion && head.is_partial()) {
+    TRY(is_whole, Complete(head, *answer));
+  }
+  bool may_keep = answer->policy.may_store && deps_.store.enabled() && !request.is_head() &&
+                  answer->length.value_or(0) <= spec_.max_object_bytes;
+  if (answer->status == 206) may_keep = may_keep && PartOf(*answer).has_value();
+  if (request.method == http::Method::kPost) {
+    // RFC 9110 §9.3.3: the answer to a POST may stand for the URL that it names as its own.
+    const auto location = http::FirstValue(answer->fields, "Content-Location");
+    may_keep = may_keep && head.is_success() && location &&
+               KeyOfReference(spec_.key, *location) == spec_.key;
+  }
+  answer->is_kept = may_keep;
+  // What was stored is not what the origin has now, and the new one may not be.
+  if (spec_.held && head.is_success() && !may_keep && !request.is_head()) {
+    deps_.store.Remove(spec_.key, spec_.held);
+  }
+  Publish(std::move(answer), is_whole ? spec_.held->size : 0);
+  return {};
+}
+
+Result<http::BodySink::Flow> Exchange::OnData(std::string_view bytes) {
+  const std::shared_ptr<const Answer> answer = this->answer();
+  if (!answer || !answer->file) return Flow::kMore;  // of what a stored response answers for
+  const int fd = answer->file->get();
+  CHECK_OK(WriteAll(fd, bytes, written_));
+  written_ += bytes.size();
+  Flow flow = Flow::kMore;
+  uint64_t from = 0;
+  uint64_t done = 0;
+  {
+    MutexLock lock(mutex_);
+    view_.watermark = written_;
+    if (written_ > spec_.max_object_bytes) is_kept_ = false;
+    if (!is_kept_) {
+      if (next_reader_ > 0 && readers_.empty()) {
+        return Error(Code::kCancelled, "nobody waits any more", "answer is not kept");
+      }
+      is_paused_ = IsTooFarAhead();
+      if (is_paused_) flow = Flow::kPause;
+      done = written_;
+      for (const auto& [reader, offset] : readers_) done = std::min(done, offset);
+      if (readers_.empty()) done = 0;
+      from = punched_;
+      if (done >= from + kPunchStep) punched_ = done;
+    }
+  }
+  if (done >= from + kPunchStep) {
+    ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
+                static_cast<off_t>(done - from));
+  }
+  notifier_.NotifyAll();
+  return flow;
+}
+
+void Exchange::OnDone(Result<void> result) {
+  Settle(result);
+  if (spec_.on_end) spec_.on_end(*this, result);
+}
+
+void Exchange::Settle(const Result<void>& result) {
+  std::shared_ptr<const Answer> answer;
+  Phase phase = Phase::kWaiting;
+  bool is_kept = false;
+  {
+    MutexLock lock(mutex_);
+    phase = view_.phase;
+    answer = answer_;
+    is_kept = is_kept_;
+  }
+  if (phase == Phase::kStored) return;
+  if (phase == Phase::kWaiting && !result.ok() && spec_.held) {
+    const auto directives = http::ParseCacheControl(spec_.request.GetAll("Cache-Control"));
+    if (http::MayUseOnError(spec_.held->policy, directives, true, spec_.disconnected_ms,
+                            ToUnixMillis(deps_.clock.Now()))) {
+      return FinishStored(spec_.held, false);
+    }
+  }
+  // Stored before anybody hears of the end: who asks after the last byte finds it.
+  if (result.ok() && is_kept) Keep(*answer, written_);
+  {
+    MutexLock lock(mutex_);
+    view_.phase = result.ok() ? Phase::kDone : Phase::kFailed;
+    if (!result.ok()) error_ = std::make_shared<const Error>(result.error());
+  }
+  notifier_.NotifyAll();
+}
+
+// ---- what RFC 9111 wants done
+
+void Exchange::Invalidate(const http::ResponseHead& head) {
+  if (head.status < 200 || head.status >= 400) return;
+  deps_.store.Invalidate(spec_.key);
+  for (const char* name : {"Location", "Content-Location"}) {
+    const auto reference = head.Get(name);
+    if (!reference) continue;
+    if (const auto key = KeyOfReference(spec_.key, *reference)) deps_.store.Invalidate(*key);
+  }
+  epoch_ = deps_.store.epoch();  // what this very answer says came after that
+}
+
+cache::StoredRef Exchange::Freshen(const http::ResponseHead& head,
+                                   const http::ExchangeTimes& times) {
+  const cache::StoredRef& held = spec_.held;
+  // §4.3.4: a strong validator names what it updates; another one updates nothing that we have.
+  const std::string_view etag = head.Get("ETag").value_or("");
+  if (!etag.empty() && !etag.starts_with("W/") && !held->strong_etag().empty() &&
+      etag != held->strong_etag()) {
+    return held;
+  }
+  http::FieldList update = http::EndToEndFields(head.fields);
+  if (http::HasField(update, "Via")) http::AppendVia(update, 1, kName);
+  if (!http::HasField(update, "Date")) {
+    update.emplace_back("Date", http::FormatDate(FromUnixMillis(times.response_ms)));
+  }
+  auto fresh = std::make_shared<cache::StoredResponse>(*held);
+  fresh->fields = http::UpdatedFields(held->fields, update);
+  fresh->policy = http::PolicyOf(StoreRequestOf(spec_.request), held->status, fresh->fields, times,
+                                 spec_.rules);
+  cache::StoredRef sealed = cache::Seal(std::move(fresh));
+  if (sealed->policy.may_store) {
+    deps_.store.Replace(spec_.key, held, sealed, epoch_);
+  } else {
+    deps_.store.Remove(spec_.key, held);
+  }
+  return sealed;
+}
+
+void Exchange::UpdateByHead(const http::ResponseHead& head, const http::ExchangeTimes& times) {
+  // §4.3.5. Other statuses say nothing of what a GET would give.
+  if (!head.is_whole()) return;
+  const cache::UrlEntryRef entry = deps_.store.Find(spec_.key);
+  if (!entry) return;
+  for (const cache::StoredRef& stored : cache::HttpStore::Select(*entry, spec_.request)) {
+    if (!stored->is_complete() || stored->status != head.status) continue;
+    const auto agrees = [&](const char* name) {
+      const auto told = head.Get(name);
+      return !told || told == http::FirstValue(stored->fields, name);
+    };
+    auto updated = std::make_shared<cache::StoredResponse>(*stored);
+    const bool is_same = agrees("ETag") && agrees("Last-Modified") &&
+                         head.content_length.value_or(stored->size) == stored->size;
+    if (is_same) {
+      updated->fields = http::UpdatedFields(stored->fields, Received(head, times.response_ms));
+      http::StoreRequest as_get = StoreRequestOf(spec_.request);
+      as_get.method = http::Method::kGet;
+      updated->policy = http::PolicyOf(as_get, stored->status, updated->fields, times, spec_.rules);
+    } else {
+      updated->policy.lifetime_ms = 0;
+      updated->policy.must_validate = true;
+    }
+    if (is_same && !updated->policy.may_store) {
+      deps_.store.Remove(spec_.key, stored);
+    } else {
+      deps_.store.Replace(spec_.key, stored, cache::Seal(std::move(updated)), epoch_);
+    }
+    return;
+  }
+}
+
+Result<bool> Exchange::Complete(const http::ResponseHead& head, Answer& answer) {
+  const cache::StoredResponse& held = *spec_.held;
+  const auto range = head.content_range();
+  const bool fits = range && range->range && range->range->first == held.size && range->total &&
+                    *range->total == held.part->complete &&
+                    range->range->last + 1 == *range->total &&
+                    head.Get("ETag") == std::optional<std::string_view>(held.strong_etag());
+  if (!fits) {
+    deps_.store.Remove(spec_.key, spec_.held);
+    return Error(Code::kUnavailable, "the origin's answer is malformed",
+                 "the part asked for does not continue the stored one");
+  }
+  answer.status = 200;
+  answer.reason.clear();
+  answer.fields = http::UpdatedFields(held.fields, answer.fields);
+  http::EraseFields(answer.fields, "Content-Range");
+  answer.length = held.part->complete;
+  CHECK_OK(WriteAll(answer.file->get(), *held.memory, 0));
+  written_ = held.size;
+  return true;
+}
+
+std::optional<cache::StoredPart> Exchange::PartOf(const Answer& answer) const {
+  const auto value = http::FirstValue(answer.fields, "Content-Range");
+  if (!value) return std::nullopt;
+  const auto range = http::ParseContentRange(*value);
+  if (!range || !range->range || !range->total) return std::nullopt;
+  // Parts are kept in memory only, and only when their length is what they say.
+  if (!answer.length || *answer.length != range->range->length() ||
+      *answer.length > deps_.store.max_object_in_memory()) {
+    return std::nullopt;
+  }
+  return cache::StoredPart{range->range->first, *range->total};
+}
+
+std::shared_ptr<cache::StoredResponse> Exchange::NewStored(const Answer& answer) const {
+  auto stored = std::make_shared<cache::StoredResponse>();
+  stored->status = answer.status;
+  stored->reason = answer.reason;
+  stored->fields = answer.fields;
+  for (const std::string& name : answer.policy.unstored_fields) {
+    http::EraseFields(stored->fields, name);
+  }
+  stored->policy = answer.policy;
+  const auto names = http::VaryNames(answer.fields);
+  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+    stored->selecting.emplace_back(name, http::SelectingValue(spec_.request, name));
+  }
+  stored->origin = spec_.origin;
+  stored->source_path = spec_.source_path;
+  stored->tags = spec_.tags;
+  const std::string own_tags = http::JoinedValues(answer.fields, "Cache-Tag");
+  for (std::string_view rest = own_tags; !rest.empty();) {
+    const std::string_view tag = http::NextElement(rest);
+    if (!tag.empty()) stored->tags.emplace_back(tag);
+  }
+  return stored;
+}
+
+bool Exchange::Keep(const Answer& answer, uint64_t size) {
+  std::shared_ptr<cache::StoredResponse> stored = NewStored(answer);
+  if (answer.status == 206) stored->part = PartOf(answer);
+  stored->size = size;
+  if (size > 0 && size <= deps_.store.max_object_in_memory()) {
+    Result<std::string> body = io::ReadAt(answer.file->get(), 0, size);
+    if (!body.ok()) {
+      LogWarn("passthrough_not_stored",
+              {{"key", spec_.key}, {"error", body.error().ToLogString()}});
+      return false;
+    }
+    stored->memory = std::make_shared<const std::string>(std::move(*body));
+  } else if (size > 0) {
+    stored->file = answer.file;
+  }
+  return deps_.store.Put(spec_.key, cache::Seal(std::move(stored)), spec_.request, epoch_);
+}
+
+Result<SharedFd> Exchange::NewFile(const Answer& answer) const {
+  if (answer.length && *answer.length <= deps_.store.max_object_in_memory()) {
+    TRY(UniqueFd memory, io::MemoryFile("passthrough"));
+    return std::make_shared<const UniqueFd>(std::move(memory));
+  }
+  return deps_.staging.NewFile();
+}
+
+void Exchange::Publish(std::shared_ptr<const Answer> answer, uint64_t watermark) {
+  {
+    MutexLock lock(mutex_);
+    is_kept_ = answer->is_kept;
+    answer_ = std::move(answer);
+    view_.phase = Phase::kBody;
+    view_.watermark = watermark;
+  }
+  notifier_.NotifyAll();
+}
+
+void Exchange::FinishStored(cache::StoredRef stored, bool is_validated) {
+  {
+    MutexLock lock(mutex_);
+    stored_ = std::move(stored);
+    is_validated_ = is_validated;
+    view_.phase = Phase::kStored;
+  }
+  notifier_.NotifyAll();
+}
+
+// ---- those who wait
+
+Exchange::View Exchange::Look() const {
+  MutexLock lock(mutex_);
+  return view_;
+}
+std::shared_ptr<const Exchange::Answer> Exchange::answer() const {
+  MutexLock lock(mutex_);
+  return answer_;
+}
+cache::StoredRef Exchange::stored() const {
+  MutexLock lock(mutex_);
+  return stored_;
+}
+bool Exchange::is_validated() const {
+  MutexLock lock(mutex_);
+  return is_validated_;
+}
+std::shared_ptr<const Error> Exchange::error() const {
+  MutexLock lock(mutex_);
+  return error_;
+}
+bool Exchange::was_sent() const {
+  MutexLock lock(mutex_);
+  return was_sent_;
+}
+std::vector<Exchange::Interim> Exchange::TakeInterims() {
+  MutexLock lock(mutex_);
+  return std::exchange(interims_, {});
+}
+
+int Exchange::AddReader() {
+  MutexLock lock(mutex_);
+  readers_.emplace(next_reader_, 0);
+  return next_reader_++;
+}
+
+bool Exchange::IsTooFarAhead() const {
+  uint64_t slowest = view_.watermark;
+  for (const auto& [reader, offset] : readers_) slowest = std::min(slowest, offset);
+  if (readers_.empty()) slowest = 0;
+  return view_.watermark - slowest > kMaxAhead;
+}
+
+void Exchange::Consumed(int reader, uint64_t offset) {
+  bool may_resume = false;
+  {
+    MutexLock lock(mutex_);
+    readers_[reader] = offset;
+    may_resume = is_paused_ && !IsTooFarAhead();
+    if (may_resume) is_paused_ = false;
+  }
+  if (!may_resume) return;
+  if (const auto transfer = transfer_.lock()) transfer->Resume();
+}
+
+void Exchange::RemoveReader(int reader) {
+  bool may_resume = false;
+  bool is_over = false;
+  {
+    MutexLock lock(mutex_);
+    readers_.erase(reader);
+    is_over = readers_.empty() && !is_kept_ && view_.phase == Phase::kBody;
+    may_resume = is_paused_ && !readers_.empty() && !IsTooFarAhead();
+    if (may_resume) is_paused_ = false;
+  }
+  const auto transfer = transfer_.lock();
+  if (!transfer) return;
+  if (is_over) transfer->Cancel();
+  if (may_resume) transfer->Resume();
+}
+
+void Exchange::Abandon() {
+  bool is_over = false;
+  {
+    MutexLock lock(mutex_);
+    is_over = readers_.empty() && !is_kept_ && view_.phase == Phase::kBody;
+  }
+  if (!is_over) return;
+  if (const auto transfer = transfer_.lock()) transfer->Cancel();
+}
+
+// ---- one reader
+
+ExchangeStream::ExchangeStream(std::shared_ptr<Exchange> exchange)
+    : exchange_(std::move(exchange)),
+      answer_(exchange_->answer()),
+      reader_(exchange_->AddReader()) {}
+
+ExchangeStream::~ExchangeStream() {
+  exchange_->RemoveReader(reader_);
+}
+
+Task<Result<std::optional<http::FilePiece>>> ExchangeStream::Next(Context ctx) {
+  exchange_->Consumed(reader_, sent_);
+  for (;;) {
+    const uint64_t ticket = exchange_->ticket();
+    const Exchange::View view = exchange_->Look();
+    if (view.phase == Exchange::Phase::kFailed) co_return Error(*exchange_->error());
+    if (view.watermark > sent_) {
+      http::FilePiece piece{answer_->file, sent_, view.watermark - sent_};
+      sent_ = view.watermark;
+      co_return std::optional<http::FilePiece>(std::move(piece));
+    }
+    if (view.phase == Exchange::Phase::kDone) co_return std::optional<http::FilePiece>();
+    const bool changed = co_await exchange_->WaitChange(ticket, ctx.deadline);
+    if (!changed) co_return Error(Code::kDeadlineExceeded, "the origin did not go on in time");
+  }
+}
+
+}  // namespace vr::delivery

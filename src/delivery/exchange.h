@@ -1,0 +1,177 @@
+// Exchange: one request that the passthrough cache forwards to an origin, and its answer while it
+// arrives.
+//
+// The body goes to a file as it comes; whoever reads it follows behind a watermark at its own pace
+// (cache/production.h does the same for variants). What RFC 9111 wants done with an answer is done
+// here, before anybody is told of it: a 304 freshens what was stored, a HEAD updates it, an unsafe
+// request invalidates it, a complete body is stored. An answer that is not kept is not hoarded
+// either: the transfer pauses when its slowest reader is too far behind, and ends when the last one
+// has left. Thread-safe; the sink's calls come from the client's thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "cache/http_store.h"
+#include "cache/staging.h"
+#include "http/client.h"
+#include "http/message.h"
+#include "io/notifier.h"
+
+namespace vr::delivery {
+
+/// What all exchanges share; outlives them.
+struct ExchangeDeps {
+  cache::HttpStore& store;
+  cache::Staging& staging;
+  const Clock& clock;
+};
+
+class Exchange;
+
+/// What an exchange is for.
+struct ExchangeSpec {
+  std::string key;        ///< of the URL's entry
+  http::Request request;  ///< the client's, head only
+  http::SharedCacheRules rules;
+  uint64_t max_object_bytes = 0;  ///< larger bodies pass through and are not kept
+  int64_t disconnected_ms = 0;    ///< how stale at most when the origin is out of reach
+  std::string origin;
+  std::string source_path;
+  std::vector<std::string> tags;
+  /// The stored response that the request's conditions ask about, or that may stand in when the
+  /// origin fails; null: none.
+  cache::StoredRef held;
+  bool is_validation = false;  ///< the request carries the validators of `held`
+  bool is_completion = false;  ///< it asks for what is missing of `held`, a part from byte 0 on
+  /// Told once, when nothing more comes.
+  std::function<void(const Exchange&, const Result<void>&)> on_end;
+};
+
+class Exchange final : public http::BodySink, public std::enable_shared_from_this<Exchange> {
+ public:
+  enum class Phase {
+    kWaiting,  ///< nothing has come yet
+    kBody,     ///< answer() is set; bytes below the watermark can be read
+    kStored,   ///< stored() answers instead: validated, or stale since the origin failed
+    kDone,     ///< as kBody, and the body is complete
+    kFailed,   ///< error() says why; after kBody: the body broke off
+  };
+  struct View {
+    Phase phase = Phase::kWaiting;
+    uint64_t watermark = 0;
+  };
+  /// The head of the origin's answer, as it is passed on. Immutable.
+  struct Answer {
+    int status = 0;
+    std::string reason;
+    http::FieldList fields;          ///< end to end, with Date and our Via
+    std::optional<uint64_t> length;  ///< of the body
+    SharedFd file;                   ///< null: no body
+    http::CachePolicy policy;
+    bool is_kept = false;  ///< will be stored when it is complete
+  };
+  /// An interim answer that waits to be passed on.
+  struct Interim {
+    int status = 0;
+    std::string lines;
+  };
+
+  Exchange(ExchangeDeps deps, ExchangeSpec spec);
+
+  /// Once, before the transfer starts.
+  void Bind(std::weak_ptr<http::Transfer> transfer) { transfer_ = std::move(transfer); }
+
+  // http::BodySink
+  void OnConnected() override;
+  void OnInterim(const http::ResponseHead& head) override;
+  Result<void> OnHead(const http::ResponseHead& head) override;
+  Result<Flow> OnData(std::string_view bytes) override;
+  void OnDone(Result<void> result) override;
+
+  // For those who wait.
+  View Look() const;
+  uint64_t ticket() const { return notifier_.ticket(); }
+  Task<bool> WaitChange(uint64_t ticket, SteadyTime deadline) {
+    return notifier_.WaitChange(ticket, deadline);
+  }
+  std::shared_ptr<const Answer> answer() const;  ///< set from kBody on
+  cache::StoredRef stored() const;               ///< set in kStored
+  bool is_validated() const;                     ///< kStored because of a 304
+  std::shared_ptr<const Error> error() const;    ///< set in kFailed
+  /// Whether the origin may have seen the request.
+  bool was_sent() const;
+  std::vector<Interim> TakeInterims();
+
+  // Readers of the body.
+  int AddReader();
+  void Consumed(int reader, uint64_t offset);
+  void RemoveReader(int reader);
+  /// Nobody is going to read: ends the transfer unless it is kept or somebody does.
+  void Abandon();
+
+  const ExchangeSpec& spec() const { return spec_; }
+
+ private:
+  void Settle(const Result<void>& result);
+  Result<SharedFd> NewFile(const Answer& answer) const;
+  /// A 304 to our own validators. @return what answers now
+  cache::StoredRef Freshen(const http::ResponseHead& head, const http::ExchangeTimes& times);
+  void UpdateByHead(const http::ResponseHead& head, const http::ExchangeTimes& times);
+  void Invalidate(const http::ResponseHead& head);
+  /// Whether the answer is the rest of `held`; then it becomes the whole.
+  Result<bool> Complete(const http::ResponseHead& head, Answer& answer);
+  std::shared_ptr<cache::StoredResponse> NewStored(const Answer& answer) const;
+  /// Where a 206 belongs; nullopt: nowhere that could be kept.
+  std::optional<cache::StoredPart> PartOf(const Answer& answer) const;
+  bool Keep(const Answer& answer, uint64_t size);
+  void Publish(std::shared_ptr<const Answer> answer, uint64_t watermark);
+  void FinishStored(cache::StoredRef stored, bool is_validated);
+  bool IsTooFarAhead() const REQUIRES(mutex_);
+
+  const ExchangeDeps deps_;
+  const ExchangeSpec spec_;
+  const int64_t request_ms_;
+  std::weak_ptr<http::Transfer> transfer_;
+
+  // The client's thread only.
+  uint64_t epoch_;
+  uint64_t written_ = 0;
+
+  mutable Mutex mutex_;
+  View view_ GUARDED_BY(mutex_);
+  std::shared_ptr<const Answer> answer_ GUARDED_BY(mutex_);
+  cache::StoredRef stored_ GUARDED_BY(mutex_);
+  bool is_validated_ GUARDED_BY(mutex_) = false;
+  bool was_sent_ GUARDED_BY(mutex_) = false;
+  bool is_paused_ GUARDED_BY(mutex_) = false;
+  bool is_kept_ GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);
+  std::vector<Interim> interims_ GUARDED_BY(mutex_);
+  std::map<int, uint64_t> readers_ GUARDED_BY(mutex_);  ///< reader → first byte it still needs
+  int next_reader_ GUARDED_BY(mutex_) = 0;
+  uint64_t punched_ GUARDED_BY(mutex_) = 0;
+  io::Notifier notifier_;
+};
+
+/// One client's view of an arriving body. Bound to the connection's loop.
+class ExchangeStream final : public http::BodyStream {
+ public:
+  explicit ExchangeStream(std::shared_ptr<Exchange> exchange);
+  ~ExchangeStream() override;
+  Task<Result<std::optional<http::FilePiece>>> Next(Context ctx) override;
+
+ private:
+  const std::shared_ptr<Exchange> exchange_;
+  const std::shared_ptr<const Exchange::Answer> answer_;
+  const int reader_;
+  uint64_t sent_ = 0;
+};
+
+}  // namespace vr::delivery

@@ -1,0 +1,607 @@
+#include "delivery/passthrough_endpoint.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "delivery/request_log.h"
+#include "delivery/status.h"
+#include "http/cache_status.h"
+#include "http/conditions.h"
+#include "http/forwarding.h"
+#include "http/range.h"
+#include "http/request_id.h"
+#include "http/respond.h"
+#include "http/url.h"
+#include "io/loop.h"
+#include "observe/log.h"
+#include "origin/credentials.h"
+
+namespace vr::delivery {
+
+namespace {
+
+using http::Request;
+using http::Response;
+
+/// How long requests for a URL whose answer could not be shared go to the origin side by side.
+constexpr std::chrono::seconds kUnshared{10};
+constexpr size_t kMaxUnshared = 10'000;
+
+constexpr std::string_view kConditions[] = {
+    "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"};
+
+bool HasAny(const Request& request, std::initializer_list<std::string_view> names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](std::string_view name) { return request.Get(name).has_value(); });
+}
+
+bool IsRead(const Request& request) {
+  return request.method == http::Method::kGet || request.is_head();
+}
+
+/// The effective request URI (RFC 9110 §7.1), by which responses are kept.
+std::string KeyOf(const Request& request) {
+  std::string key = "passthrough:http://";
+  key += http::LowerCase(request.Get("Host").value_or(""));
+  key += request.target;
+  return key;
+}
+
+/// Fields of an answer that only we know.
+void AppendOwnFields(std::string& fields, const Request& request, std::string_view status,
+                     std::string_view source, const std::string& upstream,
+                     const http::CacheStatus& ours, bool has_id) {
+  std::string members = upstream;
+  http::AppendCacheStatus(members, ours);
+  fields += "X-Cache-Status: ";
+  fields += status;
+  fields += "\r\nX-Cache-Source: ";
+  fields += source;
+  fields += "\r\nCache-Status: ";
+  fields += members;
+  fields += "\r\n";
+  if (has_id) return;
+  fields += "X-Request-ID: ";
+  fields += request.id;
+  fields += "\r\n";
+}
+
+std::shared_ptr<RequestNote> NoteOf(std::string key, bool is_hit) {
+  auto note = std::make_shared<RequestNote>();
+  note->layer = cache::Layer::kEdge;
+  note->has_layer = is_hit;
+  note->is_passthrough = !is_hit;
+  note->key = std::move(key);
+  return note;
+}
+
+/// The bytes of a stored part that a request asks for; nullopt when they are not all there.
+std::optional<http::ByteRange> CoveredRange(const cache::StoredResponse& stored,
+                                            std::string_view range) {
+  const http::RangeSet set = http::ParseRange(range, stored.part->complete);
+  if (set.kind != http::RangeSet::Kind::kOne) return std::nullopt;
+  const uint64_t first = stored.part->first;
+  if (set.one.first < first || set.one.last >= first + stored.size) return std::nullopt;
+  return set.one;
+}
+
+http::Validators ValidatorsFor(const cache::StoredResponse& stored) {
+  return http::Validators{stored.etag, stored.last_modified};
+}
+
+}  // namespace
+
+struct PassthroughEndpoint::Asked {
+  SnapshotRef snapshot;
+  origin::Resolved resolved;
+  std::string key;
+  std::string source_path;
+  http::CacheDirectives directives;
+  int64_t now_ms = 0;
+  cache::StoredRef whole;  ///< the newest complete response that the request selects
+  cache::StoredRef part;   ///< the newest part
+};
+
+PassthroughEndpoint::PassthroughEndpoint(Deps deps)
+    : deps_(deps), pseudonym_("video-resizer-" + http::NewRequestId()) {
+  auto bytes = deps_.metrics.GetGauge("video_resizer_passthrough_bytes",
+                                      "Memory of stored passthrough responses");
+  auto entries = deps_.metrics.GetGauge("video_resizer_passthrough_entries",
+                                        "URLs with stored passthrough responses");
+  auto evictions = deps_.metrics.GetGauge("video_resizer_passthrough_evictions",
+                                          "URLs evicted from the passthrough cache since start");
+  cache::HttpStore& store = deps_.exchange.store;
+  deps_.metrics.OnRender([&store, bytes, entries, evictions]() mutable {
+    bytes.Set(static_cast<double>(store.bytes()));
+    entries.Set(static_cast<double>(store.entries()));
+    evictions.Set(static_cast<double>(store.evictions()));
+  });
+}
+
+PassthroughEndpoint::Asked PassthroughEndpoint::Ask(const Request& request, SnapshotRef snapshot,
+                                                    origin::Resolved resolved) const {
+  Asked asked;
+  asked.key = KeyOf(request);
+  asked.snapshot = std::move(snapshot);
+  asked.resolved = std::move(resolved);
+  asked.directives = http::ParseCacheControl(request.GetAll("Cache-Control"));
+  asked.now_ms = ToUnixMillis(deps_.exchange.clock.Now());
+  const auto decoded = http::PercentDecode(request.path);
+  asked.source_path = decoded.ok() ? *decoded : std::string(request.path);
+  asked.source_path.erase(0, asked.source_path.find_first_not_of('/'));
+  if (!IsRead(request)) return asked;
+  const cache::UrlEntryRef entry = deps_.exchange.store.Find(asked.key);
+  if (!entry) return asked;
+  for (cache::StoredRef& stored : cache::HttpStore::Select(*entry, request)) {
+    cache::StoredRef& slot = stored->is_complete() ? asked.whole : asked.part;
+    if (!slot) slot = std::move(stored);
+  }
+  return asked;
+}
+
+// ---- answers from what is stored
+
+std::optional<Response> PassthroughEndpoint::TryNow(const Request& request) {
+  if (!IsRead(request)) return std::nullopt;
+  // What a hit does not need is not made: no snapshot, no resolved source.
+  const Asked asked = Ask(request, nullptr, origin::Resolved());
+  if (asked.directives.no_store) return std::nullopt;
+  if (asked.whole) {
+    const http::Reuse reuse = http::JudgeReuse(asked.whole->policy, asked.directives, asked.now_ms);
+    if (reuse == http::Reuse::kFresh || reuse == http::Reuse::kStale) {
+      return RespondStored(request, asked, asked.whole,
+                           reuse == http::Reuse::kFresh ? How::kHit : How::kStale);
+    }
+  }
+  return std::nullopt;
+}
+
+Response PassthroughEndpoint::RespondStored(const Request& request, const Asked& asked,
+                                            cache::StoredRef stored, How how) const {
+  std::string fields;
+  fields.reserve(256);
+  const int64_t age_ms = stored->policy.AgeMs(asked.now_ms);
+  fields += "Age: " + std::to_string(std::max<int64_t>(0, age_ms / 1000)) + "\r\n";
+  http::CacheStatus ours;
+  ours.cache = "edge";
+  ours.hit = how != How::kValidated;
+  ours.ttl = (stored->policy.lifetime_ms - age_ms) / 1000;
+  if (how == How::kValidated) {
+    ours.fwd = "stale";
+    ours.fwd_status = 304;
+    ours.stored = true;
+  }
+  AppendOwnFields(fields, request, how == How::kStale ? "STALE" : "HIT", "edge",
+                  stored->cache_status, ours, http::HasField(stored->fields, "X-Request-ID"));
+  Response response;
+  if (stored->part) {
+    const auto range = CoveredRange(*stored, request.Get("Range").value_or(""));
+    response.status = 206;
+    response.fields = std::move(fields);
+    if (!stored->content_type.empty()) response.Add("Content-Type", stored->content_type);
+    response.Add("Content-Range", http::ContentRange(*range, stored->part->complete));
+    response.shared_fields = stored->head;
+    std::vector<http::Piece> pieces;
+    pieces.push_back(
+        http::MemoryPiece{stored->memory, range->first - stored->part->first, range->length()});
+    response.body = std::move(pieces);
+  } else {
+    http::Representation whole;
+    whole.status = stored->status;
+    whole.shared_fields = stored->head;
+    whole.content_type = stored->content_type;
+    whole.etag = stored->etag;
+    whole.last_modified = stored->last_modified;
+    whole.date = FromUnixMillis(stored->policy.date_ms);
+    whole.fields = std::move(fields);
+    if (stored->file) {
+      whole.body = http::FileBody{stored->file, 0, stored->size};
+    } else {
+      whole.body = stored->memory;
+    }
+    response = http::RespondWith(std::move(whole), request);
+    if (response.status == 304) response.shared_fields = stored->head_not_modified;
+    if (response.status == stored->status) response.reason = stored->reason;
+  }
+  response.has_date = response.shared_fields != nullptr;
+  response.note = NoteOf(asked.key, true);
+  return response;
+}
+
+// ---- the story of what is not answered at once
+
+Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
+                                           SnapshotRef snapshot, origin::Resolved resolved) {
+  bool may_join = true;
+  for (;;) {
+    const Asked asked = Ask(request, snapshot, resolved);
+    if (auto refused = AnswerHere(request, asked)) co_return std::move(*refused);
+    if (asked.whole && !asked.directives.no_store) {
+      const http::Reuse reuse =
+          http::JudgeReuse(asked.whole->policy, asked.directives, asked.now_ms);
+      if (reuse == http::Reuse::kStaleRevalidate) ValidateBehind(request, asked);
+      if (reuse != http::Reuse::kValidate) {
+        co_return RespondStored(request, asked, asked.whole,
+                                reuse == http::Reuse::kFresh ? How::kHit : How::kStale);
+      }
+    }
+    if (asked.part && !asked.whole && request.method == http::Method::kGet &&
+        !asked.directives.no_store &&
+        http::JudgeReuse(asked.part->policy, asked.directives, asked.now_ms) ==
+            http::Reuse::kFresh) {
+      const http::Validators validators = ValidatorsFor(*asked.part);
+      const http::ConditionResult conditions = http::EvaluateConditions(request, validators);
+      if (conditions.verdict == http::Verdict::kProceed && !conditions.range.empty() &&
+          CoveredRange(*asked.part, conditions.range)) {
+        co_return RespondStored(request, asked, asked.part, How::kHit);
+      }
+    }
+    if (asked.directives.only_if_cached && IsRead(request)) {
+      const Error error =
+          Error(Code::kUnavailable, "nothing usable is stored, and only that was asked for")
+              .WithReason("ORIGIN_TIMEOUT");
+      co_return RespondFailure(request, asked, error);
+    }
+
+    Flight flight = StartOrJoin(request, asked, may_join);
+    for (size_t location = 1; flight.leads; ++location) {
+      co_await WaitForAnswer(ctx, request, flight.exchange, true);
+      // An origin that has not seen the request does not mind if another one gets it.
+      const bool is_unreachable =
+          flight.exchange->Look().phase == Exchange::Phase::kFailed && !flight.exchange->was_sent();
+      if (!is_unreachable || location >= asked.resolved.locations.size()) break;
+      const Ready next = Prepare(request, asked, location);
+      next.transfer->Start();
+      flight.exchange = next.exchange;
+    }
+    if (!flight.leads) co_await WaitForAnswer(ctx, request, flight.exchange, false);
+
+    const Exchange& exchange = *flight.exchange;
+    const Exchange::Phase phase = exchange.Look().phase;
+    if (phase == Exchange::Phase::kWaiting) {
+      const Error late(Code::kDeadlineExceeded, "the origin did not answer in time");
+      co_return RespondFailure(request, asked, late);
+    }
+    const std::shared_ptr<const Exchange::Answer> answer = exchange.answer();
+    const bool may_fail_over = !exchange.was_sent() && asked.resolved.locations.size() > 1;
+    if (phase == Exchange::Phase::kFailed && !answer && (flight.leads || !may_fail_over)) {
+      co_return RespondFailure(request, asked, *exchange.error());
+    }
+    if (phase == Exchange::Phase::kStored) {
+      cache::StoredRef stored = exchange.stored();
+      if (flight.leads || stored->Matches(request)) {
+        co_return RespondStored(request, asked, std::move(stored),
+                                exchange.is_validated() ? How::kValidated : How::kStale);
+      }
+    } else if (flight.leads) {
+      co_return RespondLive(request, asked, flight.exchange, false);
+    } else if (answer && answer->is_kept && answer->status != 206 &&
+               answer->policy.FreshForMs(asked.now_ms) > 0 && !answer->policy.must_validate) {
+      // What will be stored may answer who selects it (RFC 9111 §4) already while it arrives.
+      const auto names = http::VaryNames(answer->fields);
+      const bool is_selected =
+          names && std::all_of(names->begin(), names->end(), [&](const std::string& name) {
+            return http::SelectingValue(request, name) ==
+                   http::SelectingValue(exchange.spec().request, name);
+          });
+      if (is_selected) co_return RespondLive(request, asked, flight.exchange, true);
+    }
+    may_join = false;  // it was not for us: ask for ourselves
+  }
+}
+
+std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
+                                                        const Asked& asked) const {
+  if (http::ViaHas(request.GetAll("Via"), pseudonym_)) {
+    const Error loop = Error(Code::kInvalidArgument, "this request has been here before")
+                           .WithReason("LOOP_DETECTED");
+    return RespondFailure(request, asked, loop);
+  }
+  if (request.method_name == "TRACE") {
+    // It would show the client the credentials that we add for the origin.
+    const Error refused =
+        Error(Code::kInvalidArgument, "TRACE is not forwarded").WithReason("METHOD_NOT_ALLOWED");
+    Response response = RespondFailure(request, asked, refused);
+    response.Add("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    return response;
+  }
+  if (request.method == http::Method::kOptions && request.Get("Max-Forwards") == "0") {
+    // RFC 9110 §7.6.2: the request ends here.
+    Response response;
+    response.status = 204;
+    response.Add("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    response.Add("Cache-Control", "no-store");
+    response.Add("X-Request-ID", request.id);
+    response.note = NoteOf(asked.key, false);
+    return response;
+  }
+  return std::nullopt;
+}
+
+PassthroughEndpoint::Flight PassthroughEndpoint::StartOrJoin(const Request& request,
+                                                             const Asked& asked, bool may_join) {
+  const http::CacheDirectives& cc = asked.directives;
+  const bool has_wishes =
+      cc.no_store || cc.no_cache || cc.max_age.is_present || cc.min_fresh.is_present;
+  const bool is_conditional =
+      HasAny(request, {"Range", "If-Match", "If-Unmodified-Since"}) ||
+      (!asked.whole && HasAny(request, {"If-None-Match", "If-Modified-Since"}));
+  const bool is_common = request.method == http::Method::kGet && !has_wishes && !is_conditional &&
+                         !request.Get("Authorization");
+  Ready ready;
+  if (is_common && may_join) {
+    MutexLock lock(mutex_);
+    const auto unshared = unshared_.find(asked.key);
+    const bool is_unshared =
+        unshared != unshared_.end() && std::chrono::steady_clock::now() < unshared->second;
+    if (!is_unshared) {
+      if (unshared != unshared_.end()) unshared_.erase(unshared);
+      std::weak_ptr<Exchange>& slot = flights_[asked.key];
+      if (ExchangeRef running = slot.lock()) {
+        const Exchange::Phase phase = running->Look().phase;
+        if (phase == Exchange::Phase::kWaiting || phase == Exchange::Phase::kBody) {
+          return {std::move(running), false};
+        }
+      }
+      ready = Prepare(request, asked, 0);
+      slot = ready.exchange;
+    }
+  }
+  if (!ready.exchange) ready = Prepare(request, asked, 0);
+  // Not under the lock: an exchange may end at once, and says so to Leave().
+  ready.transfer->Start();
+  return {std::move(ready.exchange), true};
+}
+
+PassthroughEndpoint::Ready PassthroughEndpoint::Prepare(const Request& request, const Asked& asked,
+                                                        size_t location) {
+  const Snapshot& config = *asked.snapshot;
+  ExchangeSpec spec;
+  spec.key = asked.key;
+  spec.request = http::CloneHead(request);
+  spec.rules = config.policies[asked.resolved.origin_index].rules;
+  spec.max_object_bytes = config.passthrough.max_object_bytes;
+  spec.disconnected_ms = std::chrono::milliseconds(config.freshness.stale_if_error).count();
+  spec.origin = asked.resolved.origin_name;
+  spec.source_path = asked.source_path;
+  spec.tags = config.policies[asked.resolved.origin_index].cache_tags;
+  if (IsRead(request)) spec.held = asked.whole;
+  if (request.method == http::Method::kGet) {
+    spec.is_validation = asked.whole && http::ValidatorsOf(asked.whole->fields).any();
+    const cache::StoredRef& part = asked.part;
+    if (part && !asked.whole && part->part->first == 0 && !part->strong_etag().empty() &&
+        !request.Get("Range") &&
+        http::JudgeReuse(part->policy, asked.directives, asked.now_ms) == http::Reuse::kFresh) {
+      spec.is_completion = true;
+      spec.held = part;
+    }
+  }
+  spec.on_end = [this, origin = spec.origin, key = asked.key](const Exchange& exchange,
+                                                              const Result<void>& result) {
+    Leave(key, &exchange);
+    const Code code = result.ok() ? Code::kInternal : result.error().code;
+    CountExchange(origin, result.ok()                       ? "ok"
+                          : code == Code::kCancelled        ? "cancelled"
+                          : code == Code::kDeadlineExceeded ? "timeout"
+                                                            : "error");
+  };
+  http::ClientRequest forwarded = ForwardedRequest(request, asked, spec, location);
+  Ready ready;
+  ready.exchange = std::make_shared<Exchange>(deps_.exchange, std::move(spec));
+  ready.transfer = deps_.client.Prepare(std::move(forwarded), ready.exchange);
+  ready.exchange->Bind(ready.transfer);
+  return ready;
+}
+
+http::ClientRequest PassthroughEndpoint::ForwardedRequest(const Request& request,
+                                                          const Asked& asked,
+                                                          const ExchangeSpec& spec,
+                                                          size_t location) const {
+  const origin::Location& place = asked.resolved.locations[location];
+  const origin::SourceOptions& source =
+      asked.snapshot->origins->origin(asked.resolved.origin_index).sources[place.source_index];
+  const origin::FetchOptions& fetch = asked.snapshot->passthrough.fetch;
+  http::ClientRequest out;
+  out.url = place.base + "/";
+  out.connect_timeout = fetch.connect_timeout;
+  out.first_byte_timeout = fetch.first_byte_timeout;
+  out.idle_timeout = fetch.idle_timeout;
+  out.total_timeout = std::chrono::milliseconds(0);  // a stream may go on for ever
+  out.max_redirects = 0;
+
+  http::FieldList fields = http::EndToEndFields(request.fields);
+  for (const char* name : {"Host", "Expect"}) http::EraseFields(fields, name);
+  if (spec.is_validation || spec.is_completion) {
+    for (const std::string_view name : kConditions) http::EraseFields(fields, name);
+  }
+  if (spec.is_validation) {
+    const http::StoredValidators validators = http::ValidatorsOf(spec.held->fields);
+    if (!validators.raw_etag.empty()) fields.emplace_back("If-None-Match", validators.raw_etag);
+    if (validators.last_modified) {
+      fields.emplace_back("If-Modified-Since", validators.last_modified_text);
+    }
+  }
+  if (spec.is_completion) {
+    fields.emplace_back("Range", "bytes=" + std::to_string(spec.held->size) + "-");
+    fields.emplace_back("If-Range", spec.held->strong_etag());
+  }
+  if (const auto left = request.Get("Max-Forwards");
+      left && request.method == http::Method::kOptions) {
+    int hops = 0;
+    for (const char c : left->substr(0, 6)) hops = c >= '0' && c <= '9' ? hops * 10 + c - '0' : 0;
+    http::EraseFields(fields, "Max-Forwards");
+    fields.emplace_back("Max-Forwards", std::to_string(std::max(0, hops - 1)));
+  }
+  std::string forwarded_for = http::JoinedValues(fields, "X-Forwarded-For");
+  http::EraseFields(fields, "X-Forwarded-For");
+  if (!forwarded_for.empty()) forwarded_for += ", ";
+  fields.emplace_back("X-Forwarded-For", forwarded_for + request.peer_address);
+  const auto host = request.Get("Host");
+  if (host && !http::HasField(fields, "X-Forwarded-Host")) {
+    fields.emplace_back("X-Forwarded-Host", *host);
+  }
+  if (!http::HasField(fields, "X-Forwarded-Proto"))
+    fields.emplace_back("X-Forwarded-Proto", "http");
+  http::AppendVia(fields, request.minor_version, pseudonym_);
+
+  origin::Credentials credentials = origin::CredentialsOf(source);
+  for (const auto& [name, value] : credentials.fields) http::EraseFields(fields, name);
+  fields.insert(fields.end(), credentials.fields.begin(), credentials.fields.end());
+  out.fields = std::move(fields);
+
+  http::Forwarded forwarded;
+  forwarded.method = request.method_name;
+  // The prefix of the source's URL, then the path as it came, or as its template makes it.
+  const size_t prefix = place.base.find('/', place.base.find("://") + 3);
+  if (prefix != std::string::npos) forwarded.target = place.base.substr(prefix);
+  if (source.path.empty()) {
+    forwarded.target += request.target;
+  } else {
+    forwarded.target += '/' + http::PercentEncode(place.path, http::kPathChars);
+    if (request.target.size() > request.path.size()) {
+      forwarded.target += request.target.substr(request.path.size());
+    }
+  }
+  if (!credentials.query.empty()) {
+    forwarded.target += forwarded.target.find('?') == std::string::npos ? '?' : '&';
+    forwarded.target += credentials.query;
+  }
+  if (HasAny(request, {"Content-Length", "Transfer-Encoding"})) {
+    forwarded.body = std::make_shared<const std::string>(request.body);
+  }
+  out.forwarded = std::move(forwarded);
+  return out;
+}
+
+Task<void> PassthroughEndpoint::WaitForAnswer(Context ctx, const Request& request,
+                                              ExchangeRef exchange, bool passes_interims) {
+  for (;;) {
+    const uint64_t ticket = exchange->ticket();
+    const Exchange::Phase phase = exchange->Look().phase;
+    if (passes_interims && request.interim) {
+      for (Exchange::Interim& interim : exchange->TakeInterims()) {
+        co_await request.interim->SendInterim(interim.status, std::move(interim.lines));
+      }
+    }
+    if (phase != Exchange::Phase::kWaiting) co_return;
+    const bool changed = co_await exchange->WaitChange(ticket, ctx.deadline);
+    if (!changed) co_return;
+  }
+}
+
+Response PassthroughEndpoint::RespondLive(const Request& request, const Asked& asked,
+                                          const ExchangeRef& exchange, bool is_joined) const {
+  const std::shared_ptr<const Exchange::Answer> answer = exchange->answer();
+  Response response;
+  response.status = answer->status;
+  response.reason = answer->reason;
+  response.has_date = true;
+  response.fields = cache::RenderFields(answer->fields);
+  for (const auto& [name, value] : answer->fields) {
+    const std::string lower = http::LowerCase(name);
+    if (lower == "content-type" || lower == "age") response.Add(name, value);
+  }
+  http::CacheStatus ours;
+  ours.cache = "edge";
+  const bool is_wished = asked.directives.no_cache || asked.directives.no_store;
+  ours.fwd = !IsRead(request) ? "method" : is_wished ? "request" : asked.whole ? "stale" : "miss";
+  ours.fwd_status = answer->status;
+  ours.collapsed = is_joined;
+  if (answer->is_kept) {
+    ours.stored = true;
+    ours.ttl = answer->policy.FreshForMs(asked.now_ms) / 1000;
+  } else {
+    ours.detail = answer->policy.why_not;
+  }
+  AppendOwnFields(response.fields, request, IsRead(request) ? "MISS" : "BYPASS", "origin",
+                  http::JoinedValues(answer->fields, "Cache-Status"), ours,
+                  http::HasField(answer->fields, "X-Request-ID"));
+  response.note = NoteOf(asked.key, false);
+
+  // The conditions that we kept from the origin are still the client's (RFC 9111 §4.3.2).
+  if (exchange->spec().is_validation && answer->status == 200) {
+    const http::StoredValidators known = http::ValidatorsOf(answer->fields);
+    const http::Validators validators{known.etag, known.last_modified};
+    if (http::EvaluateConditions(request, validators).verdict == http::Verdict::kNotModified) {
+      response.status = 304;
+      response.reason.clear();
+      exchange->Abandon();
+      return response;
+    }
+  }
+  http::StreamBody body;
+  body.length = answer->length;
+  if (answer->file && !request.is_head()) body.stream = std::make_shared<ExchangeStream>(exchange);
+  response.body = std::move(body);
+  return response;
+}
+
+Response PassthroughEndpoint::RespondFailure(const Request& request, const Asked& asked,
+                                             const Error& error) const {
+  Error told = error;
+  if (told.reason.empty()) {
+    // §5.2.2.2: who may not serve stale says 504 when the origin is out of reach.
+    const bool must_validate = asked.whole && !asked.whole->policy.may_be_stale;
+    told.reason = must_validate || error.code == Code::kDeadlineExceeded ? "ORIGIN_TIMEOUT"
+                  : error.code == Code::kResourceExhausted               ? "OVERLOADED"
+                                                                         : "ALL_SOURCES_FAILED";
+    LogWarn("passthrough_failed", {{"key", asked.key}, {"error", error.ToLogString()}});
+  }
+  cache::TtlOptions never;
+  never.ok = never.redirects = never.client_error = never.server_error = std::chrono::seconds(0);
+  Response response = ErrorResponse(told, never);
+  response.Add("X-Request-ID", request.id);
+  response.Add("Via", "1.1 video-resizer");
+  auto note = NoteOf(asked.key, false);
+  note->reason = told.reason;
+  note->detail = error.detail;
+  response.note = std::move(note);
+  return response;
+}
+
+// ---- validation behind an answer
+
+void PassthroughEndpoint::ValidateBehind(const Request& request, const Asked& asked) {
+  io::Loop* const loop = io::Loop::Current();
+  if (!loop) return;
+  auto clone = std::make_shared<const Request>(http::CloneHead(request));
+  auto copy = std::make_shared<const Asked>(asked);
+  auto run = [this, clone, copy]() -> Task<void> { return RunValidation(clone, copy); };
+  group_.Spawn(loop->executor(), run);
+}
+
+Task<void> PassthroughEndpoint::RunValidation(std::shared_ptr<const Request> request,
+                                              std::shared_ptr<const Asked> asked) {
+  const Flight flight = StartOrJoin(*request, *asked, true);
+  if (!flight.leads) co_return;
+  const Context ctx;
+  co_await WaitForAnswer(ctx, *request, flight.exchange, false);
+  flight.exchange->Abandon();
+}
+
+bool PassthroughEndpoint::Drain(SteadyTime deadline) {
+  group_.Close();
+  return group_.WaitEmpty(deadline);
+}
+
+void PassthroughEndpoint::Leave(const std::string& key, const Exchange* exchange) {
+  const std::shared_ptr<const Exchange::Answer> answer = exchange->answer();
+  MutexLock lock(mutex_);
+  const auto flight = flights_.find(key);
+  if (flight == flights_.end()) return;
+  const ExchangeRef registered = flight->second.lock();
+  if (registered && registered.get() != exchange) return;
+  flights_.erase(flight);
+  if (!answer || answer->is_kept) return;
+  if (unshared_.size() >= kMaxUnshared) unshared_.clear();
+  unshared_[key] = std::chrono::steady_clock::now() + kUnshared;
+}
+
+void PassthroughEndpoint::CountExchange(const std::string& origin, std::string_view result) {
+  deps_.metrics
+      .GetCounter("video_resizer_origin_requests_total", "Requests to origins, by result",
+                  {{"origin", origin}, {"result", std::string(result)}})
+      .Add();
+}
+
+}  // namespace vr::delivery

@@ -1,0 +1,95 @@
+// PassthroughEndpoint: the story of one request to an origin of mode "passthrough": a shared HTTP
+// cache as RFC 9111 describes it, never a transform.
+//
+//   TryNow: a fresh stored response answers without suspending.
+//   Handle: validation, forwarding, joining what is already under way, stale when that is allowed.
+//
+// Thread-safe. docs/passthrough.md tells the same story; change both together.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "cache/http_store.h"
+#include "delivery/exchange.h"
+#include "delivery/snapshot.h"
+#include "http/client.h"
+#include "http/message.h"
+#include "io/task_group.h"
+#include "observe/metrics.h"
+
+namespace vr::delivery {
+
+class PassthroughEndpoint {
+ public:
+  struct Deps {
+    http::Client& client;
+    ExchangeDeps exchange;
+    Metrics& metrics;
+  };
+  explicit PassthroughEndpoint(Deps deps);
+
+  std::optional<http::Response> TryNow(const http::Request& request);
+  /// `resolved` is of a passthrough origin of `snapshot`.
+  Task<http::Response> Handle(Context ctx, const http::Request& request, SnapshotRef snapshot,
+                              origin::Resolved resolved);
+
+  /// Refuses validations behind answers, then waits (blocking this non-loop thread) for running
+  /// ones. @return false when the deadline came first
+  bool Drain(SteadyTime deadline);
+
+ private:
+  /// What is known of a request before anything is forwarded.
+  struct Asked;
+  using ExchangeRef = std::shared_ptr<Exchange>;
+  struct Flight {
+    ExchangeRef exchange;
+    bool leads = false;
+  };
+  /// How a stored response came to answer, for Cache-Status.
+  enum class How { kHit, kStale, kValidated };
+
+  Asked Ask(const http::Request& request, SnapshotRef snapshot, origin::Resolved resolved) const;
+  /// What the client's request may not be forwarded for: loops, methods that end here.
+  std::optional<http::Response> AnswerHere(const http::Request& request, const Asked& asked) const;
+  /// The exchange of this request: a new one, or, when joining makes sense, the one under way.
+  Flight StartOrJoin(const http::Request& request, const Asked& asked, bool may_join);
+  struct Ready {
+    ExchangeRef exchange;
+    std::shared_ptr<http::Transfer> transfer;  ///< to be started
+  };
+  Ready Prepare(const http::Request& request, const Asked& asked, size_t location);
+  http::ClientRequest ForwardedRequest(const http::Request& request, const Asked& asked,
+                                       const ExchangeSpec& spec, size_t location) const;
+  /// Waits for the head of an answer and passes interim ones on.
+  Task<void> WaitForAnswer(Context ctx, const http::Request& request, ExchangeRef exchange,
+                           bool passes_interims);
+  void ValidateBehind(const http::Request& request, const Asked& asked);
+  Task<void> RunValidation(std::shared_ptr<const http::Request> request,
+                           std::shared_ptr<const Asked> asked);
+
+  http::Response RespondStored(const http::Request& request, const Asked& asked,
+                               cache::StoredRef stored, How how) const;
+  http::Response RespondLive(const http::Request& request, const Asked& asked,
+                             const ExchangeRef& exchange, bool is_joined) const;
+  http::Response RespondFailure(const http::Request& request, const Asked& asked,
+                                const Error& error) const;
+  void Leave(const std::string& key, const Exchange* exchange);
+  void CountExchange(const std::string& origin, std::string_view result);
+
+  const Deps deps_;
+  /// By this we know our own requests when they come back (RFC 9110 §7.6.3).
+  const std::string pseudonym_;
+  Mutex mutex_;
+  /// Exchanges that others may join, by key.
+  std::unordered_map<std::string, std::weak_ptr<Exchange>> flights_ GUARDED_BY(mutex_);
+  /// URLs whose last answer could not be shared: nobody waits for the next one. Until when.
+  std::unordered_map<std::string, SteadyTime> unshared_ GUARDED_BY(mutex_);
+  io::TaskGroup group_;
+};
+
+}  // namespace vr::delivery

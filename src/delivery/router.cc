@@ -1,0 +1,46 @@
+#include "delivery/router.h"
+
+#include <utility>
+
+#include "http/url.h"
+#include "variant/parse.h"
+
+namespace vr::delivery {
+
+std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
+                                                 const http::Request& request) {
+  if (!snapshot.has_passthrough) return std::nullopt;
+  if (request.path == "/healthz" || request.path == "/readyz") return std::nullopt;
+  // Escapes that make no sense are the origin's to judge; here they are text.
+  Result<std::string> decoded = http::PercentDecode(request.path);
+  const std::string path = decoded.ok() ? std::move(*decoded) : std::string(request.path);
+  std::optional<origin::Resolved> match = snapshot.origins->Match(path);
+  if (!match) return std::nullopt;
+  if (snapshot.origins->origin(match->origin_index).mode == origin::OriginMode::kPassthrough) {
+    return match;
+  }
+  const size_t start = path.find_first_not_of('/');
+  const std::string source = start == std::string::npos ? std::string() : path.substr(start);
+  if (variant::IsVideoPath(source, snapshot.variant.video_formats)) return std::nullopt;
+  return snapshot.origins->Match(path, origin::OriginMode::kPassthrough);
+}
+
+std::optional<http::Response> Router::TryNow(const http::Request& request) {
+  const SnapshotRef snapshot = snapshots_.Get();
+  if (!MatchPassthrough(*snapshot, request)) return video_.TryNow(request);
+  return passthrough_.TryNow(request);
+}
+
+Task<http::Response> Router::Handle(Context ctx, const http::Request& request) {
+  SnapshotRef snapshot = snapshots_.Get();
+  std::optional<origin::Resolved> match = MatchPassthrough(*snapshot, request);
+  if (!match) return video_.Handle(std::move(ctx), request);
+  return passthrough_.Handle(std::move(ctx), request, std::move(snapshot), std::move(*match));
+}
+
+void Router::Finished(const http::Request& request, const http::Response& response,
+                      const http::Sent& sent) {
+  video_.Finished(request, response, sent);
+}
+
+}  // namespace vr::delivery

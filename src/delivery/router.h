@@ -1,0 +1,37 @@
+// Router: whose request this is. Health checks and videos are VideoEndpoint's; what an origin of
+// mode "passthrough" answers is PassthroughEndpoint's.
+//
+// The first origin that matches the path decides. A path that is no video and matches a transform
+// origin goes on to the first passthrough origin that matches it. Thread-safe.
+#pragma once
+
+#include <optional>
+
+#include "delivery/passthrough_endpoint.h"
+#include "delivery/snapshot.h"
+#include "delivery/video_endpoint.h"
+#include "http/message.h"
+
+namespace vr::delivery {
+
+class Router final : public http::Handler {
+ public:
+  Router(SnapshotHolder& snapshots, VideoEndpoint& video, PassthroughEndpoint& passthrough)
+      : snapshots_(snapshots), video_(video), passthrough_(passthrough) {}
+
+  std::optional<http::Response> TryNow(const http::Request& request) override;
+  Task<http::Response> Handle(Context ctx, const http::Request& request) override;
+  void Finished(const http::Request& request, const http::Response& response,
+                const http::Sent& sent) override;
+
+ private:
+  SnapshotHolder& snapshots_;
+  VideoEndpoint& video_;
+  PassthroughEndpoint& passthrough_;
+};
+
+/// Where a request is passed through to; nullopt: it is not.
+std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
+                                                 const http::Request& request);
+
+}  // namespace vr::delivery
