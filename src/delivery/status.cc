@@ -80,6 +80,15 @@ int StatusOf(std::string_view reason) {
   return 500;
 }
 
+namespace {
+/// The source's own faults; and a time past its end, which stays wrong as long as the source is
+/// what it is.
+bool IsAboutSource(const Error& error) {
+  const std::string_view reason = ReasonOf(error);
+  return IsReusable(StatusOf(reason)) || reason == "TIME_OUT_OF_RANGE";
+}
+}  // namespace
+
 std::string ErrorBody(const Error& error) {
   const std::string_view reason = ReasonOf(error);
   if (reason == "INTERNAL") return http::ErrorBody(reason, "internal error") + "\n";
@@ -103,12 +112,14 @@ http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl) {
   return response;
 }
 
+bool IsRemembered(const Error& error, const cache::TtlOptions& ttl) {
+  return IsAboutSource(error) && cache::TtlFor(StatusOf(ReasonOf(error)), ttl).count() > 0;
+}
+
 std::optional<cache::FailureForm> RenderFailure(const Error& error) {
+  if (!IsAboutSource(error)) return std::nullopt;
   cache::FailureForm form;
   form.status = StatusOf(ReasonOf(error));
-  // The source's own faults; and a time past its end, which stays wrong as long as the source is
-  // what it is.
-  if (!IsReusable(form.status) && ReasonOf(error) != "TIME_OUT_OF_RANGE") return std::nullopt;
   form.content_type = "application/json";
   form.body = ErrorBody(error);
   return form;

@@ -26,6 +26,9 @@ std::string ErrorBody(const Error& error);
 /// `no-store`.
 http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl);
 
+/// Whether the answer to this failure is kept for later requests, for its class's TTL.
+bool IsRemembered(const Error& error, const cache::TtlOptions& ttl);
+
 /// How a failure may be remembered, for the cache: the answer's own status and body. nullopt for
 /// what says nothing about the source: overload, refusals, aborts, our own failures.
 std::optional<cache::FailureForm> RenderFailure(const Error& error);

@@ -86,6 +86,7 @@ cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::Source
   meta.source_etag = source.etag;
   meta.source_validator = source.validator;
   meta.source_last_modified_ms = source.last_modified_ms;
+  if (spec.plan.original) meta.etag = EtagOfOriginal(spec.resolved, source);
   return meta;
 }
 
@@ -140,7 +141,6 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
                                                           SharedFd stored,
                                                           origin::SourceRef source) {
   cache::Metadata meta = DescribeVariant(spec_, source->info());
-  meta.etag = EtagOfOriginal(spec_.resolved, source->info());
   bool has_started = false;
   uint64_t copied = 0;
   for (;;) {

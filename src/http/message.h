@@ -44,6 +44,8 @@ struct Request {
   std::string peer_address;  ///< "127.0.0.1" or "::1", no port
   std::string id;            ///< request id: the client's X-Request-ID if sane, else generated
   std::unique_ptr<char[]> storage;
+  /// What Handler::TryNow worked out and wants to find again in Handle; nobody else looks at it.
+  mutable std::shared_ptr<void> carried;
 
   /// First field of that name (ASCII case-insensitive), nullopt when absent.
   std::optional<std::string_view> Get(std::string_view name) const;

@@ -1,4 +1,5 @@
 """An HTTP origin in a thread: ranges, counting, and switches for everything an origin can do wrong."""
+import email.utils
 import http.server
 import pathlib
 import re
@@ -23,6 +24,7 @@ class HttpOrigin:
         self.cut_after = None         # close the connection after that many body bytes
         self.content_type = "video/mp4"
         self.etag = True
+        self.last_modified = True
         self.redirects = {}           # URL path -> Location
         self.gate = threading.Event()  # cleared: bodies wait
         self.gate.set()
@@ -117,6 +119,8 @@ class HttpOrigin:
             h.send_header("Accept-Ranges", "bytes")
         if self.etag:
             h.send_header("ETag", '"%x-%x"' % (size, data.stat().st_mtime_ns))
+        if self.last_modified:
+            h.send_header("Last-Modified", email.utils.formatdate(int(data.stat().st_mtime), usegmt=True))
         if status == 206:
             h.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         if self.no_length:
