@@ -83,6 +83,7 @@ struct FailureForm {
   int status = 0;
   std::string content_type;
   std::string body;
+  std::string location;  ///< of a redirect
 };
 
 /// What each layer holds, for `debug=view`.
@@ -186,7 +187,7 @@ class Orchestrator {
   Task<void> Drop(std::string key);
   /// Of this plan, fresh or stale; null on a miss or error.
   Task<EntityRef> ReadKv(Context ctx, std::string key, Hash128 digest);
-  void RememberFailure(const Query& query, const Error& error);
+  void RememberFailure(const Query& query, const ProductionRef& production, const Error& error);
   int64_t NowMs() const { return ToUnixMillis(clock_.Now()); }
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
   Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);

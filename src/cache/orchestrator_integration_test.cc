@@ -448,6 +448,25 @@ TEST_F(OrchestratorTest, WhatBeganBeforeAPurgeIsServedAndNotKept) {
   EXPECT_EQ(Fetch(Ask("k"))->layer, Layer::kTransform);
 }
 
+TEST_F(OrchestratorTest, AFailureOfWhatBeganBeforeAPurgeIsNotRemembered) {
+  kitchen_->is_gated = true;
+  kitchen_->failure = Error(Code::kCorruption, "broken").WithReason("SOURCE_CORRUPT");
+  const Slot before = Start(Ask("k"));
+  RunUntil([&] { return kitchen_->calls == 1; });
+  PurgeScope scope;
+  scope.key = "k";
+  std::optional<Result<PurgeReport>> report;
+  auto task = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), scope, PurgeMode::kHard));
+  };
+  asio::co_spawn(context_.get_executor(), task, asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  kitchen_->Open();
+  RunUntil([&] { return before->has_value(); });
+  EXPECT_FALSE((*before)->ok()) << "its waiters are told";
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
+}
+
 TEST_F(OrchestratorTest, APurgeWaitsForAStoreThatIsUnderWayAndRemovesIt) {
   auto may_commit = std::make_shared<io::Notifier>();
   auto is_allowed = std::make_shared<std::atomic<bool>>(false);

@@ -235,7 +235,7 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
     const Error& why = unchanged.error();
     if (why.code == Code::kNotFound) {
       co_await Drop(query.key);
-      RememberFailure(query, why);
+      RememberFailure(query, production, why);
       settler.Fail(why);
       co_return true;
     }
@@ -250,7 +250,7 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
       settler.Finish(held);
       co_return true;
     }
-    RememberFailure(query, why);
+    RememberFailure(query, production, why);
     settler.Fail(why);
     co_return true;
   }
@@ -299,7 +299,8 @@ Task<void> Orchestrator::Drop(std::string key) {
     LogWarn("kv_erase_failed", {{"key", key}, {"error", erased.error().ToLogString()}});
 }
 
-void Orchestrator::RememberFailure(const Query& query, const Error& error) {
+void Orchestrator::RememberFailure(const Query& query, const ProductionRef& production,
+                                   const Error& error) {
   if (!query.write_edge || !render_failure_) return;
   const std::optional<FailureForm> form = render_failure_(error);
   if (!form) return;
@@ -318,8 +319,12 @@ void Orchestrator::RememberFailure(const Query& query, const Error& error) {
   meta.created_at_ms = NowMs();
   meta.expires_at_ms = meta.created_at_ms + Millis(ttl);
   entity->memory = std::make_shared<const std::string>(form->body);
+  entity->location = form->location;
   entity->head = std::make_shared<const std::string>(render_head_(*entity));
+  // What was asked before a purge says nothing about afterwards.
+  if (!production->BeginKeeping()) return purge_discarded_.Add();
   negative_.Insert(std::move(entity));
+  production->EndKeeping();
   negative_stored_.Add();
 }
 
@@ -363,7 +368,7 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
     entity = std::move(made).error();
   }
   if (!entity.ok()) {
-    RememberFailure(query, entity.error());
+    RememberFailure(query, production, entity.error());
     settler.Fail(std::move(entity).error());
     co_return;
   }

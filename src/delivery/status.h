@@ -15,8 +15,10 @@ namespace vr::delivery {
 
 /// The API error code of an error: its `reason`, or one derived from `code`.
 std::string_view ReasonOf(const Error& error);
-/// The status of an API error code; 500 for unknown ones.
-int StatusOf(std::string_view reason);
+/// The status that an error is answered with; 500 for unknown codes.
+int StatusOf(const Error& error);
+/// Where the client is sent (reason REDIRECT), as a Location value; else empty. See redirect.h.
+std::string_view LocationOf(const Error& error);
 
 /// {"error":{"code":…,"message":…,"details":{…}}}. INTERNAL has a fixed text.
 std::string ErrorBody(const Error& error);

@@ -5,6 +5,7 @@
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/production_stream.h"
+#include "delivery/redirect.h"
 #include "delivery/status.h"
 #include "http/range.h"
 #include "http/respond.h"
@@ -49,6 +50,10 @@ bool AsksForDebug(const Request& request) {
 double MillisSince(SteadyTime start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
       .count();
+}
+
+void AddLocation(Response& response, std::string_view location, const Request& request) {
+  if (!location.empty()) response.Add("Location", LocationFor(location, request.query));
 }
 
 /// A growing body answers a plain GET, and `bytes=0-` (every browser's first request), which asks
@@ -170,7 +175,9 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   if (layer == Layer::kEdge || layer == Layer::kKv)
     note->saved_seconds = entity->meta.encode_seconds;
   note->entity = std::move(entity);
+  const cache::Entity& answered = *note->entity;
   Response response = http::RespondWith(std::move(whole), request);
+  AddLocation(response, answered.location, request);
   response.note = std::move(note);
   return response;
 }
@@ -248,6 +255,7 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
   AppendTags(response.fields, TagsOf(p));
+  AddLocation(response, LocationOf(error), request);
   AppendAnswerFields(response.fields, facts);
   auto note = std::make_shared<RequestNote>();
   note->layer = layer;
@@ -365,8 +373,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
 
 Task<Response> VideoEndpoint::Describe(Context ctx, const Request& request, const Prepared& p,
                                        const ProductionSpec& spec, Layer layer) {
-  origin::Resolved resolved = p.resolved;
-  Result<origin::SourceRef> source = co_await p.snapshot->opener->Open(ctx, std::move(resolved));
+  Result<origin::SourceRef> source = co_await OpenSource(ctx, spec);
   if (!source.ok()) co_return RespondFailure(request, p, source.error(), layer);
   const cache::Metadata meta = DescribeVariant(spec, (*source)->info());
   AnswerFacts facts = FactsFor(request, p, layer);

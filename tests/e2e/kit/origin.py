@@ -26,6 +26,7 @@ class HttpOrigin:
         self.etag = True
         self.last_modified = True
         self.redirects = {}           # URL path -> Location
+        self.redirect_status = 302
         self.gate = threading.Event()  # cleared: bodies wait
         self.gate.set()
         self._lock = threading.Lock()
@@ -87,7 +88,7 @@ class HttpOrigin:
         with self._lock:
             self.requests.append((method, path, asked, {k.lower(): v for k, v in h.headers.items()}))
         if path in self.redirects:
-            self._plain(h, 302, [("Location", self.redirects[path])])
+            self._plain(h, self.redirect_status, [("Location", self.redirects[path])])
             return
         if self.status is not None:
             self._plain(h, self.status)
