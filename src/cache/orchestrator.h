@@ -181,6 +181,8 @@ class Orchestrator {
   Task<void> Make(Context ctx, Query query, Settler& settler, std::shared_ptr<Producer> producer);
   Task<void> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
   Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);
+  /// The same entity, expired.
+  std::shared_ptr<Entity> StaleCopyOf(const Entity& entity) const;
   /// The same entity with a TTL that begins now.
   std::shared_ptr<Entity> Renewed(const Entity& old, const TtlOptions& ttl) const;
   Task<void> TouchKv(EntityRef entity);

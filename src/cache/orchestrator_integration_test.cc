@@ -425,6 +425,24 @@ TEST_F(OrchestratorTest, APurgeTakesEveryLayerAndNothingElse) {
   EXPECT_EQ(Fetch(c)->freshness, Freshness::kStale) << "soft: stale at once, still usable";
 }
 
+TEST_F(OrchestratorTest, ASoftPurgeLeavesWhatOnlyTheEdgeHoldsUsable) {
+  Query no_kv = Ask("k");
+  no_kv.read_kv = no_kv.write_kv = false;
+  ASSERT_TRUE(Fetch(no_kv).ok());
+  PurgeScope scope;
+  scope.key = "k";
+  std::optional<Result<PurgeReport>> report;
+  auto task = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), scope, PurgeMode::kSoft));
+  };
+  asio::co_spawn(context_.get_executor(), task, asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  EXPECT_EQ((*report)->edge_entries, 1u);
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr) << "stale at once";
+  EXPECT_EQ(Fetch(no_kv)->freshness, Freshness::kStale);
+  EXPECT_EQ(kitchen_->calls, 1);
+}
+
 TEST_F(OrchestratorTest, WhatBeganBeforeAPurgeIsServedAndNotKept) {
   kitchen_->is_gated = true;
   const Slot before = Start(Ask("k"));
