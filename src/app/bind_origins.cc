@@ -107,6 +107,8 @@ void BindSource(Object& o, SourceOptions& source) {
       {.raw = true,
        .allowed = "a template: ${name}, $1, ${name:default}, ${request_path}, $$ for a dollar"});
   o.Field("priority", source.priority, {-1'000'000, 1'000'000});
+  o.Enum("redirects", source.redirects,
+         {{"follow", origin::RedirectPolicy::kFollow}, {"pass", origin::RedirectPolicy::kPass}});
   std::optional<AuthOptions> auth;
   if (source.auth.type != AuthType::kNone) auth = source.auth;
   o.Optional("auth", auth, BindAuth);
@@ -132,6 +134,8 @@ void BindSource(Object& o, SourceOptions& source) {
   if (type != SourceType::kFile) Refuse(o, "root", "type \"file\"");
   if (type != SourceType::kHttp) {
     Refuse(o, "url", "type \"http\"");
+    if (source.redirects != origin::RedirectPolicy::kFollow)
+      Refuse(o, "redirects", "type \"http\"");
     Refuse(o, "auth", "type \"http\"");
     Refuse(o, "headers", "type \"http\"");
   }

@@ -18,6 +18,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 std::filesystem::path ProjectFile(const std::string& name) {
+  // Not __FILE__: that is relative to the build directory when a compiler cache rewrites paths.
   return std::filesystem::path(VR_SOURCE_DIR) / name;
 }
 
@@ -175,7 +176,7 @@ TEST(Settings, EverythingWrongIsSaidAtOnce) {
   "origins": [
     { "name": "a", "matcher": "^/", "sources": [ { "type": "file" }, { "type": "http", "url": "ftp://x" } ] },
     { "name": "a", "sources": [], "quality": 101 },
-    { "name": "b", "matcher": "^/b", "sources": [ { "type": "file", "root": "/x", "url": "http://x" } ] }
+    { "name": "b", "matcher": "^/b", "sources": [ { "type": "file", "root": "/x", "url": "http://x", "redirects": "pass" } ] }
   ],
   "derivatives": { "mobile": { "width": 5, "fit": "stretch", "audio": "perhaps" }, "bad name": {} },
   "responsive": { "breakpoints": [ { "maxWidth": 900, "derivative": "mobil" }, { "maxWidth": 800, "derivative": "mobile" } ] },
@@ -201,6 +202,8 @@ TEST(Settings, EverythingWrongIsSaidAtOnce) {
           "f:6:46: /origins/1/quality: found 101, allowed: low, medium, high, auto or 1-100",
           "f:7:90: /origins/2/sources/0/url: found a value, allowed: none, it belongs to type "
           "\"http\"",
+          "f:7:115: /origins/2/sources/0/redirects: found a value, allowed: none, it belongs to "
+          "type \"http\"",
           "f:9:41: /derivatives/mobile/width: found 5, allowed: a whole number 10-8192",
           "f:9:51: /derivatives/mobile/fit: found \"stretch\", allowed: contain, scale-down, cover "
           "or pad",

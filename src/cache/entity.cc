@@ -112,6 +112,7 @@ std::shared_ptr<Entity> CopyOf(const Entity& entity) {
   copy->memory = entity.memory;
   copy->file = entity.file;
   copy->head = entity.head;
+  copy->location = entity.location;
   copy->kv_backed = entity.kv_backed;
   return copy;
 }

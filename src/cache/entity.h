@@ -58,6 +58,8 @@ struct Entity {
   SharedFd file;
   /// Field lines that every answer made of this entity carries.
   std::shared_ptr<const std::string> head;
+  /// Of a remembered redirect: where it leads; Location is not among the lines of `head`.
+  std::string location;
   /// Whether the durable store holds it (or is about to): decides the X-KV-Cache-* fields.
   bool kv_backed = false;
   /// Stale, but the origin has just failed: served without asking it again until then; ms, 0 = no.

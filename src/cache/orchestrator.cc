@@ -115,6 +115,10 @@ ProductionRef Orchestrator::InFlight(const std::string& key, const Hash128& dige
   return found == flights_.end() ? nullptr : found->second.production;
 }
 
+std::string Orchestrator::ApartFlightOf(const Query& query) {
+  return FlightOf(query) + '#' + std::to_string(apart_.fetch_add(1));
+}
+
 ProductionRef Orchestrator::JoinOrLead(const Query& query, const std::string& flight, bool* leads) {
   MutexLock lock(mutex_);
   const auto [slot, is_new] = flights_.try_emplace(flight);
@@ -178,8 +182,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
       joins_.Add();
     }
   } else {
-    // Nobody joins it, but a purge must find it.
-    const std::string flight = FlightOf(query) + '#' + std::to_string(apart_.fetch_add(1));
+    const std::string flight = ApartFlightOf(query);
     production = JoinOrLead(query, flight, &leads);
     Launch(executor, query, production, producer, flight);
   }
@@ -198,14 +201,17 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
       co_return Answer{std::move(outcome.entity), nullptr, layer, outcome.freshness};
     }
     if (view.phase == Production::Phase::kFailed) co_return Error(*production->error());
-    if (view.phase == Production::Phase::kStreaming && !query.needs_whole) {
+    const bool takes_any = query.growing == Growing::kAny;
+    if (view.phase == Production::Phase::kStreaming &&
+        (takes_any ||
+         (query.growing == Growing::kStoredForm && production->head()->has_stored_form()))) {
       co_return Answer{nullptr, production, made};
     }
     SteadyTime deadline = ctx.deadline;
-    if (query.needs_whole) deadline = std::min(deadline, range_deadline);
+    if (!takes_any) deadline = std::min(deadline, range_deadline);
     const bool changed = co_await production->WaitChange(ticket, deadline);
     if (!changed) {
-      if (query.needs_whole && deadline == range_deadline) {
+      if (!takes_any && deadline == range_deadline) {
         co_return Error(Code::kResourceExhausted,
                         "this part of the variant is still being made; try again shortly")
             .WithReason("OVERLOADED");
@@ -221,12 +227,6 @@ void Orchestrator::LeaveFlight(const std::string& flight, const ProductionRef& p
   MutexLock lock(mutex_);
   const auto found = flights_.find(flight);
   if (found != flights_.end() && found->second.production == production) flights_.erase(found);
-}
-
-Task<EntityRef> Orchestrator::LookupKv(Context ctx, std::string key, Hash128 digest) {
-  EntityRef found = co_await ReadKv(std::move(ctx), std::move(key), digest);
-  if (found && !found->is_fresh(NowMs())) found = nullptr;
-  co_return found;
 }
 
 bool Orchestrator::IsCheckDue(const Entity& entity, const FreshnessOptions& rules) const {

@@ -48,6 +48,13 @@ class Producer {
 enum class Layer { kEdge, kKv, kJoined, kTransform, kBypass };
 std::string_view ToString(Layer layer);
 
+/// Which bodies that are still growing are of use to a caller.
+enum class Growing {
+  kAny,
+  kStoredForm,  ///< only what will be stored as it is sent, length and validator known: a range
+  kNone,        ///< several ranges
+};
+
 /// One question to the cache. The flags come from the bypass rules (cache contract §6).
 struct Query {
   std::string key;
@@ -61,7 +68,7 @@ struct Query {
   bool read_kv = true, write_kv = true;
   bool join = true;             ///< false: a production of its own (debug, nocache)
   uint64_t expected_bytes = 0;  ///< of the body, for the store's choice of place; 0 = unknown
-  bool needs_whole = false;     ///< a growing body is of no use to this caller (ranges)
+  Growing growing = Growing::kAny;
 };
 
 /// Either `entity` (whole) or `live` (in phase kStreaming or later) is set.
@@ -77,6 +84,7 @@ struct FailureForm {
   int status = 0;
   std::string content_type;
   std::string body;
+  std::string location;  ///< of a redirect
 };
 
 /// What each layer holds, for `debug=view`.
@@ -112,6 +120,11 @@ class Orchestrator {
   ///         kResourceExhausted (OVERLOADED) when a range was not there within cold_range_wait
   Task<Result<Answer>> Fetch(Context ctx, Query query, std::shared_ptr<Producer> producer);
 
+  /// The same for who does not want anything made (HEAD): what a layer holds is answered as by
+  /// Fetch, and promoted; with what has expired goes what Fetch would do about it.
+  /// @return an Answer with neither entity nor live: nobody has made it
+  Task<Result<Answer>> Peek(Context ctx, Query query, std::shared_ptr<Producer> producer);
+
   /// Whether this hit should be followed by CheckSource: its source has not been looked at for
   /// sourceCheckInterval. Says yes to one caller per interval. Never waits.
   bool IsCheckDue(const Entity& entity, const FreshnessOptions& rules) const;
@@ -137,10 +150,8 @@ class Orchestrator {
 
   Task<Explanation> Explain(Context ctx, std::string key, Hash128 digest);
 
-  /// Whether this key is being made now; for HEAD, which does not start a production.
+  /// The production of this key and plan that is under way, or null.
   ProductionRef InFlight(const std::string& key, const Hash128& digest);
-  /// KV only, promoting to the edge; null on a miss or error.
-  Task<EntityRef> LookupKv(Context ctx, std::string key, Hash128 digest);
 
   /// Refuses new productions, then waits (blocking this non-loop thread) for running ones and their
   /// stores.
@@ -159,6 +170,8 @@ class Orchestrator {
   class Settler;
 
   ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
+  /// The name of a flight that nobody joins, but that a purge finds.
+  std::string ApartFlightOf(const Query& query);
   bool Launch(io::Executor executor, const Query& query, const ProductionRef& production,
               const std::shared_ptr<Producer>& producer, const std::string& flight);
   /// Refreshes a stale entity behind its readers, unless that is under way.
@@ -166,18 +179,21 @@ class Orchestrator {
                      const std::shared_ptr<Producer>& producer);
   Task<void> RunProduction(Query query, ProductionRef production,
                            std::shared_ptr<Producer> producer, std::string flight);
+  void Keep(const Query& query, const ProductionRef& production, const EntityRef& entity);
   Task<bool> Revalidate(Context ctx, Query query, Outcome held, Settler& settler,
                         std::shared_ptr<Producer> producer);
   Task<void> Make(Context ctx, Query query, Settler& settler, std::shared_ptr<Producer> producer);
   Task<void> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
   Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);
+  /// The same entity, expired.
+  std::shared_ptr<Entity> StaleCopyOf(const Entity& entity) const;
   /// The same entity with a TTL that begins now.
   std::shared_ptr<Entity> Renewed(const Entity& old, const TtlOptions& ttl) const;
   Task<void> TouchKv(EntityRef entity);
   Task<void> Drop(std::string key);
   /// Of this plan, fresh or stale; null on a miss or error.
   Task<EntityRef> ReadKv(Context ctx, std::string key, Hash128 digest);
-  void RememberFailure(const Query& query, const Error& error);
+  void RememberFailure(const Query& query, const ProductionRef& production, const Error& error);
   int64_t NowMs() const { return ToUnixMillis(clock_.Now()); }
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
   Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);

@@ -27,6 +27,7 @@ struct Kitchen {
   std::optional<Error> origin_failure;
   bool is_gated = false;
   bool streams = false;
+  bool is_whole_form = false;
   io::Notifier gate;
   std::atomic<bool> is_open{false};
   SharedFd stream_file;
@@ -54,6 +55,9 @@ class FakeProducer final : public Producer {
       StreamHead head;
       head.file = kitchen_->stream_file;
       head.meta.content_type = "video/mp4";
+      head.is_whole_form = kitchen_->is_whole_form;
+      head.length = kitchen_->body.size();
+      head.meta.etag = "\"e\"";
       production->Advance(7);
       production->StartStream(std::move(head));
     }
@@ -130,6 +134,18 @@ class OrchestratorTest : public ::testing::Test {
     Result<Answer> answer =
         co_await orchestrator_->Fetch(ctx, std::move(query), std::move(producer));
     slot->emplace(std::move(answer));
+  }
+  /// What a HEAD does.
+  Result<Answer> Peek(Query query) {
+    std::optional<Result<Answer>> answer;
+    auto task = [&]() -> Task<void> {
+      answer.emplace(
+          co_await orchestrator_->Peek(Context(), query, std::make_shared<FakeProducer>(kitchen_)));
+    };
+    asio::co_spawn(context_.get_executor(), task, asio::detached);
+    RunUntil([&] { return answer.has_value(); });
+    RunUntil([&] { return orchestrator_->flights() == 0; });
+    return std::move(*answer);
   }
   template <class Condition>
   void RunUntil(Condition condition) {
@@ -409,6 +425,24 @@ TEST_F(OrchestratorTest, APurgeTakesEveryLayerAndNothingElse) {
   EXPECT_EQ(Fetch(c)->freshness, Freshness::kStale) << "soft: stale at once, still usable";
 }
 
+TEST_F(OrchestratorTest, ASoftPurgeLeavesWhatOnlyTheEdgeHoldsUsable) {
+  Query no_kv = Ask("k");
+  no_kv.read_kv = no_kv.write_kv = false;
+  ASSERT_TRUE(Fetch(no_kv).ok());
+  PurgeScope scope;
+  scope.key = "k";
+  std::optional<Result<PurgeReport>> report;
+  auto task = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), scope, PurgeMode::kSoft));
+  };
+  asio::co_spawn(context_.get_executor(), task, asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  EXPECT_EQ((*report)->edge_entries, 1u);
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr) << "stale at once";
+  EXPECT_EQ(Fetch(no_kv)->freshness, Freshness::kStale);
+  EXPECT_EQ(kitchen_->calls, 1);
+}
+
 TEST_F(OrchestratorTest, WhatBeganBeforeAPurgeIsServedAndNotKept) {
   kitchen_->is_gated = true;
   const Slot before = Start(Ask("k"));
@@ -430,6 +464,25 @@ TEST_F(OrchestratorTest, WhatBeganBeforeAPurgeIsServedAndNotKept) {
   EXPECT_EQ(kv_->usage().entries, 0u);
   EXPECT_EQ(kv_->open_bodies(), 0);
   EXPECT_EQ(Fetch(Ask("k"))->layer, Layer::kTransform);
+}
+
+TEST_F(OrchestratorTest, AFailureOfWhatBeganBeforeAPurgeIsNotRemembered) {
+  kitchen_->is_gated = true;
+  kitchen_->failure = Error(Code::kCorruption, "broken").WithReason("SOURCE_CORRUPT");
+  const Slot before = Start(Ask("k"));
+  RunUntil([&] { return kitchen_->calls == 1; });
+  PurgeScope scope;
+  scope.key = "k";
+  std::optional<Result<PurgeReport>> report;
+  auto task = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), scope, PurgeMode::kHard));
+  };
+  asio::co_spawn(context_.get_executor(), task, asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  kitchen_->Open();
+  RunUntil([&] { return before->has_value(); });
+  EXPECT_FALSE((*before)->ok()) << "its waiters are told";
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
 }
 
 TEST_F(OrchestratorTest, APurgeWaitsForAStoreThatIsUnderWayAndRemovesIt) {
@@ -475,6 +528,62 @@ TEST_F(OrchestratorTest, AWaiterThatTimesOutStartsNothingAndStopsNothing) {
   EXPECT_EQ(kitchen_->calls, 1);
 }
 
+TEST_F(OrchestratorTest, APeekAnswersFromEveryLayerAndMakesNothing) {
+  Result<Answer> unmade = Peek(Ask("k"));
+  ASSERT_TRUE(unmade.ok());
+  EXPECT_EQ(unmade->entity, nullptr);
+  EXPECT_EQ(unmade->live, nullptr);
+  EXPECT_EQ(kitchen_->calls, 0);
+
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  EXPECT_EQ(Peek(Ask("k"))->layer, Layer::kEdge);
+  Restart();
+  EXPECT_EQ(Peek(Ask("k"))->layer, Layer::kKv);
+  EXPECT_NE(orchestrator_->LookupEdge("k", {7, 7}), nullptr) << "promoted";
+
+  for (const bool with_edge : {true, false}) {
+    if (!with_edge) Restart();
+    clock_.Advance(hours(24) + seconds(30));
+    EXPECT_EQ(Peek(Ask("k"))->freshness, Freshness::kStale) << "as a GET would be answered";
+    EXPECT_EQ(Peek(Ask("k"))->freshness, Freshness::kFresh) << "and refreshed behind it";
+  }
+  EXPECT_EQ(kitchen_->calls, 1);
+}
+
+TEST_F(OrchestratorTest, APeekDoesNotBringBackWhatIsPurgedMeanwhile) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  Restart();
+  std::optional<Result<Answer>> peeked;
+  auto peek = [&]() -> Task<void> {
+    peeked.emplace(co_await orchestrator_->Peek(Context(), Ask("k"),
+                                                std::make_shared<FakeProducer>(kitchen_)));
+  };
+  auto may_read = std::make_shared<io::Notifier>();
+  auto is_allowed = std::make_shared<std::atomic<bool>>(false);
+  kv_->Set([&](auto& f) {
+    f.after_get = [may_read, is_allowed]() -> Task<void> {
+      const uint64_t ticket = may_read->ticket();
+      if (!*is_allowed) co_await may_read->WaitChange(ticket);
+    };
+  });
+  asio::co_spawn(context_.get_executor(), peek, asio::detached);
+  context_.poll();
+  ASSERT_FALSE(peeked.has_value());
+  PurgeScope everything;
+  everything.everything = true;
+  std::optional<Result<PurgeReport>> report;
+  auto purge = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), everything, PurgeMode::kHard));
+  };
+  asio::co_spawn(context_.get_executor(), purge, asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  *is_allowed = true;
+  may_read->NotifyAll();
+  RunUntil([&] { return peeked.has_value(); });
+  ASSERT_TRUE((*peeked)->entity) << "it began before the purge, and is answered";
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
+}
+
 TEST_F(OrchestratorTest, AStreamingProductionIsHandedOutBeforeItEnds) {
   kitchen_->is_gated = true;
   kitchen_->streams = true;
@@ -486,12 +595,28 @@ TEST_F(OrchestratorTest, AStreamingProductionIsHandedOutBeforeItEnds) {
   EXPECT_EQ((**slot)->live->head()->meta.content_type, "video/mp4");
 
   Query whole = Ask("k");
-  whole.needs_whole = true;
+  whole.growing = Growing::kNone;
   const Slot waits = Start(whole);
   kitchen_->Open();
   RunUntil([&] { return waits->has_value(); });
   ASSERT_TRUE((*waits)->ok());
   EXPECT_NE((**waits)->entity, nullptr) << "a range waits for the stored form";
+}
+
+TEST_F(OrchestratorTest, ARangeOfAGrowingStoredFormNeedNotWait) {
+  kitchen_->is_gated = true;
+  kitchen_->streams = true;
+  kitchen_->is_whole_form = true;
+  Query range = Ask("k");
+  range.growing = Growing::kStoredForm;
+  const Slot slot = Start(range);
+  RunUntil([&] { return slot->has_value(); });
+  EXPECT_NE((**slot)->live, nullptr);
+  range.growing = Growing::kNone;
+  const Slot several = Start(range);
+  kitchen_->Open();
+  RunUntil([&] { return several->has_value(); });
+  EXPECT_NE((**several)->entity, nullptr);
 }
 
 TEST_F(OrchestratorTest, ARangeDoesNotWaitForever) {
@@ -500,7 +625,7 @@ TEST_F(OrchestratorTest, ARangeDoesNotWaitForever) {
   kitchen_->is_gated = true;
   kitchen_->streams = true;
   Query whole = Ask("k");
-  whole.needs_whole = true;
+  whole.growing = Growing::kStoredForm;
   const Slot slot = Start(whole);
   RunUntil([&] { return slot->has_value(); });
   ASSERT_FALSE((*slot)->ok());

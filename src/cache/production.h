@@ -24,6 +24,9 @@ struct StreamHead {
   /// The growing file becomes the stored body byte for byte, and meta.etag is its validator
   /// already.
   bool is_whole_form = false;
+
+  /// Whether conditions and ranges can be judged before the last byte is there.
+  bool has_stored_form() const { return is_whole_form && length && !meta.etag.empty(); }
 };
 
 /// How fresh an answer is.

@@ -182,18 +182,43 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
   co_await Make(std::move(ctx), std::move(query), settler, std::move(producer));
 }
 
+Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
+                                        std::shared_ptr<Producer> producer) {
+  bool is_held = false;
+  if (query.read_edge) {
+    const EntityRef held = edge_.Find(query.key);
+    is_held = held && held->meta.plan_digest == query.digest;
+  }
+  if (!is_held && query.read_kv) {
+    const std::string flight = ApartFlightOf(query);
+    bool leads = false;
+    Settler settler(*this, flight, JoinOrLead(query, flight, &leads));
+    EntityRef found = co_await ReadKv(ctx, query.key, query.digest);
+    if (found && found->is_fresh(NowMs())) {
+      Keep(query, settler.production(), found);
+      co_return Answer{std::move(found), nullptr, Layer::kKv};
+    }
+    is_held = found != nullptr;
+  }
+  if (!is_held) co_return Answer{};
+  co_return co_await Fetch(std::move(ctx), std::move(query), std::move(producer));
+}
+
+/// A purge may have come since this entity was read: then it is served, but not put back.
+void Orchestrator::Keep(const Query& query, const ProductionRef& production,
+                        const EntityRef& entity) {
+  if (!query.write_edge || !production->BeginKeeping()) return;
+  edge_.Insert(entity);
+  production->EndKeeping();
+}
+
 /// Serves what is held if that is allowed, asks the origin if that is needed.
 /// @return false when the variant has to be made
 Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Settler& settler,
                                     std::shared_ptr<Producer> producer) {
   const EntityRef old = held.entity;
   const ProductionRef production = settler.production();
-  // A purge may have come since this entity was read: then it is served, but not put back.
-  const auto keep = [&](const EntityRef& entity) {
-    if (!query.write_edge || !production->BeginKeeping()) return;
-    edge_.Insert(entity);
-    production->EndKeeping();
-  };
+  const auto keep = [&](const EntityRef& entity) { Keep(query, production, entity); };
   const int64_t stale_ms = NowMs() - old->meta.expires_at_ms;
   if (old->is_fresh(NowMs())) {
     if (held.from == Outcome::From::kKv) keep(old);
@@ -210,7 +235,7 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
     const Error& why = unchanged.error();
     if (why.code == Code::kNotFound) {
       co_await Drop(query.key);
-      RememberFailure(query, why);
+      RememberFailure(query, production, why);
       settler.Fail(why);
       co_return true;
     }
@@ -225,7 +250,7 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
       settler.Finish(held);
       co_return true;
     }
-    RememberFailure(query, why);
+    RememberFailure(query, production, why);
     settler.Fail(why);
     co_return true;
   }
@@ -274,7 +299,8 @@ Task<void> Orchestrator::Drop(std::string key) {
     LogWarn("kv_erase_failed", {{"key", key}, {"error", erased.error().ToLogString()}});
 }
 
-void Orchestrator::RememberFailure(const Query& query, const Error& error) {
+void Orchestrator::RememberFailure(const Query& query, const ProductionRef& production,
+                                   const Error& error) {
   if (!query.write_edge || !render_failure_) return;
   const std::optional<FailureForm> form = render_failure_(error);
   if (!form) return;
@@ -293,8 +319,12 @@ void Orchestrator::RememberFailure(const Query& query, const Error& error) {
   meta.created_at_ms = NowMs();
   meta.expires_at_ms = meta.created_at_ms + Millis(ttl);
   entity->memory = std::make_shared<const std::string>(form->body);
+  entity->location = form->location;
   entity->head = std::make_shared<const std::string>(render_head_(*entity));
+  // What was asked before a purge says nothing about afterwards.
+  if (!production->BeginKeeping()) return purge_discarded_.Add();
   negative_.Insert(std::move(entity));
+  production->EndKeeping();
   negative_stored_.Add();
 }
 
@@ -338,7 +368,7 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
     entity = std::move(made).error();
   }
   if (!entity.ok()) {
-    RememberFailure(query, entity.error());
+    RememberFailure(query, production, entity.error());
     settler.Fail(std::move(entity).error());
     co_return;
   }

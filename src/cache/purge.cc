@@ -39,6 +39,15 @@ bool PurgeScope::Matches(std::string_view entry_key, const Metadata& meta) const
   return everything;
 }
 
+std::shared_ptr<Entity> Orchestrator::StaleCopyOf(const Entity& entity) const {
+  std::shared_ptr<Entity> copy = CopyOf(entity);
+  const int64_t now_ms = NowMs();
+  if (copy->meta.expires_at_ms == 0 || copy->meta.expires_at_ms > now_ms) {
+    copy->meta.expires_at_ms = now_ms;
+  }
+  return copy;
+}
+
 Task<Result<PurgeReport>> Orchestrator::Purge(Context ctx, PurgeScope scope, PurgeMode mode) {
   if (!scope.is_valid()) {
     co_return Error(
@@ -90,7 +99,17 @@ Task<Result<PurgeReport>> Orchestrator::Purge(Context ctx, PurgeScope scope, Pur
   if (is_dry) {
     report.edge_entries = edge_.CountIf(matches) + negative_.CountIf(matches);
   } else {
-    report.edge_entries = edge_.EraseIf(matches) + negative_.EraseIf(matches);
+    std::vector<std::shared_ptr<Entity>> staled;
+    const auto takes = [&](const Entity& entity) {
+      if (!matches(entity)) return false;
+      // What the KV holds comes back from there, stale. What it does not would be gone.
+      if (mode == PurgeMode::kSoft && !entity.kv_backed) staled.push_back(StaleCopyOf(entity));
+      return true;
+    };
+    report.edge_entries = edge_.EraseIf(takes) + negative_.EraseIf(matches);
+    for (std::shared_ptr<Entity>& entity : staled) {
+      if (!edge_.Find(entity->key)) edge_.Insert(std::move(entity));
+    }
   }
 
   for (PurgeTarget* target : purge_targets_) {
@@ -119,7 +138,8 @@ Task<Result<PurgeReport>> Orchestrator::Purge(Context ctx, PurgeScope scope, Pur
       }
     } while (!cursor.empty());
     // A KV hit may have been promoted between the two.
-    if (!is_dry) report.edge_entries += edge_.EraseIf(matches);
+    const auto promoted = [&](const Entity& entity) { return entity.kv_backed && matches(entity); };
+    if (!is_dry) report.edge_entries += edge_.EraseIf(promoted);
   }
   if (!is_dry) purged_.Add(static_cast<double>(report.kv_entries));
   LogInfo("purge", {{"mode", mode == PurgeMode::kHard   ? "hard"

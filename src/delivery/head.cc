@@ -4,7 +4,9 @@
 #include <charconv>
 #include <cstdio>
 
+#include "http/cache_status.h"
 #include "http/codes.h"
+#include "http/content_disposition.h"
 #include "http/respond.h"
 
 namespace vr::delivery {
@@ -17,25 +19,9 @@ void AppendNumber(std::string& fields, std::string_view name, int64_t value) {
   AppendField(fields, name, std::string_view(digits, static_cast<size_t>(end - digits)));
 }
 
-/// A field line must not be broken by what a source or a preset is called.
-std::string Printable(std::string_view text) {
-  std::string out(text);
-  std::replace_if(
-      out.begin(), out.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return out;
-}
-
 void AppendCommon(std::string& fields, std::string_view key, const cache::Metadata& meta) {
   AppendField(fields, "X-Content-Type-Options", "nosniff");
-  if (!meta.cache_tags.empty()) {
-    std::string tags;
-    for (const std::string& tag : meta.cache_tags) {
-      if (!tags.empty()) tags += ',';
-      tags += Printable(tag);
-    }
-    AppendField(fields, "Cache-Tag", tags);
-  }
+  AppendTags(fields, meta.cache_tags);
   AppendField(fields, "X-KV-Cache-Key", key);
   if (!meta.derivative.empty()) AppendField(fields, "X-Derivative", Printable(meta.derivative));
   if (meta.resolved_width) AppendNumber(fields, "X-Resolved-Width", *meta.resolved_width);
@@ -53,6 +39,49 @@ void AppendCommon(std::string& fields, std::string_view key, const cache::Metada
   AppendField(fields, "Via", "1.1 video-resizer");
 }
 
+/// RFC 9211: one member per layer that the request came to, the one nearest to the origin first.
+void AppendCacheStatusField(std::string& fields, const AnswerFacts& facts) {
+  using cache::Layer;
+  http::CacheStatus kv, edge;
+  kv.cache = "KV";
+  edge.cache = "edge";
+  const bool is_kv_hit = facts.layer == Layer::kKv;
+  const bool is_edge_hit = facts.layer == Layer::kEdge;
+  if (is_kv_hit || is_edge_hit) {
+    http::CacheStatus& holder = is_kv_hit ? kv : edge;
+    if (facts.freshness == cache::Freshness::kRevalidated) {
+      holder.fwd = "stale";
+      holder.fwd_status = http::kNotModified;
+    } else {
+      holder.hit = true;
+    }
+    if (facts.entity && facts.entity->meta.expires_at_ms != 0) {
+      // Negative from the moment it is stale (section 2.6).
+      const std::chrono::milliseconds left(facts.entity->meta.expires_at_ms - facts.now_ms);
+      holder.ttl = std::chrono::floor<std::chrono::seconds>(left).count();
+    }
+  }
+  if (!is_kv_hit && !is_edge_hit) {
+    const bool is_bypass = facts.layer == Layer::kBypass;
+    kv.fwd = is_bypass || !facts.kv_asked ? "bypass" : "miss";
+    kv.collapsed = facts.layer == Layer::kJoined && facts.kv_asked;
+    kv.stored = facts.layer != Layer::kJoined && facts.kv_asked && facts.kv_written;
+  }
+  if (!is_edge_hit) {
+    const bool is_bypass = facts.layer == Layer::kBypass;
+    edge.fwd = is_bypass || !facts.edge_asked ? "bypass" : "miss";
+    edge.collapsed = facts.layer == Layer::kJoined && facts.edge_asked;
+    edge.stored = facts.layer != Layer::kJoined && facts.edge_asked && facts.edge_written;
+  }
+  fields += "Cache-Status: ";
+  if (!is_edge_hit) {
+    http::AppendCacheStatus(fields, kv);
+    fields += ", ";
+  }
+  http::AppendCacheStatus(fields, edge);
+  fields += "\r\n";
+}
+
 }  // namespace
 
 void AppendField(std::string& fields, std::string_view name, std::string_view value) {
@@ -62,11 +91,30 @@ void AppendField(std::string& fields, std::string_view name, std::string_view va
   fields += "\r\n";
 }
 
-WallTime LastModifiedOf(const cache::Metadata& meta) {
+std::string Printable(std::string_view text) {
+  std::string out(text);
+  std::replace_if(
+      out.begin(), out.end(),
+      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return out;
+}
+
+void AppendTags(std::string& fields, const std::vector<std::string>& tags) {
+  if (tags.empty()) return;
+  std::string list;
+  for (const std::string& tag : tags) {
+    if (!list.empty()) list += ',';
+    list += Printable(tag);
+  }
+  AppendField(fields, "Cache-Tag", list);
+}
+
+std::optional<WallTime> LastModifiedOf(const cache::Metadata& meta) {
   const bool is_original = meta.format.empty();
-  return FromUnixMillis(is_original && meta.source_last_modified_ms != 0
-                            ? meta.source_last_modified_ms
-                            : meta.created_at_ms);
+  const int64_t ms = is_original && meta.source_last_modified_ms != 0 ? meta.source_last_modified_ms
+                                                                      : meta.created_at_ms;
+  if (ms == 0) return std::nullopt;
+  return FromUnixMillis(ms);
 }
 
 std::string RenderEntityHead(const cache::Entity& entity) {
@@ -80,11 +128,11 @@ std::string RenderEntityHead(const cache::Entity& entity) {
   return fields;
 }
 
-std::string RenderStreamHead(std::string_view key, const cache::Metadata& meta) {
+std::string RenderLiveHead(std::string_view key, const cache::Metadata& meta, bool is_stored_form) {
   std::string fields;
   fields.reserve(640);
-  AppendField(fields, "Content-Type", meta.content_type);
   AppendCommon(fields, key, meta);
+  if (is_stored_form) http::AppendValidatorFields(fields, meta.etag, LastModifiedOf(meta));
   return fields;
 }
 
@@ -129,38 +177,7 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
     if (remaining >= 0) AppendNumber(fields, "X-KV-Cache-TTL", remaining);
   }
 
-  // RFC 9211: one member per cache, the one nearest to the origin first.
-  fields += "Cache-Status: ";
-  const bool is_revalidated = facts.freshness == cache::Freshness::kRevalidated;
-  char ttl[32] = "";
-  if (remaining >= 0) {  // of a stale answer it is negative (RFC 9211 §2.6)
-    std::snprintf(ttl, sizeof ttl, "; ttl=%lld",
-                  static_cast<long long>((entity->meta.expires_at_ms - facts.now_ms) / 1000));
-  }
-  switch (facts.layer) {
-    case Layer::kEdge:
-      fields += is_revalidated ? "edge; fwd=stale; fwd-status=304" : "edge; hit";
-      fields += ttl;
-      break;
-    case Layer::kKv:
-      fields += is_revalidated ? "KV; fwd=stale; fwd-status=304" : "KV; hit";
-      fields += ttl;
-      fields += ", edge; fwd=miss; stored";
-      break;
-    case Layer::kJoined:
-      fields += facts.kv_asked ? "KV; fwd=miss; collapsed, edge; fwd=miss; collapsed"
-                               : "edge; fwd=miss; collapsed";
-      break;
-    case Layer::kTransform:
-      if (facts.kv_asked) fields += facts.kv_written ? "KV; fwd=miss; stored, " : "KV; fwd=miss, ";
-      fields += facts.is_unmade ? "edge; fwd=miss" : "edge; fwd=miss; stored";
-      break;
-    case Layer::kBypass:
-      if (facts.kv_asked) fields += "KV; fwd=bypass, ";
-      fields += "edge; fwd=bypass";
-      break;
-  }
-  fields += "\r\n";
+  AppendCacheStatusField(fields, facts);
 
   char timing[96];
   const std::string_view layer = cache::ToString(facts.layer);
@@ -176,8 +193,7 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
     AppendField(fields, "X-Param-Warnings", variant::RenderWarnings(parsed.warnings));
   }
   if (!parsed.filename.empty()) {
-    // The grammar of `filename` needs no escaping (RFC 6266).
-    AppendField(fields, "Content-Disposition", "inline; filename=\"" + parsed.filename + "\"");
+    AppendField(fields, "Content-Disposition", http::InlineFilename(parsed.filename));
   }
   const auto flag = [&](std::string_view name, const std::optional<bool>& value) {
     if (value) AppendField(fields, name, *value ? "true" : "false");

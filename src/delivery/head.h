@@ -3,8 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cache/entity.h"
 #include "cache/orchestrator.h"
@@ -16,15 +18,22 @@ namespace vr::delivery {
 /// Appends "Name: value\r\n". For values made by us; client text goes through Response::Add.
 void AppendField(std::string& fields, std::string_view name, std::string_view value);
 
-/// When this representation came to be: of an original, when its source was changed.
-WallTime LastModifiedOf(const cache::Metadata& meta);
+/// A field line must not be broken by what a source or a preset is called.
+std::string Printable(std::string_view text);
+/// The Cache-Tag line; none for no tags.
+void AppendTags(std::string& fields, const std::vector<std::string>& tags);
+
+/// When this representation came to be: of an original, when its source was changed. nullopt while
+/// that is not known yet.
+std::optional<WallTime> LastModifiedOf(const cache::Metadata& meta);
 
 /// Fields every answer of this entity carries: tags, key, resolved size, origin, validators,
 /// Accept-Ranges. (Content-Type is http::RespondWith's: a multipart answer replaces it.)
 std::string RenderEntityHead(const cache::Entity& entity);
 
-/// The same for a body that is still being made.
-std::string RenderStreamHead(std::string_view key, const cache::Metadata& meta);
+/// The same for a body that is still being made (Content-Type is the caller's here too);
+/// `is_stored_form`: with the validators of what will be stored.
+std::string RenderLiveHead(std::string_view key, const cache::Metadata& meta, bool is_stored_form);
 
 /// What one answer adds.
 struct AnswerFacts {
@@ -32,12 +41,11 @@ struct AnswerFacts {
   const cache::Entity* entity = nullptr;  ///< null: a streamed body
   cache::Freshness freshness = cache::Freshness::kFresh;
   bool is_debug = false;             ///< no-store
-  bool is_unmade = false;            ///< HEAD of what nobody has made: nothing is stored by it
   std::chrono::seconds lifetime{0};  ///< of a streamed body that caches may keep
   int64_t now_ms = 0;
-  double elapsed_ms = 0;  ///< since the request was parsed
-  bool kv_asked = true;
-  bool kv_written = true;
+  double elapsed_ms = 0;                    ///< since the request was parsed
+  bool edge_asked = true, kv_asked = true;  ///< false: switched off, or passed by
+  bool edge_written = true, kv_written = true;
   std::string_view request_id;
   const variant::Parsed* parsed = nullptr;
 };

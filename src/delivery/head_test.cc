@@ -82,6 +82,66 @@ TEST(AnswerFields, AStaleAnswerSaysSoAndPromisesNothing) {
   }
 }
 
+TEST(AnswerFields, ThereIsNoMomentOfStalenessWithoutANegativeTtl) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  AnswerFacts facts;
+  facts.freshness = cache::Freshness::kStale;
+  facts.entity = stored.get();
+  facts.now_ms = stored->meta.expires_at_ms + 1;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Cache-Status: edge; hit; ttl=-1"));
+}
+
+TEST(AnswerFields, CacheStatusHasOneMemberPerLayerTheRequestCameTo) {
+  const auto line = [](cache::Layer layer, bool edge, bool kv, bool written) {
+    AnswerFacts facts;
+    facts.layer = layer;
+    facts.edge_asked = edge;
+    facts.kv_asked = kv;
+    facts.edge_written = facts.kv_written = written;
+    const std::string fields = FieldsOf(facts);
+    const size_t at = fields.find("\nCache-Status: ") + 15;
+    return fields.substr(at, fields.find("\r\n", at) - at);
+  };
+  using cache::Layer;
+  EXPECT_EQ(line(Layer::kTransform, true, true, true),
+            "KV; fwd=miss; stored, edge; fwd=miss; stored");
+  EXPECT_EQ(line(Layer::kTransform, true, true, false), "KV; fwd=miss, edge; fwd=miss");
+  EXPECT_EQ(line(Layer::kTransform, true, false, true), "KV; fwd=bypass, edge; fwd=miss; stored");
+  EXPECT_EQ(line(Layer::kTransform, false, true, true), "KV; fwd=miss; stored, edge; fwd=bypass");
+  EXPECT_EQ(line(Layer::kJoined, true, true, true),
+            "KV; fwd=miss; collapsed, edge; fwd=miss; collapsed");
+  EXPECT_EQ(line(Layer::kBypass, true, true, true),
+            "KV; fwd=bypass; stored, edge; fwd=bypass; stored");
+  EXPECT_EQ(line(Layer::kBypass, true, true, false), "KV; fwd=bypass, edge; fwd=bypass");
+  EXPECT_EQ(line(Layer::kEdge, true, true, true), "edge; hit");
+}
+
+TEST(AnswerFields, ARevalidatedEntryWasForwardedAndNotModified) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  AnswerFacts facts;
+  facts.freshness = cache::Freshness::kRevalidated;
+  facts.entity = stored.get();
+  facts.now_ms = stored->meta.created_at_ms;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Cache-Status: edge; fwd=stale; fwd-status=304; ttl=86400"));
+}
+
+TEST(LiveHead, HasValidatorsOnlyOfTheFormThatWillBeStored) {
+  cache::Metadata meta;
+  meta.etag = "\"e\"";
+  meta.source_last_modified_ms = 784111777000;
+  meta.cache_tags = {"video-a.mp4"};
+  const std::string stored = RenderLiveHead("video:a.mp4", meta, true);
+  for (const char* line : {"ETag: \"e\"", "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
+                           "Accept-Ranges: bytes", "X-KV-Cache-Key: video:a.mp4"}) {
+    EXPECT_TRUE(Has(stored, line)) << line << "\n" << stored;
+  }
+  const std::string streamed = RenderLiveHead("video:a.mp4", meta, false);
+  for (const char* name : {"ETag", "Last-Modified", "Accept-Ranges"}) {
+    EXPECT_EQ(streamed.find(name), std::string::npos) << streamed;
+  }
+  EXPECT_TRUE(Has(streamed, "Cache-Tag: video-a.mp4"));
+}
+
 TEST(EntityHead, ARememberedFailureHasNoValidatorsAndNoRanges) {
   const std::shared_ptr<cache::Entity> stored = Stored();
   stored->meta.status = 404;
@@ -131,9 +191,11 @@ TEST(LastModified, IsTheSourcesForOriginalsAndOursForTransforms) {
   cache::Metadata meta;
   meta.created_at_ms = 5000;
   meta.source_last_modified_ms = 3000;
-  EXPECT_EQ(ToUnixMillis(LastModifiedOf(meta)), 3000);
+  EXPECT_EQ(ToUnixMillis(*LastModifiedOf(meta)), 3000);
   meta.format = "mp4";
-  EXPECT_EQ(ToUnixMillis(LastModifiedOf(meta)), 5000);
+  EXPECT_EQ(ToUnixMillis(*LastModifiedOf(meta)), 5000);
+  meta.created_at_ms = 0;
+  EXPECT_FALSE(LastModifiedOf(meta)) << "of a transform that is not finished";
 }
 
 }  // namespace

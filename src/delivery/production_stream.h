@@ -1,6 +1,10 @@
 // ProductionStream: one client's view of a growing body. Bound to the connection's loop.
 #pragma once
 
+#include <cstdint>
+#include <limits>
+#include <optional>
+
 #include "cache/production.h"
 #include "http/message.h"
 
@@ -8,16 +12,21 @@ namespace vr::delivery {
 
 class ProductionStream final : public http::BodyStream {
  public:
-  /// Sends the growing file from byte 0 to its end. Keeps it (and its disk space) until the client
-  /// is done.
-  explicit ProductionStream(cache::ProductionRef production)
-      : production_(std::move(production)), head_(production_->head()) {}
+  /// Sends the growing file from byte `first` to its end, or `length` bytes of it. Keeps it (and
+  /// its disk space) until the client is done.
+  explicit ProductionStream(cache::ProductionRef production, uint64_t first = 0,
+                            std::optional<uint64_t> length = std::nullopt)
+      : production_(std::move(production)),
+        head_(production_->head()),
+        next_(first),
+        end_(length ? first + *length : std::numeric_limits<uint64_t>::max()) {}
   Task<Result<std::optional<http::FilePiece>>> Next(Context ctx) override;
 
  private:
   const cache::ProductionRef production_;
   const std::shared_ptr<const cache::StreamHead> head_;
-  uint64_t sent_ = 0;
+  uint64_t next_;
+  const uint64_t end_;
 };
 
 }  // namespace vr::delivery

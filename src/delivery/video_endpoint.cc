@@ -5,6 +5,7 @@
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/production_stream.h"
+#include "delivery/redirect.h"
 #include "delivery/status.h"
 #include "http/range.h"
 #include "http/respond.h"
@@ -51,13 +52,28 @@ double MillisSince(SteadyTime start) {
       .count();
 }
 
+void AddLocation(Response& response, std::string_view location, const Request& request) {
+  if (!location.empty()) response.Add("Location", LocationFor(location, request.query));
+}
+
 /// A growing body answers a plain GET, and `bytes=0-` (every browser's first request), which asks
 /// for the whole. Anything else that a range or precondition makes depend on the finished form has
-/// to wait for it.
-bool NeedsWhole(const Request& request) {
-  if (request.Get("If-Match") || request.Get("If-Unmodified-Since")) return true;
+/// to wait for it, unless what grows is that form.
+cache::Growing GrowingFor(const Request& request) {
+  if (request.Get("If-Match") || request.Get("If-Unmodified-Since")) {
+    return cache::Growing::kStoredForm;
+  }
   const auto range = request.Get("Range");
-  return range && http::ShapeOfRange(*range) == http::RangeShape::kOther;
+  switch (range ? http::ShapeOfRange(*range) : http::RangeShape::kNone) {
+    case http::RangeShape::kNone:
+    case http::RangeShape::kFromStart:
+      return cache::Growing::kAny;
+    case http::RangeShape::kOther:
+      return cache::Growing::kStoredForm;
+    case http::RangeShape::kSeveral:
+      return cache::Growing::kNone;
+  }
+  return cache::Growing::kNone;
 }
 
 }  // namespace
@@ -119,7 +135,8 @@ AnswerFacts VideoEndpoint::FactsFor(const Request& request, const Prepared& p, L
   facts.now_ms = ToUnixMillis(deps_.clock.Now());
   facts.elapsed_ms = MillisSince(p.started);
   facts.kv_asked = p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache;
-  facts.kv_written = facts.kv_asked;
+  facts.edge_asked = deps_.orchestrator.edge().enabled();
+  facts.kv_written = facts.edge_written = !p.is_debug && p.policy->ttl.ok.count() > 0;
   facts.request_id = request.id;
   facts.parsed = &p.parsed;
   return facts;
@@ -131,6 +148,7 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   http::Representation whole;
   whole.status = entity->meta.status;
   whole.shared_fields = entity->head;
+  whole.refuses_with_shared_fields = true;
   whole.content_type = entity->meta.content_type;
   whole.etag = entity->meta.etag;
   whole.last_modified = LastModifiedOf(entity->meta);
@@ -157,35 +175,64 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   if (layer == Layer::kEdge || layer == Layer::kKv)
     note->saved_seconds = entity->meta.encode_seconds;
   note->entity = std::move(entity);
+  const cache::Entity& answered = *note->entity;
   Response response = http::RespondWith(std::move(whole), request);
+  AddLocation(response, answered.location, request);
   response.note = std::move(note);
   return response;
 }
 
-Response VideoEndpoint::RespondStream(const Request& request, const Prepared& p,
-                                      cache::ProductionRef live, Layer layer) const {
-  const std::shared_ptr<const cache::StreamHead> head = live->head();
-  Response response;
-  response.fields = RenderStreamHead(p.key, head->meta);
-  AnswerFacts facts = FactsFor(request, p, layer);
-  // The streamed form of a video is another representation than the one stored: no validator, no
-  // ranges, nothing that a cache could splice. An original that grows is the stored body itself.
-  if (head->is_whole_form && head->length && !head->meta.etag.empty()) {
-    facts.lifetime = p.policy->ttl.ok;
-    AppendField(response.fields, "ETag", head->meta.etag);
-    AppendField(response.fields, "Accept-Ranges", "bytes");
-  }
-  AppendAnswerFields(response.fields, facts);
-  AppendField(response.fields, "Cache-Control", CacheControlOf(facts));
-  http::StreamBody body;
-  body.stream = std::make_shared<ProductionStream>(live);
-  body.length = head->length;
-  response.body = std::move(body);
-  response.note = NoteOf(layer, p.key);
+Response VideoEndpoint::RespondGrowing(const Request& request, const Prepared& p,
+                                       const cache::Metadata& meta, http::GrowingBody body,
+                                       AnswerFacts facts) const {
+  http::Representation whole;
+  whole.shared_fields = std::make_shared<const std::string>(RenderLiveHead(p.key, meta, true));
+  whole.refuses_with_shared_fields = true;
+  whole.content_type = meta.content_type;
+  whole.etag = meta.etag;
+  whole.last_modified = LastModifiedOf(meta);
+  whole.body = std::move(body);
+  facts.lifetime = p.policy->ttl.ok;
+  AppendAnswerFields(whole.fields, facts);
+  whole.cache_control = CacheControlOf(facts);
+  Response response = http::RespondWith(std::move(whole), request);
+  response.note = NoteOf(facts.layer, p.key);
   return response;
 }
 
-Response VideoEndpoint::RespondError(const Request& request, const Error& error, const Prepared* p,
+Response VideoEndpoint::RespondUnfinished(const Prepared& p, const cache::Metadata& meta,
+                                          std::shared_ptr<http::BodyStream> stream,
+                                          const AnswerFacts& facts) const {
+  Response response;
+  AppendField(response.fields, "Content-Type", meta.content_type);
+  response.fields += RenderLiveHead(p.key, meta, false);
+  AppendAnswerFields(response.fields, facts);
+  AppendField(response.fields, "Cache-Control", CacheControlOf(facts));
+  http::StreamBody body;
+  body.stream = std::move(stream);
+  response.body = std::move(body);
+  response.note = NoteOf(facts.layer, p.key);
+  return response;
+}
+
+Response VideoEndpoint::RespondLive(const Request& request, const Prepared& p,
+                                    cache::ProductionRef live, Layer layer) const {
+  const std::shared_ptr<const cache::StreamHead> head = live->head();
+  const AnswerFacts facts = FactsFor(request, p, layer);
+  // The streamed form of a video is another representation than the one stored: no validator, no
+  // ranges, nothing that a cache could splice. An original that grows is the stored body itself.
+  if (!head->has_stored_form()) {
+    return RespondUnfinished(p, head->meta, std::make_shared<ProductionStream>(live), facts);
+  }
+  http::GrowingBody body;
+  body.size = *head->length;
+  body.open = [live](uint64_t first, uint64_t length) {
+    return std::make_shared<ProductionStream>(live, first, length);
+  };
+  return RespondGrowing(request, p, head->meta, std::move(body), facts);
+}
+
+Response VideoEndpoint::RespondError(const Request& request, const Error& error,
                                      const cache::TtlOptions& ttl) const {
   Response response = ErrorResponse(error, ttl);
   response.Add("X-Request-ID", request.id);
@@ -193,13 +240,29 @@ Response VideoEndpoint::RespondError(const Request& request, const Error& error,
   auto note = std::make_shared<RequestNote>();
   note->reason = ReasonOf(error);
   note->detail = error.detail;
-  if (p) {
-    response.Add("X-KV-Cache-Key", p->key);
-    if (!p->parsed.warnings.empty()) {
-      response.Add("X-Param-Warnings", variant::RenderWarnings(p->parsed.warnings));
-    }
-    note->key = p->key;
-  }
+  response.note = std::move(note);
+  return response;
+}
+
+Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p,
+                                       const Error& error, Layer layer) const {
+  Response response = ErrorResponse(error, p.policy->ttl);
+  AnswerFacts facts = FactsFor(request, p, layer);
+  facts.kv_written = false;
+  facts.edge_written =
+      facts.edge_written && !request.is_head() && IsRemembered(error, p.policy->ttl);
+  AppendField(response.fields, "X-KV-Cache-Key", p.key);
+  AppendField(response.fields, "Via", "1.1 video-resizer");
+  AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
+  AppendTags(response.fields, TagsOf(p));
+  AddLocation(response, LocationOf(error), request);
+  AppendAnswerFields(response.fields, facts);
+  auto note = std::make_shared<RequestNote>();
+  note->layer = layer;
+  note->has_layer = true;
+  note->reason = ReasonOf(error);
+  note->detail = error.detail;
+  note->key = p.key;
   response.note = std::move(note);
   return response;
 }
@@ -225,21 +288,30 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     const Error refused = Error(Code::kInvalidArgument, "only GET and HEAD are answered here")
                               .WithReason("METHOD_NOT_ALLOWED")
                               .WithFact("allowed", "GET, HEAD");
-    Response response = RespondError(request, refused, nullptr, cache::TtlOptions());
+    Response response = RespondError(request, refused, cache::TtlOptions());
     response.Add("Allow", "GET, HEAD");
     return response;
   }
   if (auto health = Health(request)) return health;
   Result<Prepared> prepared = Prepare(request);
   if (!prepared.ok()) {
-    return RespondError(request, prepared.error(), nullptr, deps_.snapshots.Get()->ttl);
+    return RespondError(request, prepared.error(), deps_.snapshots.Get()->ttl);
   }
   const Prepared& p = *prepared;
-  if (p.is_debug || p.parsed.flags.no_read || p.parsed.flags.debug_view) return std::nullopt;
-  cache::EntityRef hit = deps_.orchestrator.LookupEdge(p.key, p.digest);
-  if (!hit) return std::nullopt;
+  cache::EntityRef hit;
+  if (!p.is_debug && !p.parsed.flags.no_read && !p.parsed.flags.debug_view) {
+    hit = deps_.orchestrator.LookupEdge(p.key, p.digest);
+  }
+  if (!hit) {
+    request.carried = std::make_shared<Prepared>(std::move(*prepared));
+    return std::nullopt;
+  }
   FollowUp(p, hit);
   return RespondEntity(request, p, std::move(hit), Layer::kEdge);
+}
+
+std::vector<std::string> VideoEndpoint::TagsOf(const Prepared& p) {
+  return variant::TagsOf(p.parsed.request, p.policy->cache_tags);
 }
 
 ProductionSpec VideoEndpoint::SpecFor(const Prepared& p, transform::Plan plan) const {
@@ -247,7 +319,7 @@ ProductionSpec VideoEndpoint::SpecFor(const Prepared& p, transform::Plan plan) c
   spec.snapshot = p.snapshot;
   spec.request = p.parsed.request;
   spec.resolved = p.resolved;
-  spec.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  spec.tags = TagsOf(p);
   spec.plan = std::move(plan);
   return spec;
 }
@@ -263,82 +335,61 @@ void VideoEndpoint::FollowUp(const Prepared& p, const cache::EntityRef& hit) con
   Result<transform::Plan> plan = transform::MakePlan(p.parsed.request, p.snapshot->transform);
   if (!plan.ok()) return;
   cache::Query query = QueryFor(p);
-  query.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  query.tags = TagsOf(p);
   deps_.orchestrator.CheckSource(loop->executor(), hit, std::move(query),
                                  ProducerFor(p, std::move(*plan)));
 }
 
 Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
-  Result<Prepared> prepared = Prepare(request);
-  if (!prepared.ok()) {
-    co_return RespondError(request, prepared.error(), nullptr, deps_.snapshots.Get()->ttl);
-  }
-  Prepared p = std::move(*prepared);
-  if (p.parsed.flags.debug_view) co_return co_await HandleView(ctx, request, std::move(p));
+  // TryNow has just said that there is more to do, and left what it found out.
+  const auto carried = std::static_pointer_cast<Prepared>(std::move(request.carried));
+  const Prepared& p = *carried;
+  if (p.parsed.flags.debug_view) co_return co_await HandleView(ctx, request, p);
 
   Result<transform::Plan> plan = transform::MakePlan(p.parsed.request, p.snapshot->transform);
-  if (!plan.ok()) co_return RespondError(request, plan.error(), &p, p.policy->ttl);
-  if (request.is_head() && !p.is_debug && !p.parsed.flags.no_read) {
-    co_return co_await HandleHead(ctx, request, std::move(p), std::move(*plan));
-  }
+  if (!plan.ok()) co_return RespondFailure(request, p, plan.error(), Layer::kTransform);
 
   cache::Query query = QueryFor(p);
-  query.needs_whole = NeedsWhole(request) || request.is_head();
-  query.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  query.growing = GrowingFor(request);
+  const Layer missed = query.join ? Layer::kTransform : Layer::kBypass;
+  ProductionSpec spec = SpecFor(p, std::move(*plan));
+  query.tags = spec.tags;
   if (p.parsed.request.mode == variant::Mode::kFrame) query.expected_bytes = kFrameBytes;
-  const bool is_apart = !query.join;
-  std::shared_ptr<VideoProducer> producer = ProducerFor(p, std::move(*plan));
-  Result<cache::Answer> answer =
-      co_await deps_.orchestrator.Fetch(ctx, std::move(query), std::move(producer));
-  if (!answer.ok()) {
-    Response failed = RespondError(request, answer.error(), &p, p.policy->ttl);
-    const Layer layer = is_apart ? Layer::kBypass : Layer::kTransform;
-    failed.Add("X-Cache-Status", is_apart ? "BYPASS" : "MISS");
-    failed.Add("X-Cache-Source", "transform");
-    auto* note = static_cast<RequestNote*>(failed.note.get());
-    note->layer = layer;
-    note->has_layer = true;
-    co_return failed;
+  auto producer = std::make_shared<VideoProducer>(deps_.producer, spec);
+  Result<cache::Answer> answer = cache::Answer();
+  if (request.is_head()) {
+    answer = co_await deps_.orchestrator.Peek(ctx, std::move(query), std::move(producer));
+  } else {
+    answer = co_await deps_.orchestrator.Fetch(ctx, std::move(query), std::move(producer));
   }
+  if (!answer.ok()) co_return RespondFailure(request, p, answer.error(), missed);
   if (answer->entity) {
     co_return RespondEntity(request, p, std::move(answer->entity), answer->layer,
                             answer->freshness);
   }
-  co_return RespondStream(request, p, std::move(answer->live), answer->layer);
+  if (answer->live) co_return RespondLive(request, p, std::move(answer->live), answer->layer);
+  co_return co_await Describe(ctx, request, p, spec, missed);
 }
 
-Task<Response> VideoEndpoint::HandleHead(Context ctx, const Request& request, Prepared p,
-                                         transform::Plan plan) {
-  // What is stored answers as for GET. What is not is described without being made.
-  cache::Query query = QueryFor(p);
-  if (query.read_kv) {
-    cache::EntityRef found = co_await deps_.orchestrator.LookupKv(ctx, p.key, p.digest);
-    if (found) {
-      deps_.orchestrator.edge().Insert(found);
-      co_return RespondEntity(request, p, std::move(found), Layer::kKv);
-    }
-  }
-  origin::Resolved resolved = p.resolved;
-  Result<origin::SourceRef> source = co_await p.snapshot->opener->Open(ctx, std::move(resolved));
-  if (!source.ok()) co_return RespondError(request, source.error(), &p, p.policy->ttl);
-  const ProductionSpec spec = SpecFor(p, std::move(plan));
-  Response response;
+Task<Response> VideoEndpoint::Describe(Context ctx, const Request& request, const Prepared& p,
+                                       const ProductionSpec& spec, Layer layer) {
+  Result<origin::SourceRef> source = co_await OpenSource(ctx, spec);
+  if (!source.ok()) co_return RespondFailure(request, p, source.error(), layer);
   const cache::Metadata meta = DescribeVariant(spec, (*source)->info());
-  response.fields = RenderStreamHead(p.key, meta);
-  AnswerFacts facts = FactsFor(request, p, Layer::kTransform);
-  facts.kv_written = false;
-  facts.is_unmade = true;
-  AppendAnswerFields(response.fields, facts);
-  AppendField(response.fields, "Cache-Control", CacheControlOf(facts));
-  // The length of an original is its source's; of a transform nobody knows it yet.
-  http::StreamBody unknown;
-  if (spec.plan.original) unknown.length = (*source)->info().size;
-  response.body = std::move(unknown);
-  response.note = NoteOf(Layer::kTransform, p.key);
-  co_return response;
+  AnswerFacts facts = FactsFor(request, p, layer);
+  facts.kv_written = facts.edge_written = false;
+  // Length and validator of an original are its source's; of a transform nobody knows them yet.
+  const std::optional<uint64_t> length = (*source)->info().size;
+  if (!spec.plan.original || !length || meta.etag.empty()) {
+    co_return RespondUnfinished(p, meta, nullptr, facts);
+  }
+  http::GrowingBody body;
+  body.size = *length;
+  body.open = [](uint64_t, uint64_t) { return nullptr; };
+  co_return RespondGrowing(request, p, meta, std::move(body), facts);
 }
 
-Task<Response> VideoEndpoint::HandleView(Context ctx, const Request& request, Prepared p) {
+Task<Response> VideoEndpoint::HandleView(Context ctx, const Request& request, const Prepared& p) {
   const cache::Explanation held = co_await deps_.orchestrator.Explain(ctx, p.key, p.digest);
   Result<transform::Plan> plan = transform::MakePlan(p.parsed.request, p.snapshot->transform);
   ViewFacts facts;
@@ -346,7 +397,7 @@ Task<Response> VideoEndpoint::HandleView(Context ctx, const Request& request, Pr
   facts.key = p.key;
   facts.digest = p.digest.ToHex();
   facts.resolved = &p.resolved;
-  facts.tags = variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  facts.tags = TagsOf(p);
   facts.held = held;
   facts.plan = plan.ok() ? &*plan : nullptr;
   facts.plan_error = plan.ok() ? nullptr : &plan.error();

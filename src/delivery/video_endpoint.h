@@ -1,8 +1,8 @@
 // VideoEndpoint: the story of one media request, from URL to answer.
 //
 //   TryNow: parse, origin, key, edge: a hit is answered without suspending.
-//   Handle: the rest: KV, production (made, joined), errors, HEAD of what is not made yet,
-//   debug=view.
+//   Handle: the rest, with what TryNow found out: KV, production (made, joined), errors, HEAD of
+//   what is not made yet, debug=view.
 //
 // Thread-safe. docs/life-of-a-request.md tells the same story; change both together.
 #pragma once
@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cache/orchestrator.h"
 #include "delivery/head.h"
@@ -18,6 +19,7 @@
 #include "delivery/snapshot.h"
 #include "delivery/video_producer.h"
 #include "http/message.h"
+#include "http/respond.h"
 #include "variant/parse.h"
 
 namespace vr::delivery {
@@ -63,15 +65,32 @@ class VideoEndpoint final : public http::Handler {
                        cache::Layer layer) const;
   ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
+  static std::vector<std::string> TagsOf(const Prepared& prepared);
   /// After a hit: has its source compared in the background when that is due.
   void FollowUp(const Prepared& prepared, const cache::EntityRef& hit) const;
-  http::Response RespondStream(const http::Request& request, const Prepared& prepared,
-                               cache::ProductionRef live, cache::Layer layer) const;
+  /// Of what is being made.
+  http::Response RespondLive(const http::Request& request, const Prepared& prepared,
+                             cache::ProductionRef live, cache::Layer layer) const;
+  /// Of a body that is not all there, but whose length and validator are known: conditions and
+  /// ranges as for an entity.
+  http::Response RespondGrowing(const http::Request& request, const Prepared& prepared,
+                                const cache::Metadata& meta, http::GrowingBody body,
+                                AnswerFacts facts) const;
+  /// Of a body of which nothing is known yet; `stream` is null for HEAD.
+  http::Response RespondUnfinished(const Prepared& prepared, const cache::Metadata& meta,
+                                   std::shared_ptr<http::BodyStream> stream,
+                                   const AnswerFacts& facts) const;
+  /// Before a key is known.
   http::Response RespondError(const http::Request& request, const Error& error,
-                              const Prepared* prepared, const cache::TtlOptions& ttl) const;
-  Task<http::Response> HandleHead(Context ctx, const http::Request& request, Prepared prepared,
-                                  transform::Plan plan);
-  Task<http::Response> HandleView(Context ctx, const http::Request& request, Prepared prepared);
+                              const cache::TtlOptions& ttl) const;
+  /// The same fields as on good answers, as far as they make sense.
+  http::Response RespondFailure(const http::Request& request, const Prepared& prepared,
+                                const Error& error, cache::Layer layer) const;
+  /// HEAD of what nobody has made: as far as that can be told without making it.
+  Task<http::Response> Describe(Context ctx, const http::Request& request, const Prepared& prepared,
+                                const ProductionSpec& spec, cache::Layer layer);
+  Task<http::Response> HandleView(Context ctx, const http::Request& request,
+                                  const Prepared& prepared);
   std::optional<http::Response> Health(const http::Request& request) const;
 
   const Deps deps_;

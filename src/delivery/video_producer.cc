@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/hash.h"
+#include "delivery/redirect.h"
 #include "delivery/status.h"
 #include "observe/log.h"
 
@@ -69,6 +70,14 @@ std::string QualityName(const variant::Quality& quality) {
 
 }  // namespace
 
+Task<Result<origin::SourceRef>> OpenSource(Context ctx, const ProductionSpec& spec) {
+  origin::Resolved resolved = spec.resolved;
+  Result<origin::SourceRef> opened =
+      co_await spec.snapshot->opener->Open(std::move(ctx), std::move(resolved));
+  if (opened.ok()) co_return opened;
+  co_return ForOurClients(std::move(opened).error(), spec.request.source_path);
+}
+
 cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::SourceInfo& source) {
   const variant::MediaOptions& asked = spec.request.resolved;
   cache::Metadata meta;
@@ -86,6 +95,7 @@ cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::Source
   meta.source_etag = source.etag;
   meta.source_validator = source.validator;
   meta.source_last_modified_ms = source.last_modified_ms;
+  if (spec.plan.original) meta.etag = EtagOfOriginal(spec.resolved, source);
   return meta;
 }
 
@@ -102,9 +112,7 @@ void VideoProducer::Count(std::string_view result) {
 
 Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::ProductionRef production,
                                                      SharedFd stored) {
-  origin::Resolved resolved = spec_.resolved;
-  Result<origin::SourceRef> opened =
-      co_await spec_.snapshot->opener->Open(ctx, std::move(resolved));
+  Result<origin::SourceRef> opened = co_await OpenSource(ctx, spec_);
   if (!opened.ok()) co_return std::move(opened).error();
   origin::SourceRef source = std::move(*opened);
   if (source->info().size && *source->info().size == 0) {
@@ -127,9 +135,7 @@ Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::Product
 }
 
 Task<Result<bool>> VideoProducer::IsUnchanged(Context ctx, cache::Metadata known) {
-  origin::Resolved resolved = spec_.resolved;
-  CO_TRY(const origin::SourceRef source,
-         co_await spec_.snapshot->opener->Open(ctx, std::move(resolved)));
+  CO_TRY(const origin::SourceRef source, co_await OpenSource(ctx, spec_));
   // A source without validators cannot be told apart from a changed one.
   const std::string& now = source->info().validator;
   co_return !now.empty() && now == known.source_validator;
@@ -140,7 +146,6 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
                                                           SharedFd stored,
                                                           origin::SourceRef source) {
   cache::Metadata meta = DescribeVariant(spec_, source->info());
-  meta.etag = EtagOfOriginal(spec_.resolved, source->info());
   bool has_started = false;
   uint64_t copied = 0;
   for (;;) {

@@ -32,6 +32,10 @@ struct ProductionSpec {
   std::vector<std::string> tags;
 };
 
+/// Opens the source of `spec`; its redirects are made fit for our clients.
+/// @errors as origin::Opener::Open
+Task<Result<origin::SourceRef>> OpenSource(Context ctx, const ProductionSpec& spec);
+
 /// The part of the metadata that follows from request and source alone.
 cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::SourceInfo& source);
 

@@ -44,7 +44,6 @@ void AppendTokenOrString(std::string& out, std::string_view text) {
 }
 
 void AppendCacheStatus(std::string& out, const CacheStatus& status) {
-  if (!out.empty()) out += ", ";
   AppendTokenOrString(out, status.cache);
   if (status.hit) out += "; hit";
   if (!status.fwd.empty()) {

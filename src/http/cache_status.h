@@ -21,7 +21,7 @@ struct CacheStatus {
   std::string_view detail;  ///< token when it is one, else a string
 };
 
-/// Appends the member; a ", " comes first when `out` is not empty.
+/// Appends the member; ", " between members is the caller's.
 void AppendCacheStatus(std::string& out, const CacheStatus& status);
 
 /// Appends an sf-string (RFC 8941 §3.3.3): quotes and backslashes escaped. What no sf-string can

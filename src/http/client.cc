@@ -22,6 +22,7 @@
 #include "base/mutex.h"
 #include "http/ascii.h"
 #include "http/date.h"
+#include "http/location.h"
 #include "io/notifier.h"
 
 namespace vr::http {
@@ -40,49 +41,6 @@ bool ParseNumber(std::string_view text, uint64_t& out) {
   if (text.empty() || !IsDigit(text.front())) return false;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
   return error == std::errc() && end == text.data() + text.size();
-}
-
-struct UrlParts {
-  std::string url, scheme, host, port;
-  std::string authority() const { return scheme + "://" + host + ":" + port; }
-};
-
-/// Resolves `reference` against `base` (empty: `reference` is absolute) and drops user part and
-/// fragment.
-std::optional<UrlParts> Resolve(const std::string& base, const std::string& reference) {
-  CURLU* raw = ::curl_url();
-  if (raw == nullptr) return std::nullopt;
-  const std::unique_ptr<CURLU, decltype(&::curl_url_cleanup)> url(raw, ::curl_url_cleanup);
-  if (!base.empty() && ::curl_url_set(raw, CURLUPART_URL, base.c_str(), 0) != CURLUE_OK)
-    return std::nullopt;
-  if (::curl_url_set(raw, CURLUPART_URL, reference.c_str(), 0) != CURLUE_OK) return std::nullopt;
-  ::curl_url_set(raw, CURLUPART_USER, nullptr, 0);
-  ::curl_url_set(raw, CURLUPART_PASSWORD, nullptr, 0);
-  ::curl_url_set(raw, CURLUPART_FRAGMENT, nullptr, 0);
-  UrlParts parts;
-  const auto get = [raw](CURLUPart part, unsigned flags, std::string& out) {
-    char* text = nullptr;
-    if (::curl_url_get(raw, part, &text, flags) != CURLUE_OK) return false;
-    out = text;
-    ::curl_free(text);
-    return true;
-  };
-  if (!get(CURLUPART_SCHEME, 0, parts.scheme) || !get(CURLUPART_HOST, 0, parts.host) ||
-      !get(CURLUPART_PORT, CURLU_DEFAULT_PORT, parts.port) || !get(CURLUPART_URL, 0, parts.url)) {
-    return std::nullopt;
-  }
-  for (char& c : parts.scheme) c = ToLower(c);
-  for (char& c : parts.host) c = ToLower(c);
-  if (parts.scheme != "http" && parts.scheme != "https") return std::nullopt;
-  return parts;
-}
-
-/// The same place: where credentials may go and private addresses need no permission.
-bool SamePlace(const UrlParts& configured, const UrlParts& hop) {
-  if (configured.host != hop.host) return false;
-  if (configured.scheme == hop.scheme) return configured.port == hop.port;
-  return configured.scheme == "http" && configured.port == "80" &&
-         hop.port == "443";  // the usual upgrade
 }
 
 }  // namespace
@@ -471,13 +429,10 @@ bool TransferImpl::HeadComplete() {
     }
     head.content_length = length;
   }
-  const int s = head.status;
-  if ((s == 301 || s == 302 || s == 303 || s == 307 || s == 308) && request.max_redirects > 0) {
-    if (const auto location = head.Get("Location")) {
-      redirecting = true;
-      redirect_to = *location;
-      return true;
-    }
+  if (head.is_redirect() && request.max_redirects > 0) {
+    redirecting = true;
+    redirect_to = *head.Get("Location");
+    return true;
   }
   head_done = true;
   Result<void> verdict_of_sink = sink->OnHead(head);
@@ -620,7 +575,7 @@ void Client::Core::Obey(What what, const Ref& transfer) {
         t.request.total_timeout < std::chrono::hours(24 * 365)) {
       t.total_deadline = now + t.request.total_timeout;
     }
-    auto parts = Resolve({}, t.request.url);
+    auto parts = ResolveUrl({}, t.request.url);
     if (!parts)
       return Finish(transfer, Error(Code::kInvalidArgument, "bad URL", "not an http(s) URL"));
     t.first = t.now = std::move(*parts);
@@ -685,7 +640,7 @@ void Client::Core::Finish(const Ref& transfer, Result<void> result) {
 void Client::Core::NextHop(const Ref& transfer) {
   TransferImpl& t = *transfer;
   Leave(t);
-  auto next = Resolve(t.now.url, t.redirect_to);
+  auto next = ResolveUrl(t.now.url, t.redirect_to);
   if (!next) {
     return Finish(transfer, Error(Code::kPermissionDenied,
                                   "the origin redirects to a place that is not allowed",

@@ -58,6 +58,11 @@ struct ResponseHead {
   bool is_whole() const { return status == 200; }
   bool is_partial() const { return status == 206; }
   bool is_not_modified() const { return status == 304; }
+  /// Elsewhere, and says where.
+  bool is_redirect() const {
+    return (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&
+           Get("Location").has_value();
+  }
   bool is_gone() const { return status == 404 || status == 410; }
   bool is_precondition_failed() const { return status == 412; }
   bool is_range_not_satisfiable() const { return status == 416; }

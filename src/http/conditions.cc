@@ -129,7 +129,8 @@ ConditionResult EvaluateConditions(const Request& request, const Validators& val
     }
   }
 
-  if (!is_read || !range.usable()) return result;
+  // §14.2: GET is the only method that has ranges; on others the field is ignored.
+  if (request.method != Method::kGet || !range.usable()) return result;
   if (if_range.count == 0) {
     result.range = range.value;
   } else if (if_range.usable()) {

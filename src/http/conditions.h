@@ -21,8 +21,8 @@ enum class Verdict { kProceed, kNotModified, kPreconditionFailed };
 
 struct ConditionResult {
   Verdict verdict = Verdict::kProceed;
-  /// The Range field if it is there and If-Range lets it apply; empty otherwise. Borrowed from the
-  /// request.
+  /// The Range field if the method is GET and If-Range lets it apply; empty otherwise. Borrowed
+  /// from the request.
   std::string_view range;
 };
 

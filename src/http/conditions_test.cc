@@ -131,6 +131,11 @@ TEST(Conditions, IfRangeLetsTheRangeApplyOnlyToTheSameRepresentation) {
   EXPECT_EQ(Judge("If-Range: \"abc\""), "200");
 }
 
+TEST(Conditions, RangesAreForGetOnly) {
+  EXPECT_EQ(Judge(MakeRequest("HEAD / HTTP/1.1\nHost: a\nRange: bytes=0-1"), Known()), "200");
+  EXPECT_EQ(Judge(MakeRequest("POST / HTTP/1.1\nHost: a\nRange: bytes=0-1"), Known()), "200");
+}
+
 TEST(Conditions, TwoRangeFieldsMeanNothing) {
   EXPECT_EQ(Judge("Range: bytes=0-1\nRange: bytes=2-3"), "200");
 }

@@ -54,6 +54,8 @@ struct Request {
   std::string id;            ///< request id: the client's X-Request-ID if sane, else generated
   InterimSender* interim = nullptr;  ///< of the connection; null in tests
   std::unique_ptr<char[]> storage;
+  /// What Handler::TryNow worked out and wants to find again in Handle; nobody else looks at it.
+  mutable std::shared_ptr<void> carried;
 
   /// First field of that name (ASCII case-insensitive), nullopt when absent.
   std::optional<std::string_view> Get(std::string_view name) const;

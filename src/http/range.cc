@@ -144,7 +144,8 @@ RangeShape ShapeOfRange(std::string_view value) {
     from_start = !spec.suffix && spec.first == 0 && spec.last == kMax;
   }
   if (count == 0) return RangeShape::kNone;
-  return count == 1 && from_start ? RangeShape::kFromStart : RangeShape::kOther;
+  if (count > 1) return RangeShape::kSeveral;
+  return from_start ? RangeShape::kFromStart : RangeShape::kOther;
 }
 
 std::string ContentRange(ByteRange range, uint64_t size) {

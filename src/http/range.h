@@ -40,7 +40,8 @@ RangeSet ParseRange(std::string_view value, uint64_t size);
 enum class RangeShape {
   kNone,       ///< absent, malformed or another unit
   kFromStart,  ///< exactly "bytes=0-"
-  kOther,
+  kOther,      ///< one range
+  kSeveral,
 };
 RangeShape ShapeOfRange(std::string_view value);
 

@@ -84,8 +84,8 @@ TEST(Range, MoreRangesThanTheCapAreIgnored) {
 TEST(Range, ShapeTellsTheBrowsersFirstRequestApart) {
   EXPECT_EQ(ShapeOfRange("bytes=0-"), RangeShape::kFromStart);
   EXPECT_EQ(ShapeOfRange("bytes=0-5"), RangeShape::kOther);
-  EXPECT_EQ(ShapeOfRange("bytes=0-,5-6"), RangeShape::kOther);
-  EXPECT_EQ(ShapeOfRange("bytes=5-6,0-"), RangeShape::kOther);
+  EXPECT_EQ(ShapeOfRange("bytes=0-,5-6"), RangeShape::kSeveral);
+  EXPECT_EQ(ShapeOfRange("bytes=5-6,0-"), RangeShape::kSeveral);
   EXPECT_EQ(ShapeOfRange("bytes=-5"), RangeShape::kOther);
   EXPECT_EQ(ShapeOfRange("bytes=7-"), RangeShape::kOther);
   EXPECT_EQ(ShapeOfRange("bytes=x"), RangeShape::kNone);

@@ -15,14 +15,16 @@ namespace vr::http {
 
 namespace {
 
-using Body = std::variant<std::shared_ptr<const std::string>, FileBody>;
+using Body = std::variant<std::shared_ptr<const std::string>, FileBody, GrowingBody>;
 
 uint64_t SizeOf(const Body& body) {
   if (const auto* file = std::get_if<FileBody>(&body)) return file->size;
+  if (const auto* growing = std::get_if<GrowingBody>(&body)) return growing->size;
   const auto& text = std::get<0>(body);
   return text ? text->size() : 0;
 }
 
+/// @param body not a GrowingBody: its bytes are no pieces yet
 Piece Slice(const Body& body, uint64_t offset, uint64_t length) {
   if (const auto* file = std::get_if<FileBody>(&body)) {
     return FilePiece{file->file, file->offset + offset, length};
@@ -30,9 +32,16 @@ Piece Slice(const Body& body, uint64_t offset, uint64_t length) {
   return MemoryPiece{std::get<0>(body), offset, length};
 }
 
-void SetPieces(Response& response, Piece piece) {
+void SetPart(Response& response, const Body& body, uint64_t offset, uint64_t length) {
+  if (const auto* growing = std::get_if<GrowingBody>(&body)) {
+    StreamBody stream;
+    stream.stream = growing->open(offset, length);
+    stream.length = length;
+    response.body = std::move(stream);
+    return;
+  }
   std::vector<Piece> pieces;
-  pieces.push_back(std::move(piece));
+  pieces.push_back(Slice(body, offset, length));
   response.body = std::move(pieces);
 }
 
@@ -91,11 +100,18 @@ void SetMultipart(Response& response, const Representation& r, const std::vector
 }
 
 /// Moves the fields of every answer into an error answer.
-Response Refuse(int status, std::string_view code, std::string_view message, std::string fields) {
-  Response response = ErrorResponse(status, code, message);
-  fields += response.fields;
-  fields += "Cache-Control: no-store\r\n";
-  response.fields = std::move(fields);
+Response Refuse(int status, std::string_view code, std::string_view message, Representation& r) {
+  Response response;
+  response.status = status;
+  response.fields = std::move(r.fields);
+  AppendLine(response.fields, "Content-Type", "application/json");
+  AppendLine(response.fields, "Cache-Control", "no-store");
+  if (r.refuses_with_shared_fields) {
+    response.shared_fields = std::move(r.shared_fields);
+  } else {
+    AppendLine(response.fields, "X-Content-Type-Options", "nosniff");
+  }
+  response.SetBody(ErrorBody(code, message));
   return response;
 }
 
@@ -109,8 +125,7 @@ Response RespondWith(Representation r, const Request& request) {
     conditions = EvaluateConditions(request, validators);
   }
   if (conditions.verdict == Verdict::kPreconditionFailed) {
-    return Refuse(412, "PRECONDITION_FAILED", "the representation is not the one asked for",
-                  std::move(r.fields));
+    return Refuse(412, "PRECONDITION_FAILED", "the representation is not the one asked for", r);
   }
   Response response;
   if (conditions.verdict == Verdict::kNotModified) {
@@ -123,8 +138,7 @@ Response RespondWith(Representation r, const Request& request) {
   RangeSet ranges;
   if (!conditions.range.empty()) ranges = ParseRange(conditions.range, size);
   if (ranges.kind == RangeSet::Kind::kUnsatisfiable) {
-    response =
-        Refuse(416, "RANGE_NOT_SATISFIABLE", "no byte of the range exists", std::move(r.fields));
+    response = Refuse(416, "RANGE_NOT_SATISFIABLE", "no byte of the range exists", r);
     AppendLine(response.fields, "Content-Range", ContentRangeUnsatisfied(size));
     return response;
   }
@@ -132,7 +146,7 @@ Response RespondWith(Representation r, const Request& request) {
   if (!r.cache_control.empty()) AppendLine(r.fields, "Cache-Control", r.cache_control);
   response.fields = std::move(r.fields);
   response.shared_fields = std::move(r.shared_fields);
-  if (ranges.kind == RangeSet::Kind::kMany) {
+  if (ranges.kind == RangeSet::Kind::kMany && !std::holds_alternative<GrowingBody>(r.body)) {
     response.status = 206;
     SetMultipart(response, r, ranges.many, size);
     return response;
@@ -141,9 +155,9 @@ Response RespondWith(Representation r, const Request& request) {
   if (ranges.kind == RangeSet::Kind::kOne) {
     response.status = 206;
     AppendLine(response.fields, "Content-Range", ContentRange(ranges.one, size));
-    SetPieces(response, Slice(r.body, ranges.one.first, ranges.one.length()));
+    SetPart(response, r.body, ranges.one.first, ranges.one.length());
   } else {
-    SetPieces(response, Slice(r.body, 0, size));
+    SetPart(response, r.body, 0, size);
   }
   return response;
 }

@@ -64,13 +64,63 @@ TEST(Respond, GivesEverythingToAPlainGet) {
   EXPECT_EQ(BodyOf(r), kText);
 }
 
-TEST(Respond, HeadGetsWhatGetGets) {
-  const Response get = RespondWith(Digits(), MakeGet("Range: bytes=2-4"));
-  const Response head =
-      RespondWith(Digits(), MakeRequest("HEAD / HTTP/1.1\nHost: a\nRange: bytes=2-4"));
-  EXPECT_EQ(head.status, get.status);
-  EXPECT_EQ(head.fields, get.fields);
-  EXPECT_EQ(BodyOf(head), BodyOf(get));
+TEST(Respond, HeadGetsWhatGetWithoutRangeGets) {
+  for (const char* condition : {"X: y", "If-None-Match: \"d\"", "If-Match: \"x\""}) {
+    const Response get = RespondWith(Digits(), MakeGet(condition));
+    const Response head =
+        RespondWith(Digits(), MakeRequest(std::string("HEAD / HTTP/1.1\nHost: a\n") + condition));
+    EXPECT_EQ(head.status, get.status);
+    EXPECT_EQ(head.fields, get.fields);
+    EXPECT_EQ(BodyOf(head), BodyOf(get));
+  }
+  for (const char* range : {"bytes=2-4", "bytes=99-"}) {
+    const Response head = RespondWith(
+        Digits(), MakeRequest(std::string("HEAD / HTTP/1.1\nHost: a\nRange: ") + range));
+    EXPECT_EQ(head.status, 200) << "RFC 9110 section 14.2";
+    EXPECT_EQ(BodyOf(head), kText);
+  }
+}
+
+/// What a growing body was asked for.
+Representation GrowingDigits(std::vector<std::pair<uint64_t, uint64_t>>* asked) {
+  Representation r = Digits();
+  GrowingBody body;
+  body.size = kText.size();
+  body.open = [asked](uint64_t first, uint64_t length) -> std::shared_ptr<BodyStream> {
+    asked->emplace_back(first, length);
+    return nullptr;
+  };
+  r.body = std::move(body);
+  return r;
+}
+
+TEST(Respond, AGrowingBodyObeysTheSameRules) {
+  std::vector<std::pair<uint64_t, uint64_t>> asked;
+  Response r = RespondWith(GrowingDigits(&asked), MakeGet());
+  EXPECT_EQ(r.status, 200);
+  EXPECT_EQ(std::get<StreamBody>(r.body).length, 10u);
+  r = RespondWith(GrowingDigits(&asked), MakeGet("Range: bytes=2-4"));
+  EXPECT_EQ(r.status, 206);
+  EXPECT_NE(r.fields.find("Content-Range: bytes 2-4/10\r\n"), std::string::npos);
+  EXPECT_EQ(std::get<StreamBody>(r.body).length, 3u);
+  EXPECT_EQ(asked, (std::vector<std::pair<uint64_t, uint64_t>>{{0, 10}, {2, 3}}));
+  EXPECT_EQ(RespondWith(GrowingDigits(&asked), MakeGet("If-None-Match: \"d\"")).status, 304);
+  EXPECT_EQ(RespondWith(GrowingDigits(&asked), MakeGet("If-Match: \"x\"")).status, 412);
+  EXPECT_EQ(RespondWith(GrowingDigits(&asked), MakeGet("Range: bytes=10-")).status, 416);
+  EXPECT_EQ(asked.size(), 2u) << "what refuses opens nothing";
+  r = RespondWith(GrowingDigits(&asked), MakeGet("Range: bytes=0-1,-2"));
+  EXPECT_EQ(r.status, 200) << "no parts of what is not there yet";
+}
+
+TEST(Respond, ARefusalCarriesTheSharedFieldsWhenTheyAreMeantForIt) {
+  for (const char* condition : {"Range: bytes=10-", "If-Match: \"x\""}) {
+    Representation digits = Digits();
+    digits.refuses_with_shared_fields = true;
+    const auto shared = digits.shared_fields;
+    const Response r = RespondWith(std::move(digits), MakeGet(condition));
+    EXPECT_EQ(r.shared_fields, shared) << condition;
+    EXPECT_EQ(r.fields.find("X-Content-Type-Options"), std::string::npos) << r.fields;
+  }
 }
 
 TEST(Respond, CutsOneRange) {

@@ -70,6 +70,7 @@ TEST(CacheStatus, RendersMembers) {
   kv.ttl = -5;
   kv.key = "/a \"b\"\\\xc3";
   kv.detail = "x y";
+  out += ", ";
   AppendCacheStatus(out, kv);
   EXPECT_EQ(out,
             "vr-edge; fwd=miss; stored, "

@@ -82,6 +82,9 @@ io::Task<Result<std::optional<Found>>> MemoryStore::Get(Context, std::string key
     const auto it = map.find(key);
     return it == map.end() ? std::optional<Found>() : std::optional<Found>(it->second);
   });
+  const std::function<io::Task<void>()> after =
+      failures_.With([](Failures& f) { return f.after_get; });
+  if (after) co_await after();
   co_return found;
 }
 

@@ -34,8 +34,8 @@ class MemoryStore final : public KvStore {
     std::optional<Error> fail_create;
     /// Awaited before a commit begins: a test's sync point. May be empty.
     std::function<io::Task<void>()> before_commit;
-    /// Awaited before a get begins.
-    std::function<io::Task<void>()> before_get;
+    /// Awaited before a get begins; after it has read.
+    std::function<io::Task<void>()> before_get, after_get;
   };
   void Set(const std::function<void(Failures&)>& change) { failures_.With(change); }
 

@@ -95,6 +95,7 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenHttp(Context ctx, const Resolved& re
   target->credentials = std::move(credentials.fields);
   if (!credentials.query.empty()) target->url += "?" + credentials.query;
   target->origin_name = resolved.origin_name;
+  target->passes_redirects = source.redirects == RedirectPolicy::kPass;
   target->refuse_documents = origin.mode == OriginMode::kTransform;
   target->fetch = fetch_;
   target->counters = counters_[resolved.origin_index];
@@ -127,7 +128,8 @@ std::string AttemptText(const Error& error) {
 /// Whether another location could do better.
 bool EndsTheSearch(const Error& error) {
   return error.code == Code::kResourceExhausted || error.code == Code::kInternal ||
-         error.code == Code::kCancelled || error.reason == "SOURCE_UNSUPPORTED";
+         error.code == Code::kCancelled || error.reason == "SOURCE_UNSUPPORTED" ||
+         error.reason == kRedirectReason;
 }
 
 io::Task<Result<SourceRef>> OpenerImpl::Open(Context ctx, Resolved resolved) {

@@ -785,6 +785,35 @@ TEST_F(OpenerTest, RedirectsIntoOurOwnNetworkAreRefused) {
   EXPECT_TRUE(Same(Read(MustOpen(), 0, 6), "inside"));
 }
 
+TEST_F(OpenerTest, ARedirectCanBeTheAnswer) {
+  std::string location = "/b.mp4";
+  ScriptedServer server([&](Exchange& x) {
+    x.Respond("307 Temporary Redirect", "Location: " + location + "\r\n", "elsewhere");
+  });
+  SourceOptions source = Http(server.url("/videos"));
+  source.redirects = RedirectPolicy::kPass;
+  const auto ask = [&] {
+    Use({source, Http(server.url("/never-asked"))});
+    auto opened = Open();
+    EXPECT_FALSE(opened.ok());
+    return std::move(opened).error();
+  };
+  const Error elsewhere = ask();
+  EXPECT_EQ(elsewhere.reason, kRedirectReason);
+  EXPECT_EQ(elsewhere.code, Code::kNotFound);
+  EXPECT_EQ(Fact(elsewhere, "status"), "307");
+  EXPECT_EQ(Fact(elsewhere, "asked"), "/videos/v.mp4");
+  EXPECT_EQ(Fact(elsewhere, "path"), "/b.mp4");
+  EXPECT_EQ(Fact(elsewhere, "location"), "") << "our origin's address is inside, and not told";
+  EXPECT_EQ(server.requests(), 1) << "it ends the search";
+
+  location = "https://cdn.example.com/b.mp4";
+  EXPECT_EQ(Fact(ask(), "location"), location);
+  source.auth = {.type = AuthType::kBearer, .token = "s3cr3t"};
+  location = "https://cdn.example.com/b.mp4?key=s3cr3t";
+  EXPECT_TRUE(Fact(ask(), "attempts").starts_with("http: redirect refused, ")) << "a failure";
+}
+
 TEST_F(OpenerTest, CredentialsGoOutAsConfigured) {
   const std::string body = Video(10);
   ScriptedServer server([&](Exchange& x) { Serve(x, body); });

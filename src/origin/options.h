@@ -20,6 +20,8 @@ enum class AuthType {
   kHeader,
   kQuery
 };  ///< "none", "bearer", "basic", "header", "query"
+/// What an http source's redirect means: "follow": the source is there; "pass": it is the answer.
+enum class RedirectPolicy { kFollow, kPass };
 enum class OriginMode { kTransform, kPassthrough };  ///< "transform", "passthrough"
 
 /// How to prove ourselves to an HTTP origin. Secrets: never logged, never sent to another host.
@@ -42,6 +44,7 @@ struct SourceOptions {
   /// `${request_path}`, `$$`. Empty means `${request_path}`.
   std::string path;
   int priority = 0;  ///< lower is asked first; equal ones in the order written
+  RedirectPolicy redirects = RedirectPolicy::kFollow;  ///< http
   AuthOptions auth;
   std::vector<std::pair<std::string, std::string>>
       headers;  ///< http: sent with every request to the url's own host

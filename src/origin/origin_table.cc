@@ -158,6 +158,7 @@ std::string Base(const SourceOptions& source) {
 struct CompiledSource {
   size_t index = 0;
   SourceType type = SourceType::kFile;
+  RedirectPolicy redirects = RedirectPolicy::kFollow;
   std::string base;
   Template path;
 };
@@ -304,6 +305,7 @@ std::vector<CompiledOrigin> Compile(std::vector<OriginOptions> origins,
       CompiledSource compiled;
       compiled.index = s;
       compiled.type = source.type;
+      compiled.redirects = source.redirects;
       compiled.base = Base(source);
       std::string wrong;
       auto path = ParseTemplate(source.path.empty() ? "${request_path}" : source.path, groups,
@@ -473,6 +475,7 @@ std::optional<Resolved> OriginTable::Match(std::string_view decoded_path,
       AddIdentity(resolved.identity, location.type);
       AddIdentity(resolved.identity, location.base);
       AddIdentity(resolved.identity, location.path);
+      if (source.redirects == RedirectPolicy::kPass) AddIdentity(resolved.identity, "pass");
       resolved.locations.push_back(std::move(location));
     }
     return resolved;

@@ -65,13 +65,18 @@ struct Resolved {
   std::string identity;
 };
 
+/// Reason of an Error (code kNotFound) that says: the source is elsewhere. Facts: "status",
+/// "location" (an absolute URL; absent when it must not be told), and, when that is another path at
+/// the server that was asked, "asked" and "path": both paths, percent-encoded.
+inline constexpr std::string_view kRedirectReason = "REDIRECT";
+
 /// Opens sources. Thread-safe.
 class Opener {
  public:
   virtual ~Opener() = default;
   /// Tries the locations in order. Sources of the same version that are open already are shared.
-  /// @errors kNotFound (every location said so: NOT_FOUND), kUnavailable (ALL_SOURCES_FAILED, facts
-  /// list every
+  /// @errors kNotFound (every location said so: NOT_FOUND; or kRedirectReason), kUnavailable
+  /// (ALL_SOURCES_FAILED, facts list every
   ///         attempt), kDeadlineExceeded (ORIGIN_TIMEOUT), kResourceExhausted (SOURCE_TOO_LARGE)
   virtual io::Task<Result<SourceRef>> Open(Context ctx, Resolved resolved) = 0;
 };

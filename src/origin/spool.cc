@@ -82,6 +82,8 @@ OriginCounters::OriginCounters(Metrics& metrics, const std::string& origin)
                             {{"origin", origin}, {"result", "ok"}})),
       not_found(metrics.GetCounter("video_resizer_origin_requests_total", "",
                                    {{"origin", origin}, {"result", "not_found"}})),
+      redirect(metrics.GetCounter("video_resizer_origin_requests_total", "",
+                                  {{"origin", origin}, {"result", "redirect"}})),
       error(metrics.GetCounter("video_resizer_origin_requests_total", "",
                                {{"origin", origin}, {"result", "error"}})),
       timeout(metrics.GetCounter("video_resizer_origin_requests_total", "",
@@ -95,7 +97,9 @@ OriginCounters::OriginCounters(Metrics& metrics, const std::string& origin)
 
 void OriginCounters::CountFailure(const Error& failure) {
   if (failure.code == Code::kCancelled) return;
-  if (failure.code == Code::kNotFound)
+  if (failure.reason == kRedirectReason)
+    redirect.Add();
+  else if (failure.code == Code::kNotFound)
     not_found.Add();
   else if (failure.code == Code::kDeadlineExceeded)
     timeout.Add();
@@ -109,7 +113,8 @@ std::string HttpTarget::MakeKey() const {
     digest.Update(std::to_string(name.size()) + ":" + name + std::to_string(value.size()) + ":" +
                   value);
   }
-  return url + "\n" + digest.Finish().ToHex() + (refuse_documents ? "v" : "d");
+  return url + "\n" + digest.Finish().ToHex() + (refuse_documents ? "v" : "d") +
+         (passes_redirects ? "p" : "");
 }
 
 http::ClientRequest HttpTarget::Request() const {
@@ -120,7 +125,7 @@ http::ClientRequest HttpTarget::Request() const {
   request.first_byte_timeout = fetch.first_byte_timeout;
   request.idle_timeout = fetch.idle_timeout;
   request.total_timeout = fetch.total_timeout;
-  request.max_redirects = fetch.max_redirects;
+  request.max_redirects = passes_redirects ? 0 : fetch.max_redirects;
   request.allow_private_redirects = fetch.allow_private_addresses;
   return request;
 }

@@ -38,9 +38,10 @@ namespace vr::origin {
 /// What is counted about one origin.
 struct OriginCounters {
   OriginCounters(Metrics& metrics, const std::string& origin);
-  Counter ok, not_found, error, timeout;  ///< video_resizer_origin_requests_total{origin,result}
-  Counter bytes;                          ///< video_resizer_origin_bytes_total{origin}
-  Counter broken;                         ///< video_resizer_origin_broken_bodies_total{origin}
+  Counter ok, not_found, redirect, error,
+      timeout;     ///< video_resizer_origin_requests_total{origin,result}
+  Counter bytes;   ///< video_resizer_origin_bytes_total{origin}
+  Counter broken;  ///< video_resizer_origin_broken_bodies_total{origin}
   /// Counts a request that failed with `error`.
   void CountFailure(const Error& failure);
 };
@@ -50,7 +51,8 @@ struct HttpTarget {
   std::string url;              ///< may hold a secret in its query: never logged
   http::FieldList credentials;  ///< Authorization and configured fields, for the url's host only
   std::string origin_name;
-  bool refuse_documents = true;  ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
+  bool passes_redirects = false;  ///< a redirect is the answer (Error kRedirectReason)
+  bool refuse_documents = true;   ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
   FetchOptions fetch;
   std::shared_ptr<OriginCounters> counters;
   std::string key;  ///< same key, same source; see MakeKey()

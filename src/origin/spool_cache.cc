@@ -7,6 +7,8 @@
 
 #include "http/ascii.h"
 #include "http/date.h"
+#include "http/location.h"
+#include "http/url.h"
 #include "origin/file_source.h"
 #include "origin/spool.h"
 
@@ -37,6 +39,42 @@ class SpoolSource final : public Source {
 Error Upstream(Code code, std::string message, std::string upstream) {
   Error error(code, std::move(message), "upstream: " + upstream);
   error.facts.emplace_back("upstream", std::move(upstream));
+  return error;
+}
+
+/// Whether `text` shows what only the origin may see.
+bool Leaks(const HttpTarget& target, const std::string& text) {
+  const auto holds = [&](std::string_view secret) {
+    return secret.size() >= 4 &&
+           (text.find(secret) != text.npos || text.find(http::PercentEncode(secret)) != text.npos);
+  };
+  const size_t query = target.url.find('?');  // of our making: name=secret
+  if (query != std::string::npos) {
+    const std::string_view pair = std::string_view(target.url).substr(query + 1);
+    if (holds(pair.substr(pair.find('=') + 1))) return true;
+  }
+  return std::any_of(target.credentials.begin(), target.credentials.end(),
+                     [&](const auto& credential) {
+                       const std::string_view value = credential.second;
+                       return holds(value) || holds(value.substr(value.rfind(' ') + 1));
+                     });
+}
+
+Error ElsewhereError(const HttpTarget& target, const http::ResponseHead& head) {
+  const auto redirect = http::ReadRedirect(target.url, *head.Get("Location"));
+  const bool may_name = redirect && (!redirect->is_private || target.fetch.allow_private_addresses);
+  if (!redirect || Leaks(target, redirect->url) || (!redirect->is_other_path && !may_name)) {
+    return Upstream(Code::kUnavailable, "the origin redirects to a place that is not allowed",
+                    "redirect refused");
+  }
+  Error error = Upstream(Code::kNotFound, "the source is elsewhere", std::to_string(head.status));
+  error.reason = kRedirectReason;
+  error.facts.emplace_back("status", std::to_string(head.status));
+  if (may_name) error.facts.emplace_back("location", redirect->url);
+  if (redirect->is_other_path) {
+    error.facts.emplace_back("asked", redirect->asked_path);
+    error.facts.emplace_back("path", redirect->path);
+  }
   return error;
 }
 
@@ -137,6 +175,7 @@ class OpenSink final : public http::BodySink {
     const auto range = head.content_range();
     const bool is_empty =
         head.is_range_not_satisfiable() && range && !range->range && range->total == 0u;
+    if (head.is_redirect() && target_->passes_redirects) return ElsewhereError(*target_, head);
     if (!head.is_whole() && !head.is_partial() && !is_empty) {
       const Code code = head.is_gone() ? Code::kNotFound : Code::kUnavailable;
       return Upstream(code,

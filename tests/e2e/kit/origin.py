@@ -1,4 +1,5 @@
 """An HTTP origin in a thread: ranges, counting, and switches for everything an origin can do wrong."""
+import email.utils
 import http.server
 import pathlib
 import re
@@ -23,7 +24,9 @@ class HttpOrigin:
         self.cut_after = None         # close the connection after that many body bytes
         self.content_type = "video/mp4"
         self.etag = True
+        self.last_modified = True
         self.redirects = {}           # URL path -> Location
+        self.redirect_status = 302
         self.gate = threading.Event()  # cleared: bodies wait
         self.gate.set()
         self._lock = threading.Lock()
@@ -85,7 +88,7 @@ class HttpOrigin:
         with self._lock:
             self.requests.append((method, path, asked, {k.lower(): v for k, v in h.headers.items()}))
         if path in self.redirects:
-            self._plain(h, 302, [("Location", self.redirects[path])])
+            self._plain(h, self.redirect_status, [("Location", self.redirects[path])])
             return
         if self.status is not None:
             self._plain(h, self.status)
@@ -117,6 +120,8 @@ class HttpOrigin:
             h.send_header("Accept-Ranges", "bytes")
         if self.etag:
             h.send_header("ETag", '"%x-%x"' % (size, data.stat().st_mtime_ns))
+        if self.last_modified:
+            h.send_header("Last-Modified", email.utils.formatdate(int(data.stat().st_mtime), usegmt=True))
         if status == 206:
             h.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         if self.no_length:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.parse
 
 from . import wire
 from .media import BIN
@@ -30,6 +31,7 @@ class Server:
         self.environment = {}
         self.arguments = []
         self.process = None
+        self.admin_token = ""
         self.address = self.admin = None
         self.log = []
         self.raw_log = []
@@ -184,6 +186,36 @@ class Server:
 
     def wait_event(self, name, seconds=20.0, after=0):
         return self.wait_log(lambda e: e.get("event") == name, f"event {name}", seconds, after)
+
+    # -- admin API
+
+    def open_admin(self, token="t0ken"):
+        """Configures the bearer token; before start()."""
+        self.admin_token = token
+        self.config["admin"]["token"] = token
+
+    def ask_admin(self, target, body=None, token=None):
+        """GET, or POST of a JSON body. @return (reply, document)"""
+        token = self.admin_token if token is None else token
+        headers = [("Authorization", "Bearer " + token)] if token else []
+        text = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        if body is not None:
+            headers += [("Content-Type", "application/json"), ("Content-Length", str(len(text)))]
+        with wire.Connection(self.admin) as c:
+            reply = c.ask(target, "GET" if body is None else "POST", headers, text)
+            return reply, json.loads(reply.body())
+
+    def purge(self, **scope):
+        """@return what the purge hit, by layer: {"KV": n, "edge": n, "productions": n}"""
+        reply, document = self.ask_admin("/admin/purge", scope)
+        assert reply.status == 200, document
+        return document["purged"]
+
+    def entry(self, key):
+        """What is stored under the key; None when no layer holds it."""
+        reply, document = self.ask_admin("/admin/entry?key=" + urllib.parse.quote(key, safe=""))
+        assert reply.status in (200, 404), document
+        return document if reply.status == 200 else None
 
     # -- what it did
 

@@ -134,13 +134,17 @@ class Connection:
     def send(self, data):
         self.socket.sendall(data)
 
-    def ask(self, target, method="GET", headers=()):
+    def begin(self, target, method="GET", headers=(), body=b""):
+        """Sends a request; reply(method) reads the answer later."""
         lines = [f"{method} {target} HTTP/1.1"]
         headers = list(dict(headers).items()) if not isinstance(headers, (list, tuple)) else list(headers)
         if not any(n.lower() == "host" for n, _ in headers):
             lines.append(f"Host: {self.host}")
         lines += [f"{n}: {v}" for n, v in headers]
-        self.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        self.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
+
+    def ask(self, target, method="GET", headers=(), body=b""):
+        self.begin(target, method, headers, body)
         return Reply(self, method)
 
     def reply(self, method="GET"):
