@@ -22,6 +22,7 @@
 #include "cache/inspect.h"
 #include "cache/production.h"
 #include "cache/purge.h"
+#include "cache/purge_journal.h"
 #include "cache/staging.h"
 #include "io/blocking.h"
 #include "io/task_group.h"
@@ -121,9 +122,15 @@ class Orchestrator {
                    std::shared_ptr<Producer> producer);
 
   /// Takes entries out of every layer, and marks productions that began before, so that nothing of
-  /// them is kept. When it answers, nothing of the scope is served any more from this node.
-  /// @errors kInvalidArgument (scope), or the KV's: what was purged until then stays purged
+  /// them is kept. When it answers, nothing of the scope is served any more from this node, nor by
+  /// one that is started on the same store, however this one ended. It goes on when its caller
+  /// leaves.
+  /// @errors kInvalidArgument (scope), or the KV's: then it may be half done, and the next start
+  /// does the rest
   Task<Result<PurgeReport>> Purge(Context ctx, PurgeScope scope, PurgeMode mode);
+  /// Finishes purges that ended with their process. Before anything is served.
+  /// @return how many
+  Task<Result<uint64_t>> FinishPurges(Context ctx);
 
   /// All variants of a source that the KV holds: complete over its pages, and no sibling's.
   Task<Result<VariantPage>> ListVariants(Context ctx, std::string source, std::string cursor,
@@ -153,6 +160,17 @@ class Orchestrator {
   };
   /// Settles one production, whatever happens to its coroutine.
   class Settler;
+
+  Task<Result<PurgeReport>> RunPurge(Context ctx, PurgeScope scope, PurgeMode mode);
+  Task<Result<PurgeReport>> CountPurge(Context ctx, PurgeScope scope);
+  bool IsInFlightOf(const Flight& flight, const PurgeScope& scope) const;
+  /// Marks productions of the scope and waits for those that are being kept.
+  /// @param only_held  only those that have an entity of edge or KV in hands, not those that make
+  /// one
+  /// @return how many
+  Task<Result<uint64_t>> PurgeFlights(Context ctx, PurgeScope scope, bool only_held);
+  /// @return how many entries of the store it hit
+  Task<Result<uint64_t>> PurgeKv(Context ctx, PurgeIntent intent);
 
   ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
   bool Launch(io::Executor executor, const Query& query, const ProductionRef& production,

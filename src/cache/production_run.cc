@@ -179,6 +179,7 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
     const bool is_over = co_await Revalidate(ctx, query, held, settler, producer);
     if (is_over) co_return;
   }
+  settler.production()->BeginMaking();
   co_await Make(std::move(ctx), std::move(query), settler, std::move(producer));
 }
 
@@ -239,7 +240,11 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
   held.entity = renewed;
   held.freshness = Freshness::kRevalidated;
   settler.Finish(held);
-  if (query.write_kv && renewed->kv_backed) co_await TouchKv(renewed);
+  // Not kept either when a purge came since: a soft one must stay in force.
+  if (query.write_kv && renewed->kv_backed && production->BeginKeeping()) {
+    co_await TouchKv(renewed);
+    production->EndKeeping();
+  }
   co_return true;
 }
 

@@ -10,18 +10,18 @@ namespace {
 /// A body replaced while we look for it is looked up again; so often in a row it is not chance.
 constexpr int kMaxLookups = 16;
 
-IndexEntry ToIndex(const StoredEntry& e) {
+}  // namespace
+
+IndexEntry ToIndex(const StoredEntry& entry) {
   IndexEntry out;
-  out.body_id = e.head.body_id;
-  out.body_size = e.record.body_size;
-  out.expires_ms = e.record.expires_ms;
-  out.digest = e.record.digest;
-  out.metadata_size = static_cast<uint32_t>(e.record.metadata.size());
-  out.is_inline = e.head.is_inline;
+  out.body_id = entry.head.body_id;
+  out.body_size = entry.record.body_size;
+  out.expires_ms = entry.record.expires_ms;
+  out.digest = entry.record.digest;
+  out.metadata_size = static_cast<uint32_t>(entry.record.metadata.size());
+  out.is_inline = entry.head.is_inline;
   return out;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<NewBody>> EmbeddedCore::Create(uint64_t size_hint) {
   if (index_->usage().bytes >= options_.max_bytes) {
@@ -97,6 +97,7 @@ Result<void> EmbeddedCore::Commit(const std::string& key, const Record& record,
     AddRows(batch, key, entry);
     if (entry.head.is_inline) batch.Put(Table::kInline, BodyIdRow(entry.head.body_id), bytes);
     CHECK_OK(db_->Write(batch, syncs_log()));
+    NoteCreated(record.created_ms);
     index_->Put(key, ToIndex(entry));
   }
   if (!entry.head.is_inline) file->Release();

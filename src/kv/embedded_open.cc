@@ -64,6 +64,8 @@ Result<void> EmbeddedCore::OpenAll(io::Blocking& blocking) {
       BodyFiles::Open(options_.data_dir + "/bodies", options_.open_bodies, blocking, files_));
   TRY(const bool was_clean, BeginRun());
   CHECK_OK(LoadIndex());
+  TRY(const std::vector<Journal::Row> pending, PendingIntents());
+  if (!pending.empty()) next_intent_ = pending.back().id + 1;
   CHECK_OK(Reconcile(was_clean));
   is_open_ = true;
   return {};
@@ -150,6 +152,7 @@ Result<void> EmbeddedCore::LoadIndex() {
       entry.expires_ms = summary->expires_ms;
       entry.digest = summary->digest;
       entry.metadata_size = summary->metadata_size;
+      NoteCreated(summary->created_ms);
     }
     index_->Put(key, entry);
     return true;

@@ -185,6 +185,46 @@ TEST_F(EmbeddedStoreTest, KeepsEverythingOverARestart) {
   EXPECT_EQ(rig.Dropped("orphan"), 0);
 }
 
+TEST_F(EmbeddedStoreTest, TheJournalAndTheNewestEntryAreKnownAfterARestart) {
+  Rig rig(OptionsIn(dir_));
+  ASSERT_TRUE(rig.Put("k", small_).ok());
+  const uint64_t first = *io::testing::RunSync(rig.store().journal().Begin(Context(), "first"));
+  const uint64_t second = *io::testing::RunSync(rig.store().journal().Begin(Context(), "second"));
+  ASSERT_TRUE(io::testing::RunSync(rig.store().journal().End(Context(), first)).ok());
+  rig.Close();
+  rig.Open();
+  auto rows = io::testing::RunSync(rig.store().journal().Pending(Context()));
+  ASSERT_TRUE(rows.ok());
+  ASSERT_EQ(rows->size(), 1u);
+  EXPECT_EQ((*rows)[0].id, second);
+  EXPECT_EQ((*rows)[0].bytes, "second");
+  EXPECT_GT(*io::testing::RunSync(rig.store().journal().Begin(Context(), "third")), second)
+      << "an id is not given twice";
+  EXPECT_EQ(rig.store().usage().newest_ms, RecordFor(small_).created_ms);
+}
+
+TEST_F(EmbeddedStoreTest, EntriesItCannotReadAreListedWhereTheIndexHasThemAndCanBeErased) {
+  Rig rig(OptionsIn(dir_));
+  ASSERT_TRUE(rig.Put("k", large_).ok());
+  rig.Close();
+  std::string row = rig.EntryRow("k");
+  row[0] = 9;
+  rig.Edit([&](IndexDb::Batch& batch) { batch.Put(Table::kEntry, "k", row); });
+  rig.Open();
+  for (const auto& page :
+       {io::testing::RunSync(rig.store().ListByPrefix(Context(), "", "", 10)),
+        io::testing::RunSync(rig.store().ListByTag(Context(), "video-mode-video", "", 10)),
+        io::testing::RunSync(rig.store().ListBySource(Context(), "videos/a.mp4", "", 10))}) {
+    ASSERT_TRUE(page.ok());
+    ASSERT_EQ(page->rows.size(), 1u);
+    EXPECT_EQ(page->rows[0].key, "k");
+    EXPECT_FALSE(page->rows[0].is_readable);
+  }
+  EXPECT_EQ(*io::testing::RunSync(rig.store().EraseMany(Context(), {"k"})), 1u);
+  EXPECT_EQ(rig.store().usage().entries, 0u);
+  EXPECT_EQ(rig.FilesWithoutEntry(), 0u);
+}
+
 TEST_F(EmbeddedStoreTest, LivesInTheDocumentedPlaces) {
   Rig rig(OptionsIn(dir_));
   ASSERT_TRUE(rig.Put("large", large_).ok());

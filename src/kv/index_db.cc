@@ -143,6 +143,13 @@ Result<void> IndexDb::Write(Batch& batch, bool sync) {
   return FromStatus(s, "write");
 }
 
+Result<void> IndexDb::SyncLog() {
+  const rocksdb::Status s = db_->SyncWAL();
+  if (s.ok()) return {};
+  is_broken_.store(true, std::memory_order_release);
+  return FromStatus(s, "sync");
+}
+
 Result<void> IndexDb::Scan(
     Table table, std::string_view from,
     const std::function<bool(std::string_view row, std::string_view value)>& visit) const {

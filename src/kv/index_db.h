@@ -52,6 +52,8 @@ class IndexDb {
   /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next
   /// Write tries to recover.
   Result<void> Write(Batch& batch, bool sync);
+  /// Waits until everything written so far is on disk.
+  Result<void> SyncLog();
   /// Visits rows in order of their bytes, beginning with the first not less than `from`, on one
   /// consistent view, until `visit` returns false. The views passed live during the call only.
   Result<void> Scan(

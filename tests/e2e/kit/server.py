@@ -1,4 +1,5 @@
 """The server under test: a real process with its own folder, its log and its metrics."""
+import http.client
 import json
 import os
 import pathlib
@@ -184,6 +185,31 @@ class Server:
 
     def wait_event(self, name, seconds=20.0, after=0):
         return self.wait_log(lambda e: e.get("event") == name, f"event {name}", seconds, after)
+
+    # -- administration
+
+    TOKEN = "the-tests-own-token"
+
+    def open_admin(self):
+        """Before start(): the routes under /admin/ are open to admin_call()."""
+        self.config["admin"]["token"] = self.TOKEN
+
+    def admin_call(self, method, target, document=None, timeout=60.0):
+        """@return (status, JSON)"""
+        c = http.client.HTTPConnection(self.admin, timeout=timeout)
+        try:
+            c.request(method, target, body=None if document is None else json.dumps(document),
+                      headers={"Authorization": "Bearer " + self.TOKEN})
+            reply = c.getresponse()
+            return reply.status, json.loads(reply.read())
+        finally:
+            c.close()
+
+    def purge(self, **what):
+        """@return what was purged, by layer"""
+        status, document = self.admin_call("POST", "/admin/purge", what)
+        assert status == 200, document
+        return document["purged"]
 
     # -- what it did
 
