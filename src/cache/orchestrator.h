@@ -194,7 +194,7 @@ class Orchestrator {
   void RememberFailure(const Query& query, const Error& error);
   int64_t NowMs() const { return ToUnixMillis(clock_.Now()); }
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
-  Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);
+  EntityRef EntityFromKv(std::string key, kv::Found found, Metadata meta);
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
 
   const Options options_;

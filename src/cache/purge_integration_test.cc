@@ -42,9 +42,9 @@ class CutStore final : public kv::KvStore, private kv::Journal {
     if (after_get) co_await after_get();
     co_return found;
   }
-  Task<Result<bool>> Touch(Context ctx, std::string key, std::string metadata,
+  Task<Result<bool>> Touch(Context ctx, std::string key, Hash128 body_hash, std::string metadata,
                            int64_t expires_ms) override {
-    return under_.Touch(ctx, key, metadata, expires_ms);
+    return under_.Touch(ctx, key, body_hash, metadata, expires_ms);
   }
   Task<Result<bool>> Erase(Context ctx, std::string key) override { return under_.Erase(ctx, key); }
   Task<Result<size_t>> EraseMany(Context ctx, std::vector<std::string> keys) override {

@@ -162,27 +162,49 @@ Result<std::optional<Found>> EmbeddedCore::ReadFile(const std::string& key, Stor
   const std::optional<IndexEntry> current = index_->Find(key);
   if (!current || current->body_id != id) bodies_->Forget(id);
 
-  if (entry.epoch <= suspect_epoch_) {
-    TRY(const bool is_whole, BodyIsWhole((*file)->get(), entry.record));
+  const bool is_suspect = entry.epoch <= suspect_epoch_;
+  const bool in_memory = entry.record.body_size <= options_.memory_threshold;
+  Found found;
+  if (in_memory || is_suspect || IsSampled()) {
+    auto bytes = std::make_shared<std::string>();
+    TRY(const bool is_whole,
+        BodyIsWhole((*file)->get(), entry.record, in_memory ? bytes.get() : nullptr));
     if (!is_whole) {
       retry = !DropIfCurrent(key, id, Why::kChecksum);
       return std::optional<Found>();
     }
-    MarkVerified(key, id);
+    verified_.Add();
+    if (is_suspect) MarkVerified(key, id);
+    if (in_memory) found.body.memory = std::move(bytes);
   }
-  Found found;
   found.body.size = entry.record.body_size;
-  found.body.file = std::move(*file);
+  if (!in_memory) found.body.file = std::move(*file);
   found.record = std::move(entry.record);
   return std::optional<Found>(std::move(found));
 }
 
-Result<bool> EmbeddedCore::BodyIsWhole(int fd, const Record& record) const {
+bool EmbeddedCore::IsSampled() {
+  const uint64_t percent = options_.verify_on_read;
+  const uint64_t n = file_reads_.fetch_add(1, std::memory_order_relaxed);
+  return n * percent % 100 < percent;
+}
+
+Result<bool> EmbeddedCore::BodyIsWhole(int fd, const Record& record, std::string* keep) {
   Hasher hasher;
   constexpr uint64_t kStep = 1 << 20;
   for (uint64_t at = 0; at < record.body_size; at += kStep) {
-    TRY(const std::string part, io::ReadAt(fd, at, std::min(kStep, record.body_size - at)));
-    hasher.Update(part);
+    Result<std::string> part = io::ReadAt(fd, at, std::min(kStep, record.body_size - at));
+    if (!part.ok()) {
+      if (part.error().code == Code::kCorruption) return false;
+      return std::move(part).error();
+    }
+    hasher.Update(*part);
+    if (keep == nullptr) continue;
+    if (keep->empty()) {
+      *keep = std::move(*part);
+    } else {
+      keep->append(*part);
+    }
   }
   return hasher.Finish() == record.body_hash;
 }
@@ -220,13 +242,13 @@ bool EmbeddedCore::DropIfCurrent(const std::string& key, uint64_t body_id, Why w
   return true;
 }
 
-Result<bool> EmbeddedCore::Touch(const std::string& key, const std::string& metadata,
-                                 int64_t expires_ms) {
+Result<bool> EmbeddedCore::Touch(const std::string& key, const Hash128& body_hash,
+                                 const std::string& metadata, int64_t expires_ms) {
   MutexLock lock(StripeOf(key));
   TRY(const std::optional<std::string> row, db_->Get(Table::kEntry, key));
   if (!row) return false;
   Result<StoredEntry> entry = DecodeEntry(*row);
-  if (!entry.ok()) return false;
+  if (!entry.ok() || entry->record.body_hash != body_hash) return false;
   const int64_t old_expires_ms = entry->record.expires_ms;
   entry->record.metadata = metadata;
   entry->record.expires_ms = expires_ms;

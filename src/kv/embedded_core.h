@@ -63,7 +63,8 @@ class EmbeddedCore {
   Result<std::unique_ptr<NewBody>> Create(uint64_t size_hint);
   Result<void> Commit(const std::string& key, const Record& record, EmbeddedBody& body);
   Result<std::optional<Found>> Get(const std::string& key);
-  Result<bool> Touch(const std::string& key, const std::string& metadata, int64_t expires_ms);
+  Result<bool> Touch(const std::string& key, const Hash128& body_hash, const std::string& metadata,
+                     int64_t expires_ms);
   Result<bool> Erase(const std::string& key);
   Result<size_t> EraseMany(const std::vector<std::string>& keys);
   Result<size_t> ExpireMany(const std::vector<std::string>& keys, int64_t at_ms);
@@ -99,7 +100,11 @@ class EmbeddedCore {
 
   Result<std::optional<Found>> ReadInline(const std::string& key, StoredEntry entry, bool& retry);
   Result<std::optional<Found>> ReadFile(const std::string& key, StoredEntry entry, bool& retry);
-  Result<bool> BodyIsWhole(int fd, const Record& record) const;
+  /// Reads the body once. @param keep  where its bytes go, may be null
+  /// @errors kUnavailable (the device failed); a file that is too short is not whole
+  Result<bool> BodyIsWhole(int fd, const Record& record, std::string* keep);
+  /// Yes to `verify_on_read` of each hundred calls, evenly spread.
+  bool IsSampled();
   void MarkVerified(const std::string& key, uint64_t body_id);
   /// @return false when `key` has another body by now.
   bool DropIfCurrent(const std::string& key, uint64_t body_id, Why why);
@@ -124,6 +129,7 @@ class EmbeddedCore {
   const Options options_;
   io::Files& files_;
   Lost lost_;
+  Counter verified_;
   UniqueFd lock_;
   std::unique_ptr<IndexDb> db_;
   std::shared_ptr<BodyFiles> bodies_;
@@ -133,6 +139,7 @@ class EmbeddedCore {
   bool is_open_ = false;
   std::atomic<int64_t> newest_ms_{0};
   std::atomic<uint64_t> next_intent_{1};
+  std::atomic<uint64_t> file_reads_{0};
   std::array<Mutex, 256> stripes_;
 };
 

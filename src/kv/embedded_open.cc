@@ -33,7 +33,9 @@ EmbeddedCore::EmbeddedCore(const Options& options, Metrics& metrics, io::Files& 
       lost_{LostCounter(metrics, "orphan"),  LostCounter(metrics, "missing"),
             LostCounter(metrics, "size"),    LostCounter(metrics, "checksum"),
             LostCounter(metrics, "version"), LostCounter(metrics, "damaged"),
-            LostCounter(metrics, "expired")} {}
+            LostCounter(metrics, "expired")},
+      verified_(metrics.GetCounter("video_resizer_kv_verified_total",
+                                   "Bodies in files whose checksum was compared on a read")) {}
 
 Result<std::unique_ptr<EmbeddedCore>> EmbeddedCore::Open(const Options& options,
                                                          io::Blocking& blocking, Metrics& metrics,

@@ -114,12 +114,12 @@ io::Task<Result<std::optional<Found>>> EmbeddedStore::Get(Context ctx, std::stri
   co_return co_await std::move(task);
 }
 
-io::Task<Result<bool>> EmbeddedStore::Touch(Context ctx, std::string key, std::string metadata,
-                                            int64_t expires_ms) {
+io::Task<Result<bool>> EmbeddedStore::Touch(Context ctx, std::string key, Hash128 body_hash,
+                                            std::string metadata, int64_t expires_ms) {
   (void)ctx;
   if (!core_->index()->Find(key)) co_return false;
-  auto job = [key = std::move(key), metadata = std::move(metadata),
-              expires_ms](EmbeddedCore& core) { return core.Touch(key, metadata, expires_ms); };
+  auto job = [key = std::move(key), body_hash, metadata = std::move(metadata), expires_ms](
+                 EmbeddedCore& core) { return core.Touch(key, body_hash, metadata, expires_ms); };
   auto task = Run(io::Lane::kWrite, std::move(job));
   co_return co_await std::move(task);
 }

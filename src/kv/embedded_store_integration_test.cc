@@ -120,6 +120,7 @@ Options OptionsIn(const TempDir& dir, Durability durability = Durability::kNone)
   Options options;
   options.data_dir = dir.path() + "/data";
   options.durability = durability;
+  options.verify_on_read = 0;
   return options;
 }
 
@@ -157,7 +158,14 @@ INSTANTIATE_TEST_SUITE_P(
                                  o.durability = Durability::kBody;
                                  o.inline_threshold = 0;
                                  o.open_bodies = 0;
-                               })),
+                               }),
+                      Embedded("handed_out_in_memory",
+                               [](Options& o) {
+                                 o.inline_threshold = 0;
+                                 o.memory_threshold = 3'000'000;
+                               }),
+                      Embedded("verified_on_every_read",
+                               [](Options& o) { o.verify_on_read = 100; })),
     BackendName);
 
 class EmbeddedStoreTest : public ::testing::Test {
@@ -382,6 +390,53 @@ TEST_F(EmbeddedStoreTest, ASuspectBodyStaysSuspectOverCleanRestartsUntilItIsRead
   EXPECT_EQ(rig.Dropped("checksum"), 1);
 }
 
+TEST_F(EmbeddedStoreTest, BodiesHandedOutInMemoryAreVerifiedOnEveryRead) {
+  Options options = OptionsIn(dir_);
+  options.memory_threshold = large_.size();
+  Rig rig(options);
+  ASSERT_TRUE(rig.Put("k", large_).ok());
+  const std::string larger = large_ + "x";
+  ASSERT_TRUE(rig.Put("larger", larger).ok());
+  EXPECT_TRUE(rig.Get("larger")->body.file);
+  EXPECT_FALSE(rig.Get("larger")->body.memory);
+  for (int i = 0; i < 2; ++i) {
+    const std::optional<Found> found = rig.Get("k");
+    ASSERT_TRUE(found && found->body.memory);
+    EXPECT_TRUE(*found->body.memory == large_);
+  }
+  for (const fs::path& file : BodyFilesIn(options.data_dir)) FlipAByte(file);
+  EXPECT_FALSE(rig.Get("k")) << "while the server runs, its descriptor still open";
+  EXPECT_TRUE(rig.Get("larger")) << "nobody looks at it: the file is sent as it is";
+  EXPECT_EQ(rig.Dropped("checksum"), 1);
+  EXPECT_EQ(rig.store().usage().entries, 1u);
+  EXPECT_EQ(rig.FilesWithoutEntry(), 0u);
+}
+
+TEST_F(EmbeddedStoreTest, OfLargerBodiesAsManyInAHundredAreVerifiedAsItIsTold) {
+  for (const uint32_t percent : {0u, 1u, 7u, 50u, 99u, 100u}) {
+    TempDir dir;
+    Options options = OptionsIn(dir);
+    options.verify_on_read = percent;
+    Rig rig(options);
+    Counter verified = rig.metrics().GetCounter("video_resizer_kv_verified_total", "");
+    ASSERT_TRUE(rig.Put("k", large_).ok());
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE(rig.Get("k"));
+    EXPECT_EQ(verified.value(), 2 * percent);
+  }
+}
+
+TEST_F(EmbeddedStoreTest, ABodyThatShrankBehindAnOpenDescriptorIsNotWhole) {
+  Options options = OptionsIn(dir_);
+  options.verify_on_read = 100;
+  Rig rig(options);
+  ASSERT_TRUE(rig.Put("k", large_).ok());
+  ASSERT_TRUE(rig.Get("k"));
+  fs::resize_file(BodyFilesIn(options.data_dir).at(0), large_.size() / 2);
+  EXPECT_FALSE(rig.Get("k"));
+  EXPECT_EQ(rig.Dropped("checksum"), 1);
+  EXPECT_EQ(rig.store().usage().entries, 0u);
+}
+
 TEST_F(EmbeddedStoreTest, SmallBodiesAreVerifiedOnEveryRead) {
   Rig rig(OptionsIn(dir_));
   ASSERT_TRUE(rig.Put("k", small_).ok());
@@ -458,7 +513,8 @@ TEST_F(EmbeddedStoreTest, ReapsWhatExpiredLongerAgoThanTheGrace) {
   put("early", 10'000, large_);
   put("late", 20'000, small_);
   put("moved", 10'000, small_);
-  ASSERT_TRUE(*io::testing::RunSync(rig.store().Touch(Context(), "moved", "m", 30'000)));
+  ASSERT_TRUE(
+      *io::testing::RunSync(rig.store().Touch(Context(), "moved", HashOf(small_), "m", 30'000)));
   EXPECT_TRUE(rig.Get("early")) << "expired, but freshness is not ours to judge";
   EXPECT_EQ(reap(11'000, 100), 0u);
   EXPECT_EQ(reap(11'001, 100), 1u);

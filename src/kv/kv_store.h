@@ -92,10 +92,11 @@ class KvStore {
   /// nullopt = no such entry. A record of unknown version or a body of wrong size or checksum is a
   /// miss: it is dropped and counted, never returned.
   virtual io::Task<Result<std::optional<Found>>> Get(Context ctx, std::string key) = 0;
-  /// Replaces metadata and expiry only; the body cannot be touched. @return false when there is no
-  /// such entry.
-  virtual io::Task<Result<bool>> Touch(Context ctx, std::string key, std::string metadata,
-                                       int64_t expires_ms) = 0;
+  /// Replaces metadata and expiry only; the body cannot be touched. Metadata describes one body: an
+  /// entry that has another one by now is left alone.
+  /// @return false when there is no entry with that body
+  virtual io::Task<Result<bool>> Touch(Context ctx, std::string key, Hash128 body_hash,
+                                       std::string metadata, int64_t expires_ms) = 0;
   /// @return whether there was an entry.
   virtual io::Task<Result<bool>> Erase(Context ctx, std::string key) = 0;
   /// Erases many, in any order; each as a whole. After an error some are erased.

@@ -88,14 +88,14 @@ io::Task<Result<std::optional<Found>>> MemoryStore::Get(Context, std::string key
   co_return found;
 }
 
-io::Task<Result<bool>> MemoryStore::Touch(Context, std::string key, std::string metadata,
-                                          int64_t expires_ms) {
+io::Task<Result<bool>> MemoryStore::Touch(Context, std::string key, Hash128 body_hash,
+                                          std::string metadata, int64_t expires_ms) {
   calls_.With([](Calls& c) { ++c.touches; });
   std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
   if (failure) co_return std::move(*failure);
   Result<bool> touched = entries_.With([&](Map& map) -> Result<bool> {
     const auto it = map.find(key);
-    if (it == map.end()) return false;
+    if (it == map.end() || it->second.record.body_hash != body_hash) return false;
     Record changed = it->second.record;
     changed.metadata = std::move(metadata);
     changed.expires_ms = expires_ms;

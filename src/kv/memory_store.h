@@ -56,8 +56,8 @@ class MemoryStore final : public KvStore, private Journal {
   io::Task<Result<void>> Commit(Context ctx, std::string key, Record record,
                                 std::unique_ptr<NewBody> body) override;
   io::Task<Result<std::optional<Found>>> Get(Context ctx, std::string key) override;
-  io::Task<Result<bool>> Touch(Context ctx, std::string key, std::string metadata,
-                               int64_t expires_ms) override;
+  io::Task<Result<bool>> Touch(Context ctx, std::string key, Hash128 body_hash,
+                               std::string metadata, int64_t expires_ms) override;
   io::Task<Result<bool>> Erase(Context ctx, std::string key) override;
   io::Task<Result<size_t>> EraseMany(Context ctx, std::vector<std::string> keys) override;
   io::Task<Result<size_t>> ExpireMany(Context ctx, std::vector<std::string> keys,

@@ -69,9 +69,10 @@ class KvStoreConformance : public ::testing::TestWithParam<Backend> {
     EXPECT_TRUE(erased.ok());
     return erased.ok() && *erased;
   }
-  bool Touch(const std::string& key, const std::string& metadata, int64_t expires_ms) {
+  bool Touch(const std::string& key, const std::string& body, const std::string& metadata,
+             int64_t expires_ms) {
     Result<bool> touched =
-        io::testing::RunSync(store().Touch(Context(), key, metadata, expires_ms));
+        io::testing::RunSync(store().Touch(Context(), key, HashOf(body), metadata, expires_ms));
     EXPECT_TRUE(touched.ok());
     return touched.ok() && *touched;
   }
@@ -106,7 +107,7 @@ using Keys = std::vector<std::string>;
 TEST_P(KvStoreConformance, AnUnknownKeyIsAMissAndNoError) {
   EXPECT_FALSE(Get("nobody"));
   EXPECT_FALSE(Erase("nobody"));
-  EXPECT_FALSE(Touch("nobody", "m", 1));
+  EXPECT_FALSE(Touch("nobody", "x", "m", 1));
   ExpectUsage(0, 0);
 }
 
@@ -176,7 +177,7 @@ TEST_P(KvStoreConformance, TouchChangesMetadataAndExpiryAndNothingElse) {
   for (const uint64_t size : {uint64_t{10}, uint64_t{100'000}}) {
     const std::string body = BytesFor(size);
     Put("k", body);
-    EXPECT_TRUE(Touch("k", "longer metadata", 77));
+    EXPECT_TRUE(Touch("k", body, "longer metadata", 77));
     const std::optional<Found> found = Get("k");
     ASSERT_TRUE(found);
     EXPECT_EQ(found->record.metadata, "longer metadata");
@@ -190,7 +191,9 @@ TEST_P(KvStoreConformance, TouchChangesMetadataAndExpiryAndNothingElse) {
     EXPECT_EQ(found->record.body_hash, before.body_hash);
     EXPECT_EQ(All(&KvStore::ListByTag, before.tags[0]), Keys{"k"});
     ExpectUsage(1, size + 15);
-    EXPECT_TRUE(Touch("k", "", 0));
+    EXPECT_FALSE(Touch("k", body + "x", "of another body", 99));
+    EXPECT_EQ(Get("k")->record.metadata, "longer metadata");
+    EXPECT_TRUE(Touch("k", body, "", 0));
     ExpectUsage(1, size);
     EXPECT_TRUE(ReadBody(Get("k")->body) == body);
   }
