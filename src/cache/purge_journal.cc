@@ -89,6 +89,24 @@ Result<PurgeIntent> DecodeIntent(std::string_view bytes) {
   return intent;
 }
 
+std::string Describe(const PurgeIntent& intent) {
+  const PurgeScope& scope = intent.scope;
+  std::string what = "everything";
+  const auto name = [&](const std::optional<std::string>& text, const char* kind) {
+    if (text) what = std::string(kind) + " \"" + *text + '"';
+  };
+  name(scope.key, "key");
+  name(scope.tag, "tag");
+  name(scope.source, "source");
+  name(scope.prefix, "prefix");
+  name(scope.origin, "origin");
+  if (scope.created_before_ms) {
+    what = "what was created before " + std::to_string(*scope.created_before_ms);
+  }
+  return (intent.mode == PurgeMode::kSoft ? "soft purge of " : "hard purge of ") + what +
+         ", requested at " + std::to_string(intent.horizon_ms);
+}
+
 PurgeIntent WorstIntent() {
   PurgeIntent intent;
   intent.scope.everything = true;

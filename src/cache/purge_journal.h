@@ -23,4 +23,7 @@ Result<PurgeIntent> DecodeIntent(std::string_view bytes);
 /// What is done when a row cannot be read: somebody wanted something gone, and we do not know what.
 PurgeIntent WorstIntent();
 
+/// For people: `hard purge of tag "t1", requested at 1700000000000`.
+std::string Describe(const PurgeIntent& intent);
+
 }  // namespace vr::cache

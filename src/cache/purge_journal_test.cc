@@ -95,6 +95,18 @@ TEST(PurgeJournal, WhatIsCutLongerOrOfANewerProgramIsNotMisread) {
   }
 }
 
+TEST(PurgeJournal, SaysInWordsWhatIsPending) {
+  PurgeIntent intent;
+  intent.scope.tag = "t1";
+  intent.horizon_ms = 5;
+  EXPECT_EQ(Describe(intent), "hard purge of tag \"t1\", requested at 5");
+  intent.scope = PurgeScope();
+  intent.scope.created_before_ms = 7;
+  intent.mode = PurgeMode::kSoft;
+  EXPECT_EQ(Describe(intent), "soft purge of what was created before 7, requested at 5");
+  EXPECT_TRUE(Describe(WorstIntent()).starts_with("hard purge of everything"));
+}
+
 TEST(PurgeJournal, TheWorstIntentTakesEverythingForGood) {
   EXPECT_TRUE(WorstIntent().scope.everything);
   EXPECT_EQ(WorstIntent().mode, PurgeMode::kHard);

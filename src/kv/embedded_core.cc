@@ -167,9 +167,9 @@ Result<std::optional<Found>> EmbeddedCore::ReadFile(const std::string& key, Stor
   Found found;
   if (in_memory || is_suspect || IsSampled()) {
     auto bytes = std::make_shared<std::string>();
-    TRY(const bool is_whole,
-        BodyIsWhole((*file)->get(), entry.record, in_memory ? bytes.get() : nullptr));
-    if (!is_whole) {
+    TRY(const std::optional<Hash128> hash,
+        HashOfFile((*file)->get(), entry.record.body_size, in_memory ? bytes.get() : nullptr));
+    if (hash != entry.record.body_hash) {
       retry = !DropIfCurrent(key, id, Why::kChecksum);
       return std::optional<Found>();
     }
@@ -187,26 +187,6 @@ bool EmbeddedCore::IsSampled() {
   const uint64_t percent = options_.verify_on_read;
   const uint64_t n = file_reads_.fetch_add(1, std::memory_order_relaxed);
   return n * percent % 100 < percent;
-}
-
-Result<bool> EmbeddedCore::BodyIsWhole(int fd, const Record& record, std::string* keep) {
-  Hasher hasher;
-  constexpr uint64_t kStep = 1 << 20;
-  for (uint64_t at = 0; at < record.body_size; at += kStep) {
-    Result<std::string> part = io::ReadAt(fd, at, std::min(kStep, record.body_size - at));
-    if (!part.ok()) {
-      if (part.error().code == Code::kCorruption) return false;
-      return std::move(part).error();
-    }
-    hasher.Update(*part);
-    if (keep == nullptr) continue;
-    if (keep->empty()) {
-      *keep = std::move(*part);
-    } else {
-      keep->append(*part);
-    }
-  }
-  return hasher.Finish() == record.body_hash;
 }
 
 void EmbeddedCore::MarkVerified(const std::string& key, uint64_t body_id) {
@@ -280,30 +260,6 @@ Result<void> EmbeddedCore::EraseRow(const std::string& key, const std::string& r
   CHECK_OK(db_->Write(batch, syncs_log()));
   index_->Erase(key);
   return {};
-}
-
-void EmbeddedCore::AddRows(IndexDb::Batch& batch, const std::string& key,
-                           const StoredEntry& entry) const {
-  const Record& r = entry.record;
-  batch.Put(Table::kEntry, key, EncodeEntry(entry));
-  for (const std::string& tag : r.tags) batch.Put(Table::kTag, NamedRow(tag, key), {});
-  if (!r.source.empty()) batch.Put(Table::kSource, NamedRow(r.source, key), {});
-  if (r.expires_ms != 0) batch.Put(Table::kExpiry, ExpiryRow(r.expires_ms, key), {});
-}
-
-void EmbeddedCore::RemoveRows(IndexDb::Batch& batch, const std::string& key,
-                              const std::string& row) const {
-  batch.Delete(Table::kEntry, key);
-  if (const std::optional<EntryHead> head = DecodeHead(row); head && head->is_inline) {
-    batch.Delete(Table::kInline, BodyIdRow(head->body_id));
-  }
-  Result<StoredEntry> entry = DecodeEntry(row);
-  // Rows of an entry we cannot read stay behind; listings check every row against its entry.
-  if (!entry.ok()) return;
-  const Record& r = entry->record;
-  for (const std::string& tag : r.tags) batch.Delete(Table::kTag, NamedRow(tag, key));
-  if (!r.source.empty()) batch.Delete(Table::kSource, NamedRow(r.source, key));
-  if (r.expires_ms != 0) batch.Delete(Table::kExpiry, ExpiryRow(r.expires_ms, key));
 }
 
 void EmbeddedCore::DiscardBodyOf(const std::string& row) {

@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "kv/body_files.h"
 #include "kv/entry_codec.h"
+#include "kv/entry_rows.h"
 #include "kv/index_db.h"
 #include "kv/kv_store.h"
 #include "kv/memory_index.h"
@@ -89,8 +90,6 @@ class EmbeddedCore {
 
   EmbeddedCore(const Options& options, Metrics& metrics, io::Files& files);
   Result<void> OpenAll(io::Blocking& blocking);
-  Result<void> LockDirectory();
-  Result<void> CheckLayout();
   /// Starts a new run: sets the epochs, takes the mark of a clean stop away. @return whether it was
   /// there
   Result<bool> BeginRun();
@@ -100,9 +99,6 @@ class EmbeddedCore {
 
   Result<std::optional<Found>> ReadInline(const std::string& key, StoredEntry entry, bool& retry);
   Result<std::optional<Found>> ReadFile(const std::string& key, StoredEntry entry, bool& retry);
-  /// Reads the body once. @param keep  where its bytes go, may be null
-  /// @errors kUnavailable (the device failed); a file that is too short is not whole
-  Result<bool> BodyIsWhole(int fd, const Record& record, std::string* keep);
   /// Yes to `verify_on_read` of each hundred calls, evenly spread.
   bool IsSampled();
   void MarkVerified(const std::string& key, uint64_t body_id);
@@ -116,9 +112,6 @@ class EmbeddedCore {
   };
   std::vector<Group> ByStripe(const std::vector<std::string>& keys) const;
   void NoteCreated(int64_t created_ms);
-  void AddRows(IndexDb::Batch& batch, const std::string& key, const StoredEntry& entry) const;
-  /// Deletes what `row`, the entry of `key`, caused; all of it when it can be decoded.
-  void RemoveRows(IndexDb::Batch& batch, const std::string& key, const std::string& row) const;
   void DiscardBodyOf(const std::string& row);
   Counter& CounterOf(Why why);
   static const char* NameOf(Why why);

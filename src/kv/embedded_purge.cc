@@ -104,7 +104,7 @@ Result<void> EmbeddedCore::EndIntent(uint64_t id) {
 Result<std::vector<Journal::Row>> EmbeddedCore::PendingIntents() const {
   std::vector<Journal::Row> rows;
   CHECK_OK(db_->Scan(Table::kPurge, {}, [&](std::string_view row, std::string_view bytes) {
-    if (const std::optional<uint64_t> id = ParseIntentRow(row)) {
+    if (const std::optional<uint64_t> id = ParseIdRow(row)) {
       rows.push_back(Journal::Row{*id, std::string(bytes)});
     }
     return true;

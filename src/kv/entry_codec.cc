@@ -131,7 +131,7 @@ std::string IntentRow(uint64_t id) {
   return BodyIdRow(id);
 }
 
-std::optional<uint64_t> ParseIntentRow(std::string_view row) {
+std::optional<uint64_t> ParseIdRow(std::string_view row) {
   if (row.size() != 8) return std::nullopt;
   return GetUint(row, 0, 8);
 }

@@ -58,7 +58,8 @@ struct ExpiryRowParts {
 std::optional<ExpiryRowParts> ParseExpiryRow(std::string_view row);
 std::string BodyIdRow(uint64_t body_id);
 std::string IntentRow(uint64_t id);
-std::optional<uint64_t> ParseIntentRow(std::string_view row);
+/// Reads what BodyIdRow and IntentRow wrote.
+std::optional<uint64_t> ParseIdRow(std::string_view row);
 
 std::string EncodeU32(uint32_t value);
 std::optional<uint32_t> DecodeU32(std::string_view bytes);
