@@ -102,6 +102,7 @@ void BindKv(Object& o, kv::Options& kv) {
   o.Bytes("minFreeBytes", kv.min_free_bytes, {.min = 0, .max = 1024 * kTiB});
   o.Bytes("indexCacheBytes", kv.index_cache_bytes, {.min = kMiB, .max = kTiB});
   o.Field("openBodies", kv.open_bodies, {0, 100'000});
+  o.Field("verifyOnRead", kv.verify_on_read, {0, 100});
 }
 
 void BindCache(Object& o, Settings& s) {

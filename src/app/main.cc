@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "app/config_command.h"
+#include "app/fsck_command.h"
 #include "app/server_app.h"
 #include "app/settings.h"
 #include "cli/command.h"
@@ -122,6 +123,8 @@ int Main(int argc, char** argv) {
       return RunConfigCheck(SourcesOf(command));
     case cli::Command::Kind::kConfigPrint:
       return RunConfigPrint(SourcesOf(command));
+    case cli::Command::Kind::kFsck:
+      return RunFsck(SourcesOf(command), command.fsck);
     case cli::Command::Kind::kVersion:
       std::printf("video-resizer %s\n", VR_VERSION);
       return 0;

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <future>
 #include <thread>
 
 #include "base/hash.h"
@@ -135,6 +136,8 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
                                                               s.admin.token, not_ready);
   app->loops_.Start();
 
+  CHECK_OK(app->FinishPurges());
+
   // The recipe is part of every plan digest: nothing can be answered before a worker has told it.
   const auto give_up = std::chrono::steady_clock::now() + kWorkerStart;
   while (!app->pool_->ready()) {
@@ -154,6 +157,21 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
                         {"loops", app->loops_.size()},
                         {"kv_entries", app->kv_->usage().entries}});
   return app;
+}
+
+Result<void> ServerApp::FinishPurges() {
+  std::promise<Result<uint64_t>> promise;
+  std::future<Result<uint64_t>> finished = promise.get_future();
+  cache::Orchestrator* orchestrator = orchestrator_.get();
+  auto finish = [orchestrator, &promise]() -> Task<void> {
+    Result<uint64_t> done = co_await orchestrator->FinishPurges(Context());
+    promise.set_value(std::move(done));
+  };
+  housekeeping_.Spawn(loops_.Any().executor(), finish);
+  Result<uint64_t> done = finished.get();
+  // What somebody wanted gone must not be served again: better not to start.
+  if (!done.ok()) return std::move(done).error().In("finishing interrupted purges");
+  return {};
 }
 
 ServerApp::~ServerApp() {

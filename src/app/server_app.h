@@ -51,6 +51,8 @@ class ServerApp {
   explicit ServerApp(Settings settings);
   Result<delivery::SnapshotRef> MakeSnapshot(const Settings& settings);
   std::optional<std::string> NotReady() const;
+  /// Blocks until purges that were interrupted are finished. Loops are running, listeners not yet.
+  Result<void> FinishPurges();
 
   const Settings settings_;  ///< of the start: what a reload is compared with
   const SystemClock& clock_;

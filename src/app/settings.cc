@@ -55,6 +55,8 @@ void ApplyOverrides(Node& root, const Sources& sources, std::vector<Problem>& pr
 void Derive(Settings& s) {
   s.kv.data_dir = s.data.string();
   s.cache.staging_dir = (s.data / "staging").string();
+  // What the edge keeps in memory comes from the store in memory, and verified.
+  s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
   s.fetch.spool_dir = s.data / "spool";
   s.fetch.max_source_bytes = s.transform.max_source_bytes;
   s.fetch.allow_private_addresses = s.access.allow_private_addresses;

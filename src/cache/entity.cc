@@ -67,7 +67,10 @@ Result<Metadata> Metadata::FromJson(std::string_view json) {
   try {
     const Json& c = j.at("customData");
     const int version = c.at("cacheVersion").get<int>();
-    if (version != kMetadataVersion) return bad("cache version " + std::to_string(version));
+    if (version != kMetadataVersion) {
+      return Error(Code::kUnsupported, "stored metadata has another format",
+                   "cache version " + std::to_string(version));
+    }
     Metadata m;
     m.source_path = j.at("sourcePath").get<std::string>();
     if (j.contains("width")) m.width = j["width"].get<uint32_t>();

@@ -43,7 +43,7 @@ struct Metadata {
   std::vector<std::string> warnings;
 
   std::string ToJson() const;
-  /// @errors kCorruption: not JSON, missing field, or a cache version we do not know
+  /// @errors kCorruption (not JSON, missing field), kUnsupported (a cache version we do not know)
   static Result<Metadata> FromJson(std::string_view json);
 };
 

@@ -23,6 +23,7 @@
 #include "cache/inspect.h"
 #include "cache/production.h"
 #include "cache/purge.h"
+#include "cache/purge_journal.h"
 #include "cache/staging.h"
 #include "io/blocking.h"
 #include "io/task_group.h"
@@ -135,9 +136,15 @@ class Orchestrator {
                    std::shared_ptr<Producer> producer);
 
   /// Takes entries out of every layer, and marks productions that began before, so that nothing of
-  /// them is kept. When it answers, nothing of the scope is served any more from this node.
-  /// @errors kInvalidArgument (scope), or the KV's: what was purged until then stays purged
+  /// them is kept. When it answers, nothing of the scope is served any more from this node, nor by
+  /// one that is started on the same store, however this one ended. It goes on when its caller
+  /// leaves.
+  /// @errors kInvalidArgument (scope), or the KV's: then it may be half done, and the next start
+  /// does the rest
   Task<Result<PurgeReport>> Purge(Context ctx, PurgeScope scope, PurgeMode mode);
+  /// Finishes purges that ended with their process. Before anything is served.
+  /// @return how many
+  Task<Result<uint64_t>> FinishPurges(Context ctx);
 
   /// Purges reach `target` too; it outlives this. Before the first request.
   void AddPurgeTarget(PurgeTarget& target) { purge_targets_.push_back(&target); }
@@ -169,6 +176,17 @@ class Orchestrator {
   /// Settles one production, whatever happens to its coroutine.
   class Settler;
 
+  Task<Result<PurgeReport>> RunPurge(Context ctx, PurgeScope scope, PurgeMode mode);
+  Task<Result<PurgeReport>> CountPurge(Context ctx, PurgeScope scope);
+  bool IsInFlightOf(const Flight& flight, const PurgeScope& scope) const;
+  /// Marks productions of the scope and waits for those that are being kept.
+  /// @param only_held  only those that have an entity of edge or KV in hands, not those that make
+  /// one
+  /// @return how many
+  Task<Result<uint64_t>> PurgeFlights(Context ctx, PurgeScope scope, bool only_held);
+  /// @return how many entries of the store it hit
+  Task<Result<uint64_t>> PurgeKv(Context ctx, PurgeIntent intent);
+
   ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
   /// The name of a flight that nobody joins, but that a purge finds.
   std::string ApartFlightOf(const Query& query);
@@ -187,6 +205,8 @@ class Orchestrator {
   Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);
   /// The same entity, expired.
   std::shared_ptr<Entity> StaleCopyOf(const Entity& entity) const;
+  /// Edge, remembered failures and further layers in memory. @return entries hit
+  uint64_t PurgeMemory(const PurgeScope& scope, PurgeMode mode);
   /// The same entity with a TTL that begins now.
   std::shared_ptr<Entity> Renewed(const Entity& old, const TtlOptions& ttl) const;
   Task<void> TouchKv(EntityRef entity);
@@ -196,7 +216,7 @@ class Orchestrator {
   void RememberFailure(const Query& query, const ProductionRef& production, const Error& error);
   int64_t NowMs() const { return ToUnixMillis(clock_.Now()); }
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
-  Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);
+  EntityRef EntityFromKv(std::string key, kv::Found found, Metadata meta);
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
 
   const Options options_;

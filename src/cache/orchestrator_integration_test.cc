@@ -485,6 +485,29 @@ TEST_F(OrchestratorTest, AFailureOfWhatBeganBeforeAPurgeIsNotRemembered) {
   EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
 }
 
+TEST_F(OrchestratorTest, ARevalidationThatBeganBeforeASoftPurgeDoesNotUndoIt) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  RunUntil([&] { return orchestrator_->flights() == 0; });
+  clock_.Advance(hours(24) + seconds(61));
+  kitchen_->is_gated = true;
+  const Slot before = Start(Ask("k"));
+  RunUntil([&] { return kitchen_->checks == 1; });
+  PurgeScope everything;
+  everything.everything = true;
+  std::optional<Result<PurgeReport>> report;
+  auto task = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), everything, PurgeMode::kSoft));
+  };
+  asio::co_spawn(context_.get_executor(), task, asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  kitchen_->Open();
+  RunUntil([&] { return before->has_value(); });
+  ASSERT_TRUE((*before)->ok());
+  context_.poll();
+  EXPECT_EQ(kv_->calls().touches, 1u) << "the purge's own";
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
+}
+
 TEST_F(OrchestratorTest, APurgeWaitsForAStoreThatIsUnderWayAndRemovesIt) {
   auto may_commit = std::make_shared<io::Notifier>();
   auto is_allowed = std::make_shared<std::atomic<bool>>(false);

@@ -83,6 +83,16 @@ void Production::EndKeeping() {
   notifier_.NotifyAll();
 }
 
+void Production::BeginMaking() {
+  MutexLock lock(mutex_);
+  is_making_ = true;
+}
+
+bool Production::is_making() const {
+  MutexLock lock(mutex_);
+  return is_making_;
+}
+
 bool Production::is_keeping() const {
   MutexLock lock(mutex_);
   return is_keeping_;

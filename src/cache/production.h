@@ -86,6 +86,9 @@ class Production {
   bool BeginKeeping();
   void EndKeeping();
   bool is_keeping() const;
+  /// From here on its result is made anew; nothing that edge or KV hold is kept.
+  void BeginMaking();
+  bool is_making() const;
 
  private:
   mutable Mutex mutex_;
@@ -95,6 +98,7 @@ class Production {
   std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);
   bool is_purged_ GUARDED_BY(mutex_) = false;
   bool is_keeping_ GUARDED_BY(mutex_) = false;
+  bool is_making_ GUARDED_BY(mutex_) = false;
   io::Notifier notifier_;
 };
 using ProductionRef = std::shared_ptr<Production>;

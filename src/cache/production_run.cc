@@ -82,7 +82,7 @@ class Orchestrator::Settler {
   const ProductionRef production_;
 };
 
-Task<EntityRef> Orchestrator::EntityFromKv(std::string key, kv::Found found, Metadata meta) {
+EntityRef Orchestrator::EntityFromKv(std::string key, kv::Found found, Metadata meta) {
   auto entity = std::make_shared<Entity>();
   entity->key = std::move(key);
   entity->meta = std::move(meta);
@@ -90,19 +90,8 @@ Task<EntityRef> Orchestrator::EntityFromKv(std::string key, kv::Found found, Met
   entity->kv_backed = true;
   entity->memory = found.body.memory;
   entity->file = found.body.file;
-  if (!entity->memory && found.body.size <= options_.edge.max_object_in_memory && edge_.enabled()) {
-    const SharedFd file = found.body.file;
-    const uint64_t keep = options_.edge.max_object_in_memory;
-    auto load = [file, keep] { return Measure(file->get(), keep); };
-    Result<Measured> measured = co_await blocking_.Run(io::Lane::kRead, std::move(load));
-    if (measured.ok() && measured->memory) {
-      entity->memory = measured->memory;
-      entity->file = nullptr;
-    }
-  }
   entity->head = std::make_shared<const std::string>(render_head_(*entity));
-  EntityRef published = std::move(entity);
-  co_return published;
+  return entity;
 }
 
 Task<EntityRef> Orchestrator::ReadKv(Context ctx, std::string key, Hash128 digest) {
@@ -123,7 +112,7 @@ Task<EntityRef> Orchestrator::ReadKv(Context ctx, std::string key, Hash128 diges
   }
   meta->expires_at_ms = held.record.expires_ms;
   if (meta->plan_digest != digest) co_return nullptr;
-  co_return co_await EntityFromKv(std::move(key), std::move(held), std::move(*meta));
+  co_return EntityFromKv(std::move(key), std::move(held), std::move(*meta));
 }
 
 Task<Result<EntityRef>> Orchestrator::Complete(Query query, Metadata meta, SharedFd file,
@@ -179,6 +168,7 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
     const bool is_over = co_await Revalidate(ctx, query, held, settler, producer);
     if (is_over) co_return;
   }
+  settler.production()->BeginMaking();
   co_await Make(std::move(ctx), std::move(query), settler, std::move(producer));
 }
 
@@ -264,7 +254,11 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
   held.entity = renewed;
   held.freshness = Freshness::kRevalidated;
   settler.Finish(held);
-  if (query.write_kv && renewed->kv_backed) co_await TouchKv(renewed);
+  // Not kept either when a purge came since: a soft one must stay in force.
+  if (query.write_kv && renewed->kv_backed && production->BeginKeeping()) {
+    co_await TouchKv(renewed);
+    production->EndKeeping();
+  }
   co_return true;
 }
 
@@ -280,10 +274,10 @@ Task<void> Orchestrator::TouchKv(EntityRef entity) {
   Context ctx;
   ctx.request_id = entity->key;
   if (!kv_) co_return;
-  Result<bool> touched =
-      co_await kv_->Touch(ctx, entity->key, entity->meta.ToJson(), entity->meta.expires_at_ms);
+  Result<bool> touched = co_await kv_->Touch(ctx, entity->key, entity->meta.body_hash,
+                                             entity->meta.ToJson(), entity->meta.expires_at_ms);
   if (touched.ok()) {
-    touched_.Add();
+    if (*touched) touched_.Add();
   } else {
     LogWarn("kv_touch_failed", {{"key", entity->key}, {"error", touched.error().ToLogString()}});
   }

@@ -1,7 +1,9 @@
 // Purge: what an operator takes out of the cache, on every layer at once (cache contract §5).
 //
 // Hard: the entries are gone. Soft: they are stale at once, still usable while they are revalidated
-// or when the origin fails. Pure data; Orchestrator::Purge does it.
+// or when the origin fails. Either survives a crash: it is noted in the store's journal before the
+// first erasure and finished at the next start (purge_journal.h). Pure data; Orchestrator::Purge
+// does it.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +30,9 @@ struct PurgeScope {
 
   bool is_valid() const;
   bool Matches(std::string_view entry_key, const Metadata& meta) const;
+  /// The same of a stored entry. What cannot be read is in the scope if the index or its key says
+  /// so, and in that of every origin: nobody can use it, and nobody can say that it is not meant.
+  bool Matches(const kv::Listed& row) const;
 };
 
 /// A further layer in memory that purges reach.

@@ -91,6 +91,20 @@ Parsed Parse(int argc, const char* const* argv) {
   print->add_option("-c,--config", command.config_file, "configuration file")->type_name("FILE");
   AddSettings(*print, command.assignments);
 
+  CLI::App* fsck = app.add_subcommand(
+      "fsck", "Check the store of a server that is stopped: every entry, body and index row");
+  fsck->add_option("-c,--config", command.config_file, "configuration file that names the store")
+      ->type_name("FILE");
+  fsck->add_flag("--repair", command.fsck.repair,
+                 "drop damaged entries and orphans, write index rows anew");
+  fsck->add_flag("--quick", command.fsck.quick, "do not read bodies in files, only their sizes");
+  fsck->add_flag("--json", command.fsck.json, "report as JSON");
+  fsck->add_option("--max-findings", command.fsck.max_findings,
+                   "findings shown one by one (all are counted), default 100")
+      ->type_name("N");
+  AddSettings(*fsck, command.assignments);
+  fsck->footer("Exit codes: 0 clean, 1 findings (also when repaired), 2 could not look.");
+
   CLI::App* version = app.add_subcommand("version", "Print the version");
 
   Parsed out;
@@ -106,6 +120,7 @@ Parsed Parse(int argc, const char* const* argv) {
   }
   if (check->parsed()) command.kind = Command::Kind::kConfigCheck;
   if (print->parsed()) command.kind = Command::Kind::kConfigPrint;
+  if (fsck->parsed()) command.kind = Command::Kind::kFsck;
   if (version->parsed()) command.kind = Command::Kind::kVersion;
   out.command = std::move(command);
   return out;

@@ -1,7 +1,8 @@
 // The command line of `video-resizer`, as a plain value. What a command does is `app`'s matter.
 //
 // Exit codes: 0 done (also after --help); 1 the command failed (a configuration with problems, a
-// server that did not start); 2 the command line itself is wrong. Pure but for what it prints.
+// server that did not start); 2 the command line itself is wrong. fsck: 0 clean, 1 findings, 2
+// could not look. Pure but for what it prints.
 #pragma once
 
 #include <optional>
@@ -24,10 +25,15 @@ struct Assignment {
 };
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigPrint, kVersion };
+  enum class Kind { kServe, kConfigCheck, kConfigPrint, kFsck, kVersion };
   Kind kind = Kind::kServe;
   std::string config_file;              ///< empty: none given
   std::vector<Assignment> assignments;  ///< in the order of the command line; the last one wins
+  struct Fsck {
+    bool repair = false, quick = false, json = false;
+    size_t max_findings = 100;
+  };
+  Fsck fsck;
 };
 
 struct Parsed {

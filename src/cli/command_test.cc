@@ -36,6 +36,20 @@ TEST(CommandLine, ServeNeedsNoFile) {
   EXPECT_EQ(parsed.command->config_file, "");
 }
 
+TEST(CommandLine, FsckNamesTheStoreAndHowToLook) {
+  const Parsed parsed =
+      ParseLine({"fsck", "--data", "/x", "--repair", "--json", "--max-findings", "7"});
+  ASSERT_TRUE(parsed.command) << parsed.output;
+  EXPECT_EQ(parsed.command->kind, Command::Kind::kFsck);
+  EXPECT_THAT(parsed.command->assignments, ElementsAre(Assignment{"--data", {"data"}, "/x"}));
+  EXPECT_TRUE(parsed.command->fsck.repair);
+  EXPECT_TRUE(parsed.command->fsck.json);
+  EXPECT_FALSE(parsed.command->fsck.quick);
+  EXPECT_EQ(parsed.command->fsck.max_findings, 7u);
+  EXPECT_EQ(ParseLine({"fsck", "-c", "a.jsonc", "--quick"}).command->config_file, "a.jsonc");
+  EXPECT_EQ(ParseLine({"fsck", "--max-findings", "many"}).exit_code, kExitUsage);
+}
+
 TEST(CommandLine, ConfigCommandsAndVersion) {
   EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->kind, Command::Kind::kConfigCheck);
   EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->config_file, "a.jsonc");

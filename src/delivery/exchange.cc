@@ -9,6 +9,7 @@
 #include "http/ascii.h"
 #include "http/date.h"
 #include "http/forwarding.h"
+#include "http/location.h"
 #include "http/status.h"
 #include "io/files.h"
 #include "observe/log.h"
@@ -45,8 +46,8 @@ std::optional<std::string> KeyOfReference(const std::string& key, std::string_vi
     return http::LowerCase(text.substr(0, text.find('/', start + 3)));
   };
   const std::string host = authority(base);
-  if (authority(*url) != host) return std::nullopt;
-  return std::string(kKeyPrefix) + host + url->substr(host.size());
+  if (authority(url->url) != host) return std::nullopt;
+  return std::string(kKeyPrefix) + host + url->url.substr(host.size());
 }
 
 Result<void> WriteAll(int fd, std::string_view bytes, uint64_t offset) {

@@ -45,12 +45,6 @@ bool ParseNumber(std::string_view text, uint64_t& out) {
 
 }  // namespace
 
-std::optional<std::string> ResolveUrl(const std::string& base, const std::string& reference) {
-  auto parts = Resolve(base, reference);
-  if (!parts) return std::nullopt;
-  return std::move(parts->url);
-}
-
 std::optional<std::string_view> ResponseHead::Get(std::string_view name) const {
   return FirstValue(fields, name);
 }

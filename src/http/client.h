@@ -180,10 +180,6 @@ class Client {
   const std::shared_ptr<Core> core_;
 };
 
-/// `reference` resolved against the absolute URL `base` (RFC 3986 §5.2), without user part and
-/// fragment. nullopt when the result is no http or https URL.
-std::optional<std::string> ResolveUrl(const std::string& base, const std::string& reference);
-
 /// Loopback, private, link-local, shared, multicast, reserved or translated to one of those.
 /// `address` is a sockaddr of AF_INET or AF_INET6; every other family counts as private.
 bool IsPrivateAddress(const void* address);

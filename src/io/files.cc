@@ -47,6 +47,10 @@ class SystemFiles final : public Files {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return ErrnoError(errno, "unlink " + path);
     return {};
   }
+  Result<void> Rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) return ErrnoError(errno, "rename " + from);
+    return {};
+  }
   Result<Space> SpaceAt(const std::string& path) override {
     struct statvfs st {};
     if (::statvfs(path.c_str(), &st) != 0) return ErrnoError(errno, "statvfs " + path);

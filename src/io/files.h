@@ -24,6 +24,8 @@ class Files {
   virtual Result<void> Sync(int fd) = 0;
   /// A file that is already gone is no error.
   virtual Result<void> Remove(const std::string& path) = 0;
+  /// Replaces what is at `to`, in one step.
+  virtual Result<void> Rename(const std::string& from, const std::string& to) = 0;
   struct Space {
     uint64_t total = 0;  ///< bytes
     uint64_t free = 0;   ///< bytes available to us

@@ -33,7 +33,60 @@ std::optional<uint64_t> ParseId(std::string_view name) {
   return id;
 }
 
+std::string FolderPath(const std::string& directory, uint64_t id) {
+  return directory + "/" + Hex(id >> 56, 2);
+}
+
 }  // namespace
+
+std::string BodyPath(const std::string& directory, uint64_t id) {
+  return FolderPath(directory, id) + "/" + Hex(id, 16);
+}
+
+Result<std::vector<BodyOnDisk>> ListBodies(const std::string& directory, bool with_sizes) {
+  std::vector<BodyOnDisk> found;
+  for (uint64_t i = 0; i < 256; ++i) {
+    const std::string folder = directory + "/" + Hex(i, 2);
+    Result<std::vector<std::string>> names = io::ListDirectory(folder);
+    if (!names.ok()) {
+      if (names.error().code == Code::kNotFound) continue;
+      return std::move(names).error();
+    }
+    for (const std::string& name : *names) {
+      const std::optional<uint64_t> id = ParseId(name);
+      if (!id || *id >> 56 != i) continue;
+      BodyOnDisk body;
+      body.id = *id;
+      struct stat st {};
+      if (with_sizes && ::stat((folder + "/" + name).c_str(), &st) == 0) {
+        body.size = static_cast<uint64_t>(st.st_size);
+      }
+      found.push_back(body);
+    }
+  }
+  std::sort(found.begin(), found.end(),
+            [](const BodyOnDisk& a, const BodyOnDisk& b) { return a.id < b.id; });
+  return found;
+}
+
+Result<std::optional<Hash128>> HashOfFile(int fd, uint64_t size, std::string* keep) {
+  Hasher hasher;
+  constexpr uint64_t kStep = 1 << 20;
+  for (uint64_t at = 0; at < size; at += kStep) {
+    Result<std::string> part = io::ReadAt(fd, at, std::min(kStep, size - at));
+    if (!part.ok()) {
+      if (part.error().code == Code::kCorruption) return std::optional<Hash128>();
+      return std::move(part).error();
+    }
+    hasher.Update(*part);
+    if (keep != nullptr && keep->empty()) {
+      *keep = std::move(*part);
+    } else if (keep != nullptr) {
+      keep->append(*part);
+    }
+  }
+  return std::optional<Hash128>(hasher.Finish());
+}
 
 Result<std::shared_ptr<BodyFiles>> BodyFiles::Open(std::string directory, size_t open_limit,
                                                    io::Blocking& blocking, io::Files& files) {
@@ -44,10 +97,10 @@ Result<std::shared_ptr<BodyFiles>> BodyFiles::Open(std::string directory, size_t
 }
 
 std::string BodyFiles::FolderOf(uint64_t id) const {
-  return directory_ + "/" + Hex(id >> 56, 2);
+  return FolderPath(directory_, id);
 }
 std::string BodyFiles::PathOf(uint64_t id) const {
-  return FolderOf(id) + "/" + Hex(id, 16);
+  return BodyPath(directory_, id);
 }
 
 uint64_t BodyFiles::NewId() {
@@ -154,28 +207,6 @@ void BodyFiles::EmptyGarbage() {
   std::lock_guard lock(garbage_mutex_);
   --removing_;
   settled_.notify_all();
-}
-
-Result<std::vector<BodyFiles::OnDisk>> BodyFiles::List(bool with_sizes) const {
-  std::vector<OnDisk> found;
-  for (uint64_t i = 0; i < 256; ++i) {
-    const std::string folder = directory_ + "/" + Hex(i, 2);
-    TRY(const std::vector<std::string> names, io::ListDirectory(folder));
-    for (const std::string& name : names) {
-      const std::optional<uint64_t> id = ParseId(name);
-      if (!id || *id >> 56 != i) continue;
-      OnDisk body;
-      body.id = *id;
-      struct stat st {};
-      if (with_sizes && ::stat((folder + "/" + name).c_str(), &st) == 0) {
-        body.size = static_cast<uint64_t>(st.st_size);
-      }
-      found.push_back(body);
-    }
-  }
-  std::sort(found.begin(), found.end(),
-            [](const OnDisk& a, const OnDisk& b) { return a.id < b.id; });
-  return found;
 }
 
 void BodyFiles::Settle() {

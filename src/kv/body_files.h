@@ -15,11 +15,28 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/result.h"
 #include "io/blocking.h"
 #include "io/files.h"
 
 namespace vr::kv {
+
+/// One file of the store's naming.
+struct BodyOnDisk {
+  uint64_t id = 0;
+  uint64_t size = 0;  ///< bytes; 0 unless asked for
+};
+/// All of them below `directory`, sorted by id; a folder that is not there holds none.
+/// @param with_sizes costs one stat each
+Result<std::vector<BodyOnDisk>> ListBodies(const std::string& directory, bool with_sizes);
+/// Path of a body below `directory`.
+std::string BodyPath(const std::string& directory, uint64_t id);
+
+/// Hash of the first `size` bytes of a file, read once; nullopt when it has fewer.
+/// @param keep where the bytes go; may be null
+/// @errors kUnavailable (the device failed)
+Result<std::optional<Hash128>> HashOfFile(int fd, uint64_t size, std::string* keep = nullptr);
 
 class BodyFiles : public std::enable_shared_from_this<BodyFiles> {
  public:
@@ -27,11 +44,6 @@ class BodyFiles : public std::enable_shared_from_this<BodyFiles> {
     uint64_t id = 0;
     SharedFd file;
   };
-  struct OnDisk {
-    uint64_t id = 0;
-    uint64_t size = 0;
-  };
-
   /// Makes the directories. `blocking` and `files` outlive Close(), `files` all users.
   static Result<std::shared_ptr<BodyFiles>> Open(std::string directory, size_t open_limit,
                                                  io::Blocking& blocking, io::Files& files);
@@ -49,8 +61,9 @@ class BodyFiles : public std::enable_shared_from_this<BodyFiles> {
   /// Removes the file some time soon; after Close() at once. Never waits for the disk before that.
   void Discard(uint64_t id);
   void Discard(const std::vector<uint64_t>& ids);
-  /// Files of our naming, sorted by id. @param with_sizes costs one stat each
-  Result<std::vector<OnDisk>> List(bool with_sizes) const;
+  Result<std::vector<BodyOnDisk>> List(bool with_sizes) const {
+    return ListBodies(directory_, with_sizes);
+  }
   /// Waits until everything discarded so far is gone.
   void Settle();
   /// From here on nothing is posted to the pool.

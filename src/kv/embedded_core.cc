@@ -10,18 +10,18 @@ namespace {
 /// A body replaced while we look for it is looked up again; so often in a row it is not chance.
 constexpr int kMaxLookups = 16;
 
-IndexEntry ToIndex(const StoredEntry& e) {
+}  // namespace
+
+IndexEntry ToIndex(const StoredEntry& entry) {
   IndexEntry out;
-  out.body_id = e.head.body_id;
-  out.body_size = e.record.body_size;
-  out.expires_ms = e.record.expires_ms;
-  out.digest = e.record.digest;
-  out.metadata_size = static_cast<uint32_t>(e.record.metadata.size());
-  out.is_inline = e.head.is_inline;
+  out.body_id = entry.head.body_id;
+  out.body_size = entry.record.body_size;
+  out.expires_ms = entry.record.expires_ms;
+  out.digest = entry.record.digest;
+  out.metadata_size = static_cast<uint32_t>(entry.record.metadata.size());
+  out.is_inline = entry.head.is_inline;
   return out;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<NewBody>> EmbeddedCore::Create(uint64_t size_hint) {
   if (index_->usage().bytes >= options_.max_bytes) {
@@ -97,6 +97,7 @@ Result<void> EmbeddedCore::Commit(const std::string& key, const Record& record,
     AddRows(batch, key, entry);
     if (entry.head.is_inline) batch.Put(Table::kInline, BodyIdRow(entry.head.body_id), bytes);
     CHECK_OK(db_->Write(batch, syncs_log()));
+    NoteCreated(record.created_ms);
     index_->Put(key, ToIndex(entry));
   }
   if (!entry.head.is_inline) file->Release();
@@ -161,29 +162,31 @@ Result<std::optional<Found>> EmbeddedCore::ReadFile(const std::string& key, Stor
   const std::optional<IndexEntry> current = index_->Find(key);
   if (!current || current->body_id != id) bodies_->Forget(id);
 
-  if (entry.epoch <= suspect_epoch_) {
-    TRY(const bool is_whole, BodyIsWhole((*file)->get(), entry.record));
-    if (!is_whole) {
+  const bool is_suspect = entry.epoch <= suspect_epoch_;
+  const bool in_memory = entry.record.body_size <= options_.memory_threshold;
+  Found found;
+  if (in_memory || is_suspect || IsSampled()) {
+    auto bytes = std::make_shared<std::string>();
+    TRY(const std::optional<Hash128> hash,
+        HashOfFile((*file)->get(), entry.record.body_size, in_memory ? bytes.get() : nullptr));
+    if (hash != entry.record.body_hash) {
       retry = !DropIfCurrent(key, id, Why::kChecksum);
       return std::optional<Found>();
     }
-    MarkVerified(key, id);
+    verified_.Add();
+    if (is_suspect) MarkVerified(key, id);
+    if (in_memory) found.body.memory = std::move(bytes);
   }
-  Found found;
   found.body.size = entry.record.body_size;
-  found.body.file = std::move(*file);
+  if (!in_memory) found.body.file = std::move(*file);
   found.record = std::move(entry.record);
   return std::optional<Found>(std::move(found));
 }
 
-Result<bool> EmbeddedCore::BodyIsWhole(int fd, const Record& record) const {
-  Hasher hasher;
-  constexpr uint64_t kStep = 1 << 20;
-  for (uint64_t at = 0; at < record.body_size; at += kStep) {
-    TRY(const std::string part, io::ReadAt(fd, at, std::min(kStep, record.body_size - at)));
-    hasher.Update(part);
-  }
-  return hasher.Finish() == record.body_hash;
+bool EmbeddedCore::IsSampled() {
+  const uint64_t percent = options_.verify_on_read;
+  const uint64_t n = file_reads_.fetch_add(1, std::memory_order_relaxed);
+  return n * percent % 100 < percent;
 }
 
 void EmbeddedCore::MarkVerified(const std::string& key, uint64_t body_id) {
@@ -219,13 +222,13 @@ bool EmbeddedCore::DropIfCurrent(const std::string& key, uint64_t body_id, Why w
   return true;
 }
 
-Result<bool> EmbeddedCore::Touch(const std::string& key, const std::string& metadata,
-                                 int64_t expires_ms) {
+Result<bool> EmbeddedCore::Touch(const std::string& key, const Hash128& body_hash,
+                                 const std::string& metadata, int64_t expires_ms) {
   MutexLock lock(StripeOf(key));
   TRY(const std::optional<std::string> row, db_->Get(Table::kEntry, key));
   if (!row) return false;
   Result<StoredEntry> entry = DecodeEntry(*row);
-  if (!entry.ok()) return false;
+  if (!entry.ok() || entry->record.body_hash != body_hash) return false;
   const int64_t old_expires_ms = entry->record.expires_ms;
   entry->record.metadata = metadata;
   entry->record.expires_ms = expires_ms;
@@ -257,30 +260,6 @@ Result<void> EmbeddedCore::EraseRow(const std::string& key, const std::string& r
   CHECK_OK(db_->Write(batch, syncs_log()));
   index_->Erase(key);
   return {};
-}
-
-void EmbeddedCore::AddRows(IndexDb::Batch& batch, const std::string& key,
-                           const StoredEntry& entry) const {
-  const Record& r = entry.record;
-  batch.Put(Table::kEntry, key, EncodeEntry(entry));
-  for (const std::string& tag : r.tags) batch.Put(Table::kTag, NamedRow(tag, key), {});
-  if (!r.source.empty()) batch.Put(Table::kSource, NamedRow(r.source, key), {});
-  if (r.expires_ms != 0) batch.Put(Table::kExpiry, ExpiryRow(r.expires_ms, key), {});
-}
-
-void EmbeddedCore::RemoveRows(IndexDb::Batch& batch, const std::string& key,
-                              const std::string& row) const {
-  batch.Delete(Table::kEntry, key);
-  if (const std::optional<EntryHead> head = DecodeHead(row); head && head->is_inline) {
-    batch.Delete(Table::kInline, BodyIdRow(head->body_id));
-  }
-  Result<StoredEntry> entry = DecodeEntry(row);
-  // Rows of an entry we cannot read stay behind; listings check every row against its entry.
-  if (!entry.ok()) return;
-  const Record& r = entry->record;
-  for (const std::string& tag : r.tags) batch.Delete(Table::kTag, NamedRow(tag, key));
-  if (!r.source.empty()) batch.Delete(Table::kSource, NamedRow(r.source, key));
-  if (r.expires_ms != 0) batch.Delete(Table::kExpiry, ExpiryRow(r.expires_ms, key));
 }
 
 void EmbeddedCore::DiscardBodyOf(const std::string& row) {

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "base/mutex.h"
 #include "kv/body_files.h"
 #include "kv/entry_codec.h"
+#include "kv/entry_rows.h"
 #include "kv/index_db.h"
 #include "kv/kv_store.h"
 #include "kv/memory_index.h"
@@ -49,6 +51,9 @@ class EmbeddedBody final : public NewBody {
   const SharedFd file_;
 };
 
+/// What the memory index keeps of an entry.
+IndexEntry ToIndex(const StoredEntry& entry);
+
 class EmbeddedCore {
  public:
   static Result<std::unique_ptr<EmbeddedCore>> Open(const Options& options, io::Blocking& blocking,
@@ -59,16 +64,23 @@ class EmbeddedCore {
   Result<std::unique_ptr<NewBody>> Create(uint64_t size_hint);
   Result<void> Commit(const std::string& key, const Record& record, EmbeddedBody& body);
   Result<std::optional<Found>> Get(const std::string& key);
-  Result<bool> Touch(const std::string& key, const std::string& metadata, int64_t expires_ms);
+  Result<bool> Touch(const std::string& key, const Hash128& body_hash, const std::string& metadata,
+                     int64_t expires_ms);
   Result<bool> Erase(const std::string& key);
+  Result<size_t> EraseMany(const std::vector<std::string>& keys);
+  Result<size_t> ExpireMany(const std::vector<std::string>& keys, int64_t at_ms);
   Result<Page> ListByPrefix(const std::string& prefix, const std::string& cursor, size_t limit);
   /// @param table kTag or kSource
   Result<Page> ListByName(Table table, const std::string& name, const std::string& cursor,
                           size_t limit);
   Result<size_t> ReapExpired(int64_t before_ms, size_t limit);
+  Result<uint64_t> BeginIntent(const std::string& bytes);
+  Result<void> EndIntent(uint64_t id);
+  Result<std::vector<Journal::Row>> PendingIntents() const;
 
   const std::shared_ptr<MemoryIndex>& index() const { return index_; }
   BodyFiles& bodies() { return *bodies_; }
+  int64_t newest_ms() const { return newest_ms_.load(std::memory_order_relaxed); }
 
  private:
   struct Lost {
@@ -78,8 +90,6 @@ class EmbeddedCore {
 
   EmbeddedCore(const Options& options, Metrics& metrics, io::Files& files);
   Result<void> OpenAll(io::Blocking& blocking);
-  Result<void> LockDirectory();
-  Result<void> CheckLayout();
   /// Starts a new run: sets the epochs, takes the mark of a clean stop away. @return whether it was
   /// there
   Result<bool> BeginRun();
@@ -89,23 +99,30 @@ class EmbeddedCore {
 
   Result<std::optional<Found>> ReadInline(const std::string& key, StoredEntry entry, bool& retry);
   Result<std::optional<Found>> ReadFile(const std::string& key, StoredEntry entry, bool& retry);
-  Result<bool> BodyIsWhole(int fd, const Record& record) const;
+  /// Yes to `verify_on_read` of each hundred calls, evenly spread.
+  bool IsSampled();
   void MarkVerified(const std::string& key, uint64_t body_id);
   /// @return false when `key` has another body by now.
   bool DropIfCurrent(const std::string& key, uint64_t body_id, Why why);
   Result<void> EraseRow(const std::string& key, const std::string& row);
-  void AddRows(IndexDb::Batch& batch, const std::string& key, const StoredEntry& entry) const;
-  /// Deletes what `row`, the entry of `key`, caused; all of it when it can be decoded.
-  void RemoveRows(IndexDb::Batch& batch, const std::string& key, const std::string& row) const;
+  /// Keys that one stripe guards, none twice.
+  struct Group {
+    size_t stripe = 0;
+    std::vector<std::string> keys;
+  };
+  std::vector<Group> ByStripe(const std::vector<std::string>& keys) const;
+  void NoteCreated(int64_t created_ms);
   void DiscardBodyOf(const std::string& row);
   Counter& CounterOf(Why why);
   static const char* NameOf(Why why);
-  Mutex& StripeOf(std::string_view key) { return stripes_[Hash64Of(key) % stripes_.size()]; }
+  size_t StripeNumber(std::string_view key) const { return Hash64Of(key) % stripes_.size(); }
+  Mutex& StripeOf(std::string_view key) { return stripes_[StripeNumber(key)]; }
   bool syncs_log() const { return options_.durability == Durability::kFull; }
 
   const Options options_;
   io::Files& files_;
   Lost lost_;
+  Counter verified_;
   UniqueFd lock_;
   std::unique_ptr<IndexDb> db_;
   std::shared_ptr<BodyFiles> bodies_;
@@ -113,6 +130,9 @@ class EmbeddedCore {
   uint32_t epoch_ = 0;          ///< of this run
   uint32_t suspect_epoch_ = 0;  ///< bodies of epochs up to this one are verified when first read
   bool is_open_ = false;
+  std::atomic<int64_t> newest_ms_{0};
+  std::atomic<uint64_t> next_intent_{1};
+  std::atomic<uint64_t> file_reads_{0};
   std::array<Mutex, 256> stripes_;
 };
 

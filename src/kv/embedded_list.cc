@@ -1,5 +1,5 @@
 // Listings of the embedded store. Rows of `tag` and `source` are hints; each is checked against its
-// entry.
+// entry, and believed when the entry cannot be read.
 #include <algorithm>
 
 #include "kv/embedded_core.h"
@@ -7,6 +7,14 @@
 namespace vr::kv {
 namespace {
 constexpr size_t kMaxPage = 10'000;
+
+Listed ToListed(std::string key, Result<StoredEntry> entry) {
+  Listed row;
+  row.key = std::move(key);
+  row.is_readable = entry.ok();
+  if (entry.ok()) row.record = std::move(entry->record);
+  return row;
+}
 }  // namespace
 
 Result<Page> EmbeddedCore::ListByPrefix(const std::string& prefix, const std::string& cursor,
@@ -18,10 +26,8 @@ Result<Page> EmbeddedCore::ListByPrefix(const std::string& prefix, const std::st
   CHECK_OK(db_->Scan(Table::kEntry, from, [&](std::string_view key, std::string_view row) {
     if (!key.starts_with(prefix)) return false;
     if (key == cursor) return true;  // the last one of the page before
-    Result<StoredEntry> entry = DecodeEntry(row);
-    if (!entry.ok()) return true;
     has_more = page.rows.size() == limit;
-    if (!has_more) page.rows.push_back(Listed{std::string(key), std::move(entry->record)});
+    if (!has_more) page.rows.push_back(ToListed(std::string(key), DecodeEntry(row)));
     return !has_more;
   }));
   if (has_more) page.cursor = page.rows.back().key;
@@ -46,14 +52,15 @@ Result<Page> EmbeddedCore::ListByName(Table table, const std::string& name,
     }
     if (!*stored) return true;  // erased meanwhile
     Result<StoredEntry> entry = DecodeEntry(**stored);
-    if (!entry.ok()) return true;
-    const Record& r = entry->record;
-    const bool belongs = table == Table::kSource
-                             ? r.source == name
-                             : std::find(r.tags.begin(), r.tags.end(), name) != r.tags.end();
-    if (!belongs) return true;
+    if (entry.ok()) {
+      const Record& r = entry->record;
+      const bool belongs = table == Table::kSource
+                               ? r.source == name
+                               : std::find(r.tags.begin(), r.tags.end(), name) != r.tags.end();
+      if (!belongs) return true;
+    }
     has_more = page.rows.size() == limit;
-    if (!has_more) page.rows.push_back(Listed{std::move(key), std::move(entry->record)});
+    if (!has_more) page.rows.push_back(ToListed(std::move(key), std::move(entry)));
     return !has_more;
   }));
   if (failure) return std::move(*failure);

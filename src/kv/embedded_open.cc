@@ -1,23 +1,15 @@
 // Opening and closing the embedded store: whose directory it is, whether the last stop was clean,
 // and what in it belongs together (docs/formats/store.md §1, §5).
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 
+#include "kv/data_dir.h"
 #include "kv/embedded_core.h"
 #include "observe/log.h"
 
 namespace vr::kv {
 namespace {
-
-constexpr std::string_view kLayout = "video-resizer store 1\n";
-constexpr std::string_view kEpochRow = "epoch";
-constexpr std::string_view kSuspectRow = "suspect-epoch";
-constexpr std::string_view kCleanRow = "clean";
 
 Counter LostCounter(Metrics& metrics, const char* reason) {
   return metrics.GetCounter("video_resizer_kv_dropped_total",
@@ -33,7 +25,9 @@ EmbeddedCore::EmbeddedCore(const Options& options, Metrics& metrics, io::Files& 
       lost_{LostCounter(metrics, "orphan"),  LostCounter(metrics, "missing"),
             LostCounter(metrics, "size"),    LostCounter(metrics, "checksum"),
             LostCounter(metrics, "version"), LostCounter(metrics, "damaged"),
-            LostCounter(metrics, "expired")} {}
+            LostCounter(metrics, "expired")},
+      verified_(metrics.GetCounter("video_resizer_kv_verified_total",
+                                   "Bodies in files whose checksum was compared on a read")) {}
 
 Result<std::unique_ptr<EmbeddedCore>> EmbeddedCore::Open(const Options& options,
                                                          io::Blocking& blocking, Metrics& metrics,
@@ -57,59 +51,18 @@ EmbeddedCore::~EmbeddedCore() {
 
 Result<void> EmbeddedCore::OpenAll(io::Blocking& blocking) {
   CHECK_OK(io::MakeDirectory(options_.data_dir));
-  CHECK_OK(LockDirectory());
-  CHECK_OK(CheckLayout());
+  TRY(lock_, LockDataDir(options_.data_dir, files_));
+  CHECK_OK(EnsureLayout(options_.data_dir, files_));
   TRY(db_, IndexDb::Open(options_.data_dir + "/index", options_.index_cache_bytes));
   TRY(bodies_,
       BodyFiles::Open(options_.data_dir + "/bodies", options_.open_bodies, blocking, files_));
   TRY(const bool was_clean, BeginRun());
   CHECK_OK(LoadIndex());
+  TRY(const std::vector<Journal::Row> pending, PendingIntents());
+  if (!pending.empty()) next_intent_ = pending.back().id + 1;
   CHECK_OK(Reconcile(was_clean));
   is_open_ = true;
   return {};
-}
-
-Result<void> EmbeddedCore::LockDirectory() {
-  const std::string path = options_.data_dir + "/lock";
-  TRY(lock_, files_.Open(path, O_RDWR | O_CREAT));
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return ErrnoError(errno, "flock " + path);
-    char pid[24] = {};
-    const ssize_t n = ::pread(lock_.get(), pid, sizeof pid - 1, 0);
-    std::string owner = n > 0 ? std::string(pid, static_cast<size_t>(n)) : "unknown";
-    if (owner.ends_with('\n')) owner.pop_back();
-    return Error(Code::kUnavailable, "the data directory is in use by another process",
-                 options_.data_dir + " is locked by process " + owner);
-  }
-  if (::ftruncate(lock_.get(), 0) != 0) return ErrnoError(errno, "truncate " + path);
-  return files_.WriteAt(lock_.get(), std::to_string(::getpid()) + "\n", 0);
-}
-
-Result<void> EmbeddedCore::CheckLayout() {
-  const std::string path = options_.data_dir + "/version";
-  Result<UniqueFd> existing = files_.Open(path, O_RDONLY);
-  if (existing.ok()) {
-    TRY(const uint64_t size, io::SizeOf(existing->get()));
-    TRY(std::string text, io::ReadAt(existing->get(), 0, std::min<uint64_t>(size, 256)));
-    if (text == kLayout) return {};
-    if (text.ends_with('\n')) text.pop_back();
-    return Error(Code::kUnsupported, "the data directory has a layout this version does not know",
-                 path + " says \"" + text + "\", this program reads layout 1");
-  }
-  if (existing.error().code != Code::kNotFound) return std::move(existing).error();
-  struct stat st {};
-  if (::stat((options_.data_dir + "/index").c_str(), &st) == 0) {
-    return Error(Code::kUnsupported, "the data directory has a layout this version does not know",
-                 options_.data_dir + " has an index but no file \"version\"");
-  }
-  // Whole or absent: written aside, then renamed.
-  const std::string aside = path + ".new";
-  TRY(const UniqueFd fd, files_.Open(aside, O_WRONLY | O_CREAT | O_TRUNC));
-  CHECK_OK(files_.WriteAt(fd.get(), kLayout, 0));
-  CHECK_OK(files_.Sync(fd.get()));
-  if (::rename(aside.c_str(), path.c_str()) != 0) return ErrnoError(errno, "rename " + aside);
-  TRY(const UniqueFd folder, files_.Open(options_.data_dir, O_RDONLY | O_DIRECTORY));
-  return files_.Sync(folder.get());
 }
 
 Result<bool> EmbeddedCore::BeginRun() {
@@ -150,6 +103,7 @@ Result<void> EmbeddedCore::LoadIndex() {
       entry.expires_ms = summary->expires_ms;
       entry.digest = summary->digest;
       entry.metadata_size = summary->metadata_size;
+      NoteCreated(summary->created_ms);
     }
     index_->Put(key, entry);
     return true;
@@ -177,7 +131,7 @@ Result<void> EmbeddedCore::Reconcile(bool was_clean) {
   std::sort(wanted.begin(), wanted.end(),
             [](const Wanted& a, const Wanted& b) { return a.id < b.id; });
   // After a clean stop sizes are checked when a body is opened; saves a stat per file.
-  TRY(const std::vector<BodyFiles::OnDisk> present, bodies_->List(!was_clean));
+  TRY(const std::vector<BodyOnDisk> present, bodies_->List(!was_clean));
 
   std::vector<uint64_t> orphans;
   auto file = present.begin();

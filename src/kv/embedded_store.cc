@@ -91,7 +91,11 @@ io::Task<Result<void>> EmbeddedStore::Commit(Context ctx, std::string key, Recor
   auto* ours = dynamic_cast<EmbeddedBody*>(body.get());
   VR_CHECK(ours != nullptr);
   auto job = [key = std::move(key), record = std::move(record), body = std::move(body),
-              ours](EmbeddedCore& core) { return core.Commit(key, record, *ours); };
+              ours](EmbeddedCore& core) mutable {
+    Result<void> done = core.Commit(key, record, *ours);
+    body.reset();  // before anybody hears of it: what it leaves behind is then on its way out
+    return done;
+  };
   auto task = Run(io::Lane::kWrite, std::move(job));
   co_return co_await std::move(task);
 }
@@ -110,12 +114,12 @@ io::Task<Result<std::optional<Found>>> EmbeddedStore::Get(Context ctx, std::stri
   co_return co_await std::move(task);
 }
 
-io::Task<Result<bool>> EmbeddedStore::Touch(Context ctx, std::string key, std::string metadata,
-                                            int64_t expires_ms) {
+io::Task<Result<bool>> EmbeddedStore::Touch(Context ctx, std::string key, Hash128 body_hash,
+                                            std::string metadata, int64_t expires_ms) {
   (void)ctx;
   if (!core_->index()->Find(key)) co_return false;
-  auto job = [key = std::move(key), metadata = std::move(metadata),
-              expires_ms](EmbeddedCore& core) { return core.Touch(key, metadata, expires_ms); };
+  auto job = [key = std::move(key), body_hash, metadata = std::move(metadata), expires_ms](
+                 EmbeddedCore& core) { return core.Touch(key, body_hash, metadata, expires_ms); };
   auto task = Run(io::Lane::kWrite, std::move(job));
   co_return co_await std::move(task);
 }
@@ -124,6 +128,44 @@ io::Task<Result<bool>> EmbeddedStore::Erase(Context ctx, std::string key) {
   (void)ctx;
   auto job = [key = std::move(key)](EmbeddedCore& core) { return core.Erase(key); };
   auto task = Run(io::Lane::kWrite, std::move(job));
+  co_return co_await std::move(task);
+}
+
+io::Task<Result<size_t>> EmbeddedStore::EraseMany(Context ctx, std::vector<std::string> keys) {
+  (void)ctx;
+  auto job = [keys = std::move(keys)](EmbeddedCore& core) { return core.EraseMany(keys); };
+  auto task = Run(io::Lane::kWrite, std::move(job));
+  co_return co_await std::move(task);
+}
+
+io::Task<Result<size_t>> EmbeddedStore::ExpireMany(Context ctx, std::vector<std::string> keys,
+                                                   int64_t at_ms) {
+  (void)ctx;
+  auto job = [keys = std::move(keys), at_ms](EmbeddedCore& core) {
+    return core.ExpireMany(keys, at_ms);
+  };
+  auto task = Run(io::Lane::kWrite, std::move(job));
+  co_return co_await std::move(task);
+}
+
+io::Task<Result<uint64_t>> EmbeddedStore::Begin(Context ctx, std::string bytes) {
+  (void)ctx;
+  auto job = [bytes = std::move(bytes)](EmbeddedCore& core) { return core.BeginIntent(bytes); };
+  auto task = Run(io::Lane::kWrite, std::move(job));
+  co_return co_await std::move(task);
+}
+
+io::Task<Result<void>> EmbeddedStore::End(Context ctx, uint64_t id) {
+  (void)ctx;
+  auto job = [id](EmbeddedCore& core) { return core.EndIntent(id); };
+  auto task = Run(io::Lane::kWrite, std::move(job));
+  co_return co_await std::move(task);
+}
+
+io::Task<Result<std::vector<Journal::Row>>> EmbeddedStore::Pending(Context ctx) {
+  (void)ctx;
+  auto job = [](EmbeddedCore& core) { return core.PendingIntents(); };
+  auto task = Run(io::Lane::kRead, std::move(job));
   co_return co_await std::move(task);
 }
 
@@ -166,7 +208,9 @@ io::Task<Result<size_t>> EmbeddedStore::ReapExpired(WallTime now, std::chrono::m
 }
 
 Usage EmbeddedStore::usage() const {
-  return core_->index()->usage();
+  Usage usage = core_->index()->usage();
+  usage.newest_ms = core_->newest_ms();
+  return usage;
 }
 
 std::optional<IndexEntry> EmbeddedStore::Peek(std::string_view key) const {

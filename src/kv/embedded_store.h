@@ -25,7 +25,7 @@ namespace vr::kv {
 class EmbeddedCore;
 class InFlight;
 
-class EmbeddedStore final : public KvStore {
+class EmbeddedStore final : public KvStore, private Journal {
  public:
   /// Opens or makes the store. Blocks (one scan of the index, one listing of the bodies): call it
   /// before the loops start. `blocking`, `metrics` and `files` outlive the store.
@@ -44,9 +44,12 @@ class EmbeddedStore final : public KvStore {
   io::Task<Result<void>> Commit(Context ctx, std::string key, Record record,
                                 std::unique_ptr<NewBody> body) override;
   io::Task<Result<std::optional<Found>>> Get(Context ctx, std::string key) override;
-  io::Task<Result<bool>> Touch(Context ctx, std::string key, std::string metadata,
-                               int64_t expires_ms) override;
+  io::Task<Result<bool>> Touch(Context ctx, std::string key, Hash128 body_hash,
+                               std::string metadata, int64_t expires_ms) override;
   io::Task<Result<bool>> Erase(Context ctx, std::string key) override;
+  io::Task<Result<size_t>> EraseMany(Context ctx, std::vector<std::string> keys) override;
+  io::Task<Result<size_t>> ExpireMany(Context ctx, std::vector<std::string> keys,
+                                      int64_t at_ms) override;
   io::Task<Result<Page>> ListByPrefix(Context ctx, std::string prefix, std::string cursor,
                                       size_t limit) override;
   io::Task<Result<Page>> ListByTag(Context ctx, std::string tag, std::string cursor,
@@ -54,6 +57,7 @@ class EmbeddedStore final : public KvStore {
   io::Task<Result<Page>> ListBySource(Context ctx, std::string source, std::string cursor,
                                       size_t limit) override;
   Usage usage() const override;
+  Journal& journal() override { return *this; }
 
   /// Removes up to `limit` entries that expired more than `grace` before `now`. Nothing else
   /// removes expired entries: until then they are found (freshness is the cache's decision).
@@ -66,6 +70,9 @@ class EmbeddedStore final : public KvStore {
 
  private:
   EmbeddedStore(std::unique_ptr<EmbeddedCore> core, io::Blocking& blocking, const Clock& clock);
+  io::Task<Result<uint64_t>> Begin(Context ctx, std::string bytes) override;
+  io::Task<Result<void>> End(Context ctx, uint64_t id) override;
+  io::Task<Result<std::vector<Row>>> Pending(Context ctx) override;
   /// Runs f(core) on a lane; keeps the store open until it ends.
   template <class F>
   auto Run(io::Lane lane, F f);

@@ -14,114 +14,11 @@
 #include "kv/embedded_store.h"
 #include "kv/entry_codec.h"
 #include "kv/index_db.h"
+#include "kv/testing/embedded_rig.h"
 #include "kv/testing/kv_store_conformance.h"
 
 namespace vr::kv::testing {
 namespace {
-
-namespace fs = std::filesystem;
-
-class TempDir {
- public:
-  TempDir() {
-    std::string name = fs::temp_directory_path() / "vr-kv-XXXXXX";
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-std::vector<fs::path> BodyFilesIn(const std::string& data) {
-  std::vector<fs::path> files;
-  for (const auto& e : fs::recursive_directory_iterator(data + "/bodies")) {
-    if (e.is_regular_file()) files.push_back(e.path());
-  }
-  return files;
-}
-
-/// A store and all it stands on. Opens on construction unless told not to.
-class Rig {
- public:
-  explicit Rig(Options options, bool open = true) : options_(std::move(options)) {
-    if (open) Open();
-  }
-  void Open() {
-    Result<std::unique_ptr<EmbeddedStore>> made = TryOpen();
-    ASSERT_TRUE(made.ok()) << made.error().ToLogString();
-    store_ = std::move(*made);
-  }
-  Result<std::unique_ptr<EmbeddedStore>> TryOpen() {
-    return EmbeddedStore::Create(options_, blocking_, clock_, metrics_, files_);
-  }
-  void Close() { store_.reset(); }
-  EmbeddedStore& store() { return *store_; }
-  bool is_open() const { return store_ != nullptr; }
-  io::testing::FaultyFiles& files() { return files_; }
-  Metrics& metrics() { return metrics_; }
-  const Options& options() const { return options_; }
-  Options& options() { return options_; }
-  double Dropped(const char* reason) {
-    return metrics_.GetCounter("video_resizer_kv_dropped_total", "", {{"reason", reason}}).value();
-  }
-
-  Result<void> Put(const std::string& key, const std::string& body, uint64_t hint = 0) {
-    return PutBody(*store_, key, body, RecordFor(body), hint);
-  }
-  std::optional<Found> Get(const std::string& key) {
-    Result<std::optional<Found>> found = io::testing::RunSync(store_->Get(Context(), key));
-    EXPECT_TRUE(found.ok()) << found.error().ToLogString();
-    return found.ok() ? *found : std::nullopt;
-  }
-  size_t FilesWithoutEntry() {
-    store_->Settle();
-    size_t file_entries = 0;
-    Result<Page> page = io::testing::RunSync(store_->ListByPrefix(Context(), "", "", 10'000));
-    EXPECT_TRUE(page.ok());
-    for (const Listed& row : page->rows) {
-      const std::optional<IndexEntry> entry = store_->Peek(row.key);
-      if (entry && !entry->is_inline) ++file_entries;
-    }
-    return BodyFilesIn(options_.data_dir).size() - file_entries;
-  }
-  /// What a killed process leaves: takes the mark of the clean stop away while nobody has the store
-  /// open.
-  void ForgetCleanStop() {
-    Edit([](IndexDb::Batch& batch) { batch.Delete(Table::kStats, "clean"); });
-  }
-  void Edit(const std::function<void(IndexDb::Batch&)>& change) {
-    Result<std::unique_ptr<IndexDb>> db = IndexDb::Open(options_.data_dir + "/index", 1 << 20);
-    ASSERT_TRUE(db.ok()) << db.error().ToLogString();
-    IndexDb::Batch batch(**db);
-    change(batch);
-    ASSERT_TRUE((*db)->Write(batch, true).ok());
-  }
-  std::string EntryRow(const std::string& key) {
-    Result<std::unique_ptr<IndexDb>> db = IndexDb::Open(options_.data_dir + "/index", 1 << 20);
-    EXPECT_TRUE(db.ok());
-    return (*db)->Get(Table::kEntry, key)->value_or("");
-  }
-
- private:
-  Options options_;
-  vr::testing::ManualClock clock_;
-  Metrics metrics_;
-  io::testing::FaultyFiles files_;
-  io::Blocking blocking_;
-  std::unique_ptr<EmbeddedStore> store_;
-};
-
-Options OptionsIn(const TempDir& dir, Durability durability = Durability::kNone) {
-  Options options;
-  options.data_dir = dir.path() + "/data";
-  options.durability = durability;
-  return options;
-}
 
 class EmbeddedUnderTest final : public StoreUnderTest {
  public:
@@ -157,7 +54,14 @@ INSTANTIATE_TEST_SUITE_P(
                                  o.durability = Durability::kBody;
                                  o.inline_threshold = 0;
                                  o.open_bodies = 0;
-                               })),
+                               }),
+                      Embedded("handed_out_in_memory",
+                               [](Options& o) {
+                                 o.inline_threshold = 0;
+                                 o.memory_threshold = 3'000'000;
+                               }),
+                      Embedded("verified_on_every_read",
+                               [](Options& o) { o.verify_on_read = 100; })),
     BackendName);
 
 class EmbeddedStoreTest : public ::testing::Test {
@@ -183,6 +87,46 @@ TEST_F(EmbeddedStoreTest, KeepsEverythingOverARestart) {
   EXPECT_FALSE(rig.Get("gone"));
   EXPECT_EQ(rig.FilesWithoutEntry(), 0u);
   EXPECT_EQ(rig.Dropped("orphan"), 0);
+}
+
+TEST_F(EmbeddedStoreTest, TheJournalAndTheNewestEntryAreKnownAfterARestart) {
+  Rig rig(OptionsIn(dir_));
+  ASSERT_TRUE(rig.Put("k", small_).ok());
+  const uint64_t first = *io::testing::RunSync(rig.store().journal().Begin(Context(), "first"));
+  const uint64_t second = *io::testing::RunSync(rig.store().journal().Begin(Context(), "second"));
+  ASSERT_TRUE(io::testing::RunSync(rig.store().journal().End(Context(), first)).ok());
+  rig.Close();
+  rig.Open();
+  auto rows = io::testing::RunSync(rig.store().journal().Pending(Context()));
+  ASSERT_TRUE(rows.ok());
+  ASSERT_EQ(rows->size(), 1u);
+  EXPECT_EQ((*rows)[0].id, second);
+  EXPECT_EQ((*rows)[0].bytes, "second");
+  EXPECT_GT(*io::testing::RunSync(rig.store().journal().Begin(Context(), "third")), second)
+      << "an id is not given twice";
+  EXPECT_EQ(rig.store().usage().newest_ms, RecordFor(small_).created_ms);
+}
+
+TEST_F(EmbeddedStoreTest, EntriesItCannotReadAreListedWhereTheIndexHasThemAndCanBeErased) {
+  Rig rig(OptionsIn(dir_));
+  ASSERT_TRUE(rig.Put("k", large_).ok());
+  rig.Close();
+  std::string row = rig.EntryRow("k");
+  row[0] = 9;
+  rig.Edit([&](IndexDb::Batch& batch) { batch.Put(Table::kEntry, "k", row); });
+  rig.Open();
+  for (const auto& page :
+       {io::testing::RunSync(rig.store().ListByPrefix(Context(), "", "", 10)),
+        io::testing::RunSync(rig.store().ListByTag(Context(), "video-mode-video", "", 10)),
+        io::testing::RunSync(rig.store().ListBySource(Context(), "videos/a.mp4", "", 10))}) {
+    ASSERT_TRUE(page.ok());
+    ASSERT_EQ(page->rows.size(), 1u);
+    EXPECT_EQ(page->rows[0].key, "k");
+    EXPECT_FALSE(page->rows[0].is_readable);
+  }
+  EXPECT_EQ(*io::testing::RunSync(rig.store().EraseMany(Context(), {"k"})), 1u);
+  EXPECT_EQ(rig.store().usage().entries, 0u);
+  EXPECT_EQ(rig.FilesWithoutEntry(), 0u);
 }
 
 TEST_F(EmbeddedStoreTest, LivesInTheDocumentedPlaces) {
@@ -296,14 +240,6 @@ TEST_F(EmbeddedStoreTest, ATruncatedBodyIsAMissWhetherFoundAtOpenOrAtRead) {
   EXPECT_EQ(rig.Dropped("size"), 2);
 }
 
-void FlipAByte(const fs::path& path) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(777);
-  const int c = file.get();
-  file.seekp(777);
-  file.put(static_cast<char>(c ^ 1));
-}
-
 TEST_F(EmbeddedStoreTest, AfterAnUncleanStopADamagedBodyIsAMiss) {
   Rig rig(OptionsIn(dir_));
   ASSERT_TRUE(rig.Put("bad", large_).ok());
@@ -340,6 +276,53 @@ TEST_F(EmbeddedStoreTest, ASuspectBodyStaysSuspectOverCleanRestartsUntilItIsRead
   rig.Open();
   EXPECT_TRUE(rig.Get("good"));
   EXPECT_EQ(rig.Dropped("checksum"), 1);
+}
+
+TEST_F(EmbeddedStoreTest, BodiesHandedOutInMemoryAreVerifiedOnEveryRead) {
+  Options options = OptionsIn(dir_);
+  options.memory_threshold = large_.size();
+  Rig rig(options);
+  ASSERT_TRUE(rig.Put("k", large_).ok());
+  const std::string larger = large_ + "x";
+  ASSERT_TRUE(rig.Put("larger", larger).ok());
+  EXPECT_TRUE(rig.Get("larger")->body.file);
+  EXPECT_FALSE(rig.Get("larger")->body.memory);
+  for (int i = 0; i < 2; ++i) {
+    const std::optional<Found> found = rig.Get("k");
+    ASSERT_TRUE(found && found->body.memory);
+    EXPECT_TRUE(*found->body.memory == large_);
+  }
+  for (const fs::path& file : BodyFilesIn(options.data_dir)) FlipAByte(file);
+  EXPECT_FALSE(rig.Get("k")) << "while the server runs, its descriptor still open";
+  EXPECT_TRUE(rig.Get("larger")) << "nobody looks at it: the file is sent as it is";
+  EXPECT_EQ(rig.Dropped("checksum"), 1);
+  EXPECT_EQ(rig.store().usage().entries, 1u);
+  EXPECT_EQ(rig.FilesWithoutEntry(), 0u);
+}
+
+TEST_F(EmbeddedStoreTest, OfLargerBodiesAsManyInAHundredAreVerifiedAsItIsTold) {
+  for (const uint32_t percent : {0u, 1u, 7u, 50u, 99u, 100u}) {
+    TempDir dir;
+    Options options = OptionsIn(dir);
+    options.verify_on_read = percent;
+    Rig rig(options);
+    Counter verified = rig.metrics().GetCounter("video_resizer_kv_verified_total", "");
+    ASSERT_TRUE(rig.Put("k", large_).ok());
+    for (int i = 0; i < 200; ++i) ASSERT_TRUE(rig.Get("k"));
+    EXPECT_EQ(verified.value(), 2 * percent);
+  }
+}
+
+TEST_F(EmbeddedStoreTest, ABodyThatShrankBehindAnOpenDescriptorIsNotWhole) {
+  Options options = OptionsIn(dir_);
+  options.verify_on_read = 100;
+  Rig rig(options);
+  ASSERT_TRUE(rig.Put("k", large_).ok());
+  ASSERT_TRUE(rig.Get("k"));
+  fs::resize_file(BodyFilesIn(options.data_dir).at(0), large_.size() / 2);
+  EXPECT_FALSE(rig.Get("k"));
+  EXPECT_EQ(rig.Dropped("checksum"), 1);
+  EXPECT_EQ(rig.store().usage().entries, 0u);
 }
 
 TEST_F(EmbeddedStoreTest, SmallBodiesAreVerifiedOnEveryRead) {
@@ -418,7 +401,8 @@ TEST_F(EmbeddedStoreTest, ReapsWhatExpiredLongerAgoThanTheGrace) {
   put("early", 10'000, large_);
   put("late", 20'000, small_);
   put("moved", 10'000, small_);
-  ASSERT_TRUE(*io::testing::RunSync(rig.store().Touch(Context(), "moved", "m", 30'000)));
+  ASSERT_TRUE(
+      *io::testing::RunSync(rig.store().Touch(Context(), "moved", HashOf(small_), "m", 30'000)));
   EXPECT_TRUE(rig.Get("early")) << "expired, but freshness is not ours to judge";
   EXPECT_EQ(reap(11'000, 100), 0u);
   EXPECT_EQ(reap(11'001, 100), 1u);

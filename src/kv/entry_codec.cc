@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace vr::kv {
 namespace {
 
@@ -9,54 +11,6 @@ constexpr size_t kHeadBytes = 18;
 constexpr size_t kEpochOffset = 18;
 constexpr size_t kFixedBytes = 74;  // head, epoch, times, hashes, length of metadata
 constexpr uint8_t kFlagInline = 1;
-
-void PutUint(std::string& out, uint64_t value, int bytes) {
-  for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8) {
-    out.push_back(static_cast<char>((value >> shift) & 0xff));
-  }
-}
-
-uint64_t GetUint(std::string_view in, size_t offset, size_t bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes; ++i) value = value << 8 | static_cast<uint8_t>(in[offset + i]);
-  return value;
-}
-
-void PutBytes(std::string& out, std::string_view bytes) {
-  PutUint(out, bytes.size(), 4);
-  out.append(bytes);
-}
-
-/// Reads length-prefixed strings one after the other; remembers when it ran off the end.
-class Reader {
- public:
-  explicit Reader(std::string_view rest) : rest_(rest) {}
-  uint32_t Uint32() {
-    if (rest_.size() < 4) {
-      failed_ = true;
-      return 0;
-    }
-    const auto value = static_cast<uint32_t>(GetUint(rest_, 0, 4));
-    rest_.remove_prefix(4);
-    return value;
-  }
-  std::string Bytes() {
-    const uint32_t size = Uint32();
-    if (failed_ || rest_.size() < size) {
-      failed_ = true;
-      return {};
-    }
-    std::string out(rest_.substr(0, size));
-    rest_.remove_prefix(size);
-    return out;
-  }
-  bool failed() const { return failed_; }
-  bool at_end() const { return rest_.empty(); }
-
- private:
-  std::string_view rest_;
-  bool failed_ = false;
-};
 
 Error Broken(std::string_view why) {
   return Error(Code::kCorruption, "a stored entry is damaged", std::string(why));
@@ -101,6 +55,7 @@ std::optional<EntrySummary> DecodeSummary(std::string_view row) {
   if (!head || head->version != kEntryVersion || row.size() < kFixedBytes) return std::nullopt;
   EntrySummary s;
   s.head = *head;
+  s.created_ms = static_cast<int64_t>(GetUint(row, 22, 8));
   s.expires_ms = static_cast<int64_t>(GetUint(row, 30, 8));
   s.digest.high = GetUint(row, 38, 8);
   s.digest.low = GetUint(row, 46, 8);
@@ -125,13 +80,13 @@ Result<StoredEntry> DecodeEntry(std::string_view row) {
   r.expires_ms = static_cast<int64_t>(GetUint(row, 30, 8));
   r.digest = {GetUint(row, 38, 8), GetUint(row, 46, 8)};
   r.body_hash = {GetUint(row, 54, 8), GetUint(row, 62, 8)};
-  Reader reader(row.substr(70));
+  ByteReader reader(row.substr(70));
   r.metadata = reader.Bytes();
   r.source = reader.Bytes();
-  const uint32_t tags = reader.Uint32();
+  const uint64_t tags = reader.Uint(4);
   if (reader.failed() || tags > kMaxTags) return Broken("its strings end early");
   r.tags.reserve(tags);
-  for (uint32_t i = 0; i < tags && !reader.failed(); ++i) r.tags.push_back(reader.Bytes());
+  for (uint64_t i = 0; i < tags && !reader.failed(); ++i) r.tags.push_back(reader.Bytes());
   if (reader.failed()) return Broken("its tags end early");
   if (!reader.at_end()) return Broken("bytes follow its end");
   return e;
@@ -170,6 +125,15 @@ std::string BodyIdRow(uint64_t body_id) {
   std::string row;
   PutUint(row, body_id, 8);
   return row;
+}
+
+std::string IntentRow(uint64_t id) {
+  return BodyIdRow(id);
+}
+
+std::optional<uint64_t> ParseIdRow(std::string_view row) {
+  if (row.size() != 8) return std::nullopt;
+  return GetUint(row, 0, 8);
 }
 
 std::string EncodeU32(uint32_t value) {

@@ -26,6 +26,7 @@ struct EntryHead {
 /// What the memory index needs of a row of our version, without decoding strings.
 struct EntrySummary {
   EntryHead head;
+  int64_t created_ms = 0;
   int64_t expires_ms = 0;
   Hash128 digest;
   uint32_t metadata_size = 0;
@@ -56,6 +57,9 @@ struct ExpiryRowParts {
 };
 std::optional<ExpiryRowParts> ParseExpiryRow(std::string_view row);
 std::string BodyIdRow(uint64_t body_id);
+std::string IntentRow(uint64_t id);
+/// Reads what BodyIdRow and IntentRow wrote.
+std::optional<uint64_t> ParseIdRow(std::string_view row);
 
 std::string EncodeU32(uint32_t value);
 std::optional<uint32_t> DecodeU32(std::string_view bytes);

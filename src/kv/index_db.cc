@@ -91,6 +91,16 @@ bool IndexDb::Batch::empty() const {
 }
 
 Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t cache_bytes) {
+  return OpenAs(Access::kReadWrite, path, cache_bytes);
+}
+
+Result<std::unique_ptr<IndexDb>> IndexDb::OpenReadOnly(const std::string& path,
+                                                       uint64_t cache_bytes) {
+  return OpenAs(Access::kReadOnly, path, cache_bytes);
+}
+
+Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::string& path,
+                                                 uint64_t cache_bytes) {
   auto cache = rocksdb::NewLRUCache(cache_bytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> tables;
   for (size_t i = 0; i < kTables; ++i) {
@@ -104,7 +114,10 @@ Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t
   const rocksdb::DBOptions options = DatabaseOptions();
   std::unique_ptr<IndexDb> index(new IndexDb());
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status s = rocksdb::DB::Open(options, path, tables, &index->tables_, &db);
+  const rocksdb::Status s =
+      access == Access::kReadWrite
+          ? rocksdb::DB::Open(options, path, tables, &index->tables_, &db)
+          : rocksdb::DB::OpenForReadOnly(options, path, tables, &index->tables_, &db);
   if (!s.ok()) return FromStatus(s, "open " + path);
   index->db_.reset(db);
   return index;
@@ -141,6 +154,13 @@ Result<void> IndexDb::Write(Batch& batch, bool sync) {
   if (s.ok()) return {};
   is_broken_.store(true, std::memory_order_release);
   return FromStatus(s, "write");
+}
+
+Result<void> IndexDb::SyncLog() {
+  const rocksdb::Status s = db_->SyncWAL();
+  if (s.ok()) return {};
+  is_broken_.store(true, std::memory_order_release);
+  return FromStatus(s, "sync");
 }
 
 Result<void> IndexDb::Scan(

@@ -45,6 +45,9 @@ class IndexDb {
   /// @errors kUnavailable (device, locked by another process), kCorruption, kUnsupported (unknown
   /// tables)
   static Result<std::unique_ptr<IndexDb>> Open(const std::string& path, uint64_t cache_bytes);
+  /// Of what is there, without changing anything; Write() fails. The same errors.
+  static Result<std::unique_ptr<IndexDb>> OpenReadOnly(const std::string& path,
+                                                       uint64_t cache_bytes);
   ~IndexDb();
 
   Result<std::optional<std::string>> Get(Table table, std::string_view row) const;
@@ -52,6 +55,8 @@ class IndexDb {
   /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next
   /// Write tries to recover.
   Result<void> Write(Batch& batch, bool sync);
+  /// Waits until everything written so far is on disk.
+  Result<void> SyncLog();
   /// Visits rows in order of their bytes, beginning with the first not less than `from`, on one
   /// consistent view, until `visit` returns false. The views passed live during the call only.
   Result<void> Scan(
@@ -59,7 +64,10 @@ class IndexDb {
       const std::function<bool(std::string_view row, std::string_view value)>& visit) const;
 
  private:
+  enum class Access { kReadWrite, kReadOnly };
   IndexDb() = default;
+  static Result<std::unique_ptr<IndexDb>> OpenAs(Access access, const std::string& path,
+                                                 uint64_t cache_bytes);
 
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;

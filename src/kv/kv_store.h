@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "base/result.h"
 #include "io/task.h"
+#include "kv/journal.h"
 
 namespace vr::kv {
 
@@ -57,12 +58,18 @@ class NewBody {
 struct Usage {
   uint64_t entries = 0;
   uint64_t bytes = 0;  ///< bodies and metadata
+  /// No entry was created later than this, ms since the epoch; 0 = never held one. Does not go
+  /// back while the store is open, whatever the clock does.
+  int64_t newest_ms = 0;
 };
 
 /// One row of a listing.
 struct Listed {
   std::string key;
   Record record;
+  /// false: damaged, or written by a newer program. The index says it belongs here; `record` is
+  /// empty.
+  bool is_readable = true;
 };
 struct Page {
   std::vector<Listed> rows;  ///< ordered by key
@@ -85,12 +92,20 @@ class KvStore {
   /// nullopt = no such entry. A record of unknown version or a body of wrong size or checksum is a
   /// miss: it is dropped and counted, never returned.
   virtual io::Task<Result<std::optional<Found>>> Get(Context ctx, std::string key) = 0;
-  /// Replaces metadata and expiry only; the body cannot be touched. @return false when there is no
-  /// such entry.
-  virtual io::Task<Result<bool>> Touch(Context ctx, std::string key, std::string metadata,
-                                       int64_t expires_ms) = 0;
+  /// Replaces metadata and expiry only; the body cannot be touched. Metadata describes one body: an
+  /// entry that has another one by now is left alone.
+  /// @return false when there is no entry with that body
+  virtual io::Task<Result<bool>> Touch(Context ctx, std::string key, Hash128 body_hash,
+                                       std::string metadata, int64_t expires_ms) = 0;
   /// @return whether there was an entry.
   virtual io::Task<Result<bool>> Erase(Context ctx, std::string key) = 0;
+  /// Erases many, in any order; each as a whole. After an error some are erased.
+  /// @return how many there were
+  virtual io::Task<Result<size_t>> EraseMany(Context ctx, std::vector<std::string> keys) = 0;
+  /// Makes entries that expire later than `at_ms`, or never, expire then; nothing else of them
+  /// changes. After an error some are changed. @return how many were
+  virtual io::Task<Result<size_t>> ExpireMany(Context ctx, std::vector<std::string> keys,
+                                              int64_t at_ms) = 0;
   virtual io::Task<Result<Page>> ListByPrefix(Context ctx, std::string prefix, std::string cursor,
                                               size_t limit) = 0;
   virtual io::Task<Result<Page>> ListByTag(Context ctx, std::string tag, std::string cursor,
@@ -99,6 +114,8 @@ class KvStore {
                                               size_t limit) = 0;
   /// Memory only, never waits.
   virtual Usage usage() const = 0;
+  /// Intentions kept beside the entries. Lives as long as the store.
+  virtual Journal& journal() = 0;
 };
 
 }  // namespace vr::kv

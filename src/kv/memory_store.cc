@@ -67,7 +67,10 @@ io::Task<Result<void>> MemoryStore::Commit(Context, std::string key, Record reco
   } else {
     found.body.file = body->file();
   }
-  entries_.With([&](Map& map) { map.insert_or_assign(std::move(key), std::move(found)); });
+  entries_.With([&](Map& map) {
+    newest_ms_ = std::max(newest_ms_.load(), found.record.created_ms);
+    map.insert_or_assign(std::move(key), std::move(found));
+  });
   co_return Result<void>();
 }
 
@@ -88,14 +91,14 @@ io::Task<Result<std::optional<Found>>> MemoryStore::Get(Context, std::string key
   co_return found;
 }
 
-io::Task<Result<bool>> MemoryStore::Touch(Context, std::string key, std::string metadata,
-                                          int64_t expires_ms) {
+io::Task<Result<bool>> MemoryStore::Touch(Context, std::string key, Hash128 body_hash,
+                                          std::string metadata, int64_t expires_ms) {
   calls_.With([](Calls& c) { ++c.touches; });
   std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
   if (failure) co_return std::move(*failure);
   Result<bool> touched = entries_.With([&](Map& map) -> Result<bool> {
     const auto it = map.find(key);
-    if (it == map.end()) return false;
+    if (it == map.end() || it->second.record.body_hash != body_hash) return false;
     Record changed = it->second.record;
     changed.metadata = std::move(metadata);
     changed.expires_ms = expires_ms;
@@ -114,6 +117,66 @@ io::Task<Result<bool>> MemoryStore::Erase(Context, std::string key) {
   co_return was_there;
 }
 
+io::Task<Result<size_t>> MemoryStore::EraseMany(Context, std::vector<std::string> keys) {
+  calls_.With([](Calls& c) { ++c.erases; });
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
+  if (failure) co_return std::move(*failure);
+  const size_t erased = entries_.With([&](Map& map) {
+    size_t n = 0;
+    for (const std::string& key : keys) n += map.erase(key);
+    return n;
+  });
+  co_return erased;
+}
+
+io::Task<Result<size_t>> MemoryStore::ExpireMany(Context, std::vector<std::string> keys,
+                                                 int64_t at_ms) {
+  calls_.With([](Calls& c) { ++c.touches; });
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
+  if (failure) co_return std::move(*failure);
+  const size_t changed = entries_.With([&](Map& map) {
+    size_t n = 0;
+    for (const std::string& key : keys) {
+      const auto it = map.find(key);
+      if (it == map.end()) continue;
+      int64_t& expires_ms = it->second.record.expires_ms;
+      if (expires_ms != 0 && expires_ms <= at_ms) continue;
+      expires_ms = at_ms;
+      ++n;
+    }
+    return n;
+  });
+  co_return changed;
+}
+
+io::Task<Result<uint64_t>> MemoryStore::Begin(Context, std::string bytes) {
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
+  if (failure) co_return std::move(*failure);
+  if (bytes.size() > Journal::kMaxBytes) {
+    co_return Error(Code::kInvalidArgument, "the store cannot note this down", "length of the row");
+  }
+  const uint64_t id = next_intent_.fetch_add(1);
+  intents_.With([&](auto& rows) { rows[id] = std::move(bytes); });
+  co_return id;
+}
+
+io::Task<Result<void>> MemoryStore::End(Context, uint64_t id) {
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
+  if (failure) co_return std::move(*failure);
+  intents_.With([&](auto& rows) { rows.erase(id); });
+  co_return Result<void>();
+}
+
+io::Task<Result<std::vector<Journal::Row>>> MemoryStore::Pending(Context) {
+  std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_get; });
+  if (failure) co_return std::move(*failure);
+  std::vector<Row> pending;
+  intents_.With([&](const auto& rows) {
+    for (const auto& [id, bytes] : rows) pending.push_back(Row{id, bytes});
+  });
+  co_return pending;
+}
+
 Result<Page> MemoryStore::List(const std::string& from, const std::string& cursor, size_t limit,
                                const std::function<bool(const Map::value_type&)>& wanted) const {
   std::optional<Error> failure = failures_.With([](const Failures& f) { return f.fail_get; });
@@ -127,7 +190,7 @@ Result<Page> MemoryStore::List(const std::string& from, const std::string& curso
         page.cursor = page.rows.back().key;
         break;
       }
-      page.rows.push_back(Listed{it->first, it->second.record});
+      page.rows.push_back(Listed{it->first, it->second.record, true});
     }
     return page;
   });
@@ -159,8 +222,9 @@ io::Task<Result<Page>> MemoryStore::ListBySource(Context, std::string source, st
 }
 
 Usage MemoryStore::usage() const {
-  return entries_.With([](const Map& map) {
+  return entries_.With([this](const Map& map) {
     Usage usage;
+    usage.newest_ms = newest_ms_;
     usage.entries = map.size();
     for (const auto& [key, found] : map) {
       usage.bytes += found.record.body_size + found.record.metadata.size();

@@ -17,7 +17,7 @@
 
 namespace vr::kv {
 
-class MemoryStore final : public KvStore {
+class MemoryStore final : public KvStore, private Journal {
  public:
   struct Options {
     uint64_t max_bytes = UINT64_MAX;
@@ -27,7 +27,7 @@ class MemoryStore final : public KvStore {
   explicit MemoryStore(Options options) : options_(options) {}
 
   /// While one of these is set, the operation says it. `fail_get` covers the listings too,
-  /// `fail_commit` Touch and Erase.
+  /// `fail_commit` whatever else changes something, the journal included.
   struct Failures {
     std::optional<Error> fail_get;
     std::optional<Error> fail_commit;
@@ -56,9 +56,12 @@ class MemoryStore final : public KvStore {
   io::Task<Result<void>> Commit(Context ctx, std::string key, Record record,
                                 std::unique_ptr<NewBody> body) override;
   io::Task<Result<std::optional<Found>>> Get(Context ctx, std::string key) override;
-  io::Task<Result<bool>> Touch(Context ctx, std::string key, std::string metadata,
-                               int64_t expires_ms) override;
+  io::Task<Result<bool>> Touch(Context ctx, std::string key, Hash128 body_hash,
+                               std::string metadata, int64_t expires_ms) override;
   io::Task<Result<bool>> Erase(Context ctx, std::string key) override;
+  io::Task<Result<size_t>> EraseMany(Context ctx, std::vector<std::string> keys) override;
+  io::Task<Result<size_t>> ExpireMany(Context ctx, std::vector<std::string> keys,
+                                      int64_t at_ms) override;
   io::Task<Result<Page>> ListByPrefix(Context ctx, std::string prefix, std::string cursor,
                                       size_t limit) override;
   io::Task<Result<Page>> ListByTag(Context ctx, std::string tag, std::string cursor,
@@ -66,8 +69,12 @@ class MemoryStore final : public KvStore {
   io::Task<Result<Page>> ListBySource(Context ctx, std::string source, std::string cursor,
                                       size_t limit) override;
   Usage usage() const override;
+  Journal& journal() override { return *this; }
 
  private:
+  io::Task<Result<uint64_t>> Begin(Context ctx, std::string bytes) override;
+  io::Task<Result<void>> End(Context ctx, uint64_t id) override;
+  io::Task<Result<std::vector<Row>>> Pending(Context ctx) override;
   using Map = std::map<std::string, Found>;
   Result<Page> List(const std::string& from, const std::string& cursor, size_t limit,
                     const std::function<bool(const Map::value_type&)>& wanted) const;
@@ -77,6 +84,9 @@ class MemoryStore final : public KvStore {
   Guarded<Calls> calls_;
   const std::shared_ptr<std::atomic<int>> open_bodies_ = std::make_shared<std::atomic<int>>(0);
   Guarded<Map> entries_;
+  std::atomic<int64_t> newest_ms_{0};
+  std::atomic<uint64_t> next_intent_{1};
+  Guarded<std::map<uint64_t, std::string>> intents_;
 };
 
 }  // namespace vr::kv

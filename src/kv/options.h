@@ -24,6 +24,12 @@ struct Options {
   Durability durability = Durability::kBody;
   /// Bodies up to this many bytes live in the index instead of in a file of their own.
   uint64_t inline_threshold = 64 << 10;
+  /// Bodies up to this many bytes are handed out in memory: read whole, and verified every time.
+  /// Larger ones are handed out as an open file.
+  uint64_t memory_threshold = 0;
+  /// Of the bodies handed out as a file, this many in a hundred are read and verified first; those
+  /// of a run that did not end cleanly always are, until they were once.
+  uint32_t verify_on_read = 5;
   /// Free bytes that must stay on the file system; 0 = min(512 MiB, 1 % of the file system).
   uint64_t min_free_bytes = 0;
   /// RocksDB's block cache, bytes (index blocks, small bodies).

@@ -48,6 +48,9 @@ class FaultyFiles final : public Files {
     if (s.fail_remove) return Error(*s.fail_remove);
     return System().Remove(path);
   }
+  Result<void> Rename(const std::string& from, const std::string& to) override {
+    return System().Rename(from, to);
+  }
   Result<Space> SpaceAt(const std::string& path) override {
     const Switches s = Get();
     if (s.space) return *s.space;

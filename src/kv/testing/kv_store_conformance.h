@@ -69,9 +69,10 @@ class KvStoreConformance : public ::testing::TestWithParam<Backend> {
     EXPECT_TRUE(erased.ok());
     return erased.ok() && *erased;
   }
-  bool Touch(const std::string& key, const std::string& metadata, int64_t expires_ms) {
+  bool Touch(const std::string& key, const std::string& body, const std::string& metadata,
+             int64_t expires_ms) {
     Result<bool> touched =
-        io::testing::RunSync(store().Touch(Context(), key, metadata, expires_ms));
+        io::testing::RunSync(store().Touch(Context(), key, HashOf(body), metadata, expires_ms));
     EXPECT_TRUE(touched.ok());
     return touched.ok() && *touched;
   }
@@ -106,7 +107,7 @@ using Keys = std::vector<std::string>;
 TEST_P(KvStoreConformance, AnUnknownKeyIsAMissAndNoError) {
   EXPECT_FALSE(Get("nobody"));
   EXPECT_FALSE(Erase("nobody"));
-  EXPECT_FALSE(Touch("nobody", "m", 1));
+  EXPECT_FALSE(Touch("nobody", "x", "m", 1));
   ExpectUsage(0, 0);
 }
 
@@ -176,7 +177,7 @@ TEST_P(KvStoreConformance, TouchChangesMetadataAndExpiryAndNothingElse) {
   for (const uint64_t size : {uint64_t{10}, uint64_t{100'000}}) {
     const std::string body = BytesFor(size);
     Put("k", body);
-    EXPECT_TRUE(Touch("k", "longer metadata", 77));
+    EXPECT_TRUE(Touch("k", body, "longer metadata", 77));
     const std::optional<Found> found = Get("k");
     ASSERT_TRUE(found);
     EXPECT_EQ(found->record.metadata, "longer metadata");
@@ -190,7 +191,9 @@ TEST_P(KvStoreConformance, TouchChangesMetadataAndExpiryAndNothingElse) {
     EXPECT_EQ(found->record.body_hash, before.body_hash);
     EXPECT_EQ(All(&KvStore::ListByTag, before.tags[0]), Keys{"k"});
     ExpectUsage(1, size + 15);
-    EXPECT_TRUE(Touch("k", "", 0));
+    EXPECT_FALSE(Touch("k", body + "x", "of another body", 99));
+    EXPECT_EQ(Get("k")->record.metadata, "longer metadata");
+    EXPECT_TRUE(Touch("k", body, "", 0));
     ExpectUsage(1, size);
     EXPECT_TRUE(ReadBody(Get("k")->body) == body);
   }
@@ -211,6 +214,97 @@ TEST_P(KvStoreConformance, EraseRemovesEntryBodyAndIndexes) {
   EXPECT_EQ(All(&KvStore::ListBySource, "videos/a.mp4"), Keys{"stays"});
   ExpectUsage(1, 2 + 4);
   EXPECT_EQ(under_test_->Leftovers(), 0u);
+}
+
+TEST_P(KvStoreConformance, EraseManyErasesTheseAndNoOthers) {
+  Keys keys, odd;
+  for (int i = 0; i < 600; ++i) {
+    const std::string key = "k" + std::to_string(1000 + i);
+    Put(key, i % 50 == 0 ? BytesFor(80'000, static_cast<uint64_t>(i)) : "small");
+    (i % 2 == 0 ? keys : odd).push_back(key);
+  }
+  keys.push_back("nobody");
+  keys.push_back(keys[0]);  // twice
+  Result<size_t> erased = io::testing::RunSync(store().EraseMany(Context(), keys));
+  ASSERT_TRUE(erased.ok());
+  EXPECT_EQ(*erased, 300u);
+  EXPECT_EQ(All(&KvStore::ListByPrefix, ""), odd);
+  EXPECT_EQ(All(&KvStore::ListByTag, "video-mode-video"), odd);
+  EXPECT_EQ(All(&KvStore::ListBySource, "videos/a.mp4"), odd);
+  EXPECT_FALSE(Get(keys[0]));
+  EXPECT_TRUE(Get(odd[0]));
+  EXPECT_EQ(store().usage().entries, 300u);
+  EXPECT_EQ(under_test_->Leftovers(), 0u);
+  EXPECT_EQ(*io::testing::RunSync(store().EraseMany(Context(), keys)), 0u);
+  EXPECT_EQ(*io::testing::RunSync(store().EraseMany(Context(), Keys())), 0u);
+  EXPECT_EQ(*io::testing::RunSync(store().EraseMany(Context(), odd)), 300u);
+  ExpectUsage(0, 0);
+}
+
+TEST_P(KvStoreConformance, ExpireManyShortensLivesAndChangesNothingElse) {
+  const std::string body = BytesFor(100'000);
+  const auto put = [&](const std::string& key, int64_t expires_ms) {
+    Record record = RecordFor(body, "meta of " + key);
+    record.expires_ms = expires_ms;
+    Put(key, body, record);
+  };
+  put("never", 0);
+  put("late", 9'000);
+  put("early", 1'000);
+  put("other", 9'000);
+  const Usage before = store().usage();
+  Result<size_t> changed = io::testing::RunSync(
+      store().ExpireMany(Context(), Keys{"never", "late", "early", "nobody", "late"}, 5'000));
+  ASSERT_TRUE(changed.ok());
+  EXPECT_EQ(*changed, 2u);
+  EXPECT_EQ(Get("never")->record.expires_ms, 5'000);
+  EXPECT_EQ(Get("late")->record.expires_ms, 5'000);
+  EXPECT_EQ(Get("early")->record.expires_ms, 1'000);
+  EXPECT_EQ(Get("other")->record.expires_ms, 9'000);
+  EXPECT_EQ(Get("late")->record.metadata, "meta of late");
+  EXPECT_TRUE(ReadBody(Get("late")->body) == body);
+  EXPECT_EQ(All(&KvStore::ListByTag, "video-mode-video").size(), 4u);
+  ExpectUsage(4, before.bytes);
+}
+
+TEST_P(KvStoreConformance, KnowsWhenItsNewestEntryWasCreated) {
+  EXPECT_EQ(store().usage().newest_ms, 0);
+  Record record = RecordFor("x");
+  record.created_ms = 7'000;
+  Put("a", "x", record);
+  record.created_ms = 5'000;
+  Put("b", "x", record);
+  EXPECT_EQ(store().usage().newest_ms, 7'000);
+}
+
+TEST_P(KvStoreConformance, TheJournalKeepsWhatWasBegunUntilItIsEnded) {
+  Journal& journal = store().journal();
+  const auto pending = [&] {
+    std::vector<std::string> texts;
+    auto rows = io::testing::RunSync(journal.Pending(Context()));
+    EXPECT_TRUE(rows.ok());
+    for (const Journal::Row& row : *rows) texts.push_back(row.bytes);
+    return texts;
+  };
+  EXPECT_EQ(pending(), Keys{});
+  const std::string bytes("a\0\xff", 3);
+  const uint64_t first = *io::testing::RunSync(journal.Begin(Context(), bytes));
+  const uint64_t second = *io::testing::RunSync(journal.Begin(Context(), "second"));
+  const uint64_t third = *io::testing::RunSync(journal.Begin(Context(), ""));
+  EXPECT_EQ(pending(), (Keys{bytes, "second", ""}));
+  EXPECT_TRUE(io::testing::RunSync(journal.End(Context(), second)).ok());
+  EXPECT_EQ(pending(), (Keys{bytes, ""}));
+  EXPECT_TRUE(io::testing::RunSync(journal.End(Context(), second)).ok()) << "twice is no error";
+  EXPECT_TRUE(io::testing::RunSync(journal.End(Context(), first)).ok());
+  EXPECT_TRUE(io::testing::RunSync(journal.End(Context(), third)).ok());
+  EXPECT_EQ(pending(), Keys{});
+  const std::string longest(Journal::kMaxBytes, 'x');
+  EXPECT_TRUE(io::testing::RunSync(journal.Begin(Context(), longest)).ok());
+  auto refused = io::testing::RunSync(journal.Begin(Context(), longest + "x"));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  ExpectUsage(0, 0);
+  EXPECT_EQ(All(&KvStore::ListByPrefix, ""), Keys{}) << "intentions are not entries";
 }
 
 TEST_P(KvStoreConformance, AReaderKeepsReadingWhatWasErasedOrReplaced) {

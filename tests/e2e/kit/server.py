@@ -1,4 +1,5 @@
 """The server under test: a real process with its own folder, its log and its metrics."""
+import http.client
 import json
 import os
 import pathlib
@@ -189,7 +190,9 @@ class Server:
 
     # -- admin API
 
-    def open_admin(self, token="t0ken"):
+    TOKEN = "t0ken"
+
+    def open_admin(self, token=TOKEN):
         """Configures the bearer token; before start()."""
         self.admin_token = token
         self.config["admin"]["token"] = token
@@ -204,6 +207,17 @@ class Server:
         with wire.Connection(self.admin) as c:
             reply = c.ask(target, "GET" if body is None else "POST", headers, text)
             return reply, json.loads(reply.body())
+
+    def admin_call(self, method, target, document=None, timeout=60.0):
+        """@return (status, document)"""
+        c = http.client.HTTPConnection(self.admin, timeout=timeout)
+        try:
+            c.request(method, target, body=None if document is None else json.dumps(document),
+                      headers={"Authorization": "Bearer " + self.admin_token})
+            reply = c.getresponse()
+            return reply.status, json.loads(reply.read())
+        finally:
+            c.close()
 
     def purge(self, **scope):
         """@return what the purge hit, by layer: {"KV": n, "edge": n, "productions": n}"""
