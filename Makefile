@@ -40,10 +40,10 @@ e2e: test-deps build e2e-deps ## only the tests that run the real programs
 test-deps:
 	@tools/install_deps test
 
-# Playwright's driver for the browser test; a machine without npm registry skips that test.
-e2e-deps: tests/e2e/browser/node_modules/.package-lock.json
-tests/e2e/browser/node_modules/.package-lock.json: tests/e2e/browser/package-lock.json
-	@cd tests/e2e/browser && npm ci --silent --no-audit --no-fund || echo "npm ci failed: the browser test will be skipped"
+# Playwright's driver for the browser test, the public HTTP cache tests; a machine without npm registry skips those.
+e2e-deps: tests/e2e/browser/node_modules/.package-lock.json tests/e2e/conformance/node_modules/.package-lock.json
+tests/e2e/%/node_modules/.package-lock.json: tests/e2e/%/package-lock.json
+	@cd $(dir $<) && npm ci --silent --no-audit --no-fund || echo "npm ci failed: the $* test will be skipped"
 
 lint: ## source rules, import check, clang-format (make tidy: clang-tidy)
 	@tools/install_deps lint
@@ -80,4 +80,4 @@ clang: deps ## the same with clang-16 (thread-safety annotations are checked the
 	ctest --preset clang -j $(JOBS) -LE e2e $(CTEST_ARGS)
 
 clean: ## remove what was built and the demo's data
-	rm -rf build var tests/e2e/browser/node_modules
+	rm -rf build var tests/e2e/browser/node_modules tests/e2e/conformance/node_modules

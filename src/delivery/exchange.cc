@@ -155,6 +155,8 @@ Result<http::BodySink::Flow> Exchange::OnData(std::string_view bytes) {
   const int fd = answer->file->get();
   CHECK_OK(WriteAll(fd, bytes, written_));
   written_ += bytes.size();
+  // Stored before anybody can have the last byte: who asks after it finds it.
+  if (written_ == answer->length) KeepIfWanted(*answer);
   Flow flow = Flow::kMore;
   uint64_t from = 0;
   uint64_t done = 0;
@@ -191,12 +193,10 @@ void Exchange::OnDone(Result<void> result) {
 void Exchange::Settle(const Result<void>& result) {
   std::shared_ptr<const Answer> answer;
   Phase phase = Phase::kWaiting;
-  bool is_kept = false;
   {
     MutexLock lock(mutex_);
     phase = view_.phase;
     answer = answer_;
-    is_kept = is_kept_;
   }
   if (phase == Phase::kStored) return;
   if (phase == Phase::kWaiting && !result.ok() && spec_.held) {
@@ -206,8 +206,7 @@ void Exchange::Settle(const Result<void>& result) {
       return FinishStored(spec_.held, false);
     }
   }
-  // Stored before anybody hears of the end: who asks after the last byte finds it.
-  if (result.ok() && is_kept) Keep(*answer, written_);
+  if (result.ok() && phase == Phase::kBody) KeepIfWanted(*answer);
   {
     MutexLock lock(mutex_);
     view_.phase = result.ok() ? Phase::kDone : Phase::kFailed;
@@ -345,6 +344,16 @@ std::shared_ptr<cache::StoredResponse> Exchange::NewStored(const Answer& answer)
     if (!tag.empty()) stored->tags.emplace_back(tag);
   }
   return stored;
+}
+
+void Exchange::KeepIfWanted(const Answer& answer) {
+  if (is_stored_) return;
+  {
+    MutexLock lock(mutex_);
+    if (!is_kept_) return;
+  }
+  is_stored_ = true;
+  Keep(answer, written_);
 }
 
 bool Exchange::Keep(const Answer& answer, uint64_t size) {

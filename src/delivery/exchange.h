@@ -130,6 +130,8 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   std::shared_ptr<cache::StoredResponse> NewStored(const Answer& answer) const;
   /// Where a 206 belongs; nullopt: nowhere that could be kept.
   std::optional<cache::StoredPart> PartOf(const Answer& answer) const;
+  /// Once, when the body is complete.
+  void KeepIfWanted(const Answer& answer);
   bool Keep(const Answer& answer, uint64_t size);
   void Publish(std::shared_ptr<const Answer> answer, uint64_t watermark);
   void FinishStored(cache::StoredRef stored, bool is_validated);
@@ -143,6 +145,7 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   // The client's thread only.
   uint64_t epoch_;
   uint64_t written_ = 0;
+  bool is_stored_ = false;
 
   mutable Mutex mutex_;
   View view_ GUARDED_BY(mutex_);

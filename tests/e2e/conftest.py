@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from kit import media  # noqa: E402
 from kit.origin import HttpOrigin  # noqa: E402
+from kit.raw_origin import RawOrigin  # noqa: E402
 from kit.server import Server  # noqa: E402
 
 
@@ -52,6 +53,17 @@ def running(server):
 @pytest.fixture
 def origin():
     o = HttpOrigin()
+    yield o
+    o.close()
+
+
+@pytest.fixture
+def site(server):
+    """An origin of exact bytes, and a started server that passes everything through to it. site.server is the server."""
+    o = RawOrigin()
+    o.server = server
+    server.config["origins"] = [{"name": "site", "matcher": "^/", "mode": "passthrough", "sources": [{"type": "http", "url": o.url}]}]
+    server.open_admin()
     yield o
     o.close()
 
