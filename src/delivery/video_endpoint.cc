@@ -246,11 +246,12 @@ Response VideoEndpoint::RespondError(const Request& request, const Error& error,
 
 Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p,
                                        const Error& error, Layer layer) const {
-  Response response = ErrorResponse(error, p.policy->ttl);
+  // Nobody keeps anything of a debug request, its failure neither.
+  const cache::TtlOptions ttl = p.is_debug ? cache::TtlOptions{{}, {}, {}, {}} : p.policy->ttl;
+  Response response = ErrorResponse(error, ttl);
   AnswerFacts facts = FactsFor(request, p, layer);
   facts.kv_written = false;
-  facts.edge_written =
-      facts.edge_written && !request.is_head() && IsRemembered(error, p.policy->ttl);
+  facts.edge_written = facts.edge_written && !request.is_head() && IsRemembered(error, ttl);
   AppendField(response.fields, "X-KV-Cache-Key", p.key);
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
