@@ -98,6 +98,22 @@ TEST_F(OrchestratorTest, AFailureOfTheSourceIsRememberedForItsTtlAndNoLonger) {
   EXPECT_EQ(Fetch(Ask("k"))->entity->meta.status, 200) << "and the memory of the failure is gone";
 }
 
+TEST_F(OrchestratorTest, TheMemoryOfFailuresIsBounded) {
+  options_.negative_max_bytes = 256 << 10;
+  Restart();
+  kitchen_->failure = Error(Code::kCorruption, "broken").WithReason("SOURCE_CORRUPT");
+  int remembered = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    EXPECT_FALSE(Fetch(Ask(key)).ok());
+  }
+  for (int i = 0; i < 2000; ++i) {
+    remembered += orchestrator_->LookupEdge("k" + std::to_string(i), {7, 7}) != nullptr;
+  }
+  EXPECT_GT(remembered, 0);
+  EXPECT_LT(remembered, 2000) << "a scan over paths that do not exist costs no memory";
+}
+
 TEST_F(OrchestratorTest, OurOwnFailureIsNotRemembered) {
   kitchen_->failure = Error(Code::kInternal, "bug").WithReason("TRANSFORM_FAILED");
   EXPECT_FALSE(Fetch(Ask("k")).ok());

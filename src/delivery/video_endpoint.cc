@@ -342,8 +342,16 @@ void VideoEndpoint::FollowUp(const Prepared& p, const cache::EntityRef& hit) con
 }
 
 Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
-  // TryNow has just said that there is more to do, and left what it found out.
-  const auto carried = std::static_pointer_cast<Prepared>(std::move(request.carried));
+  // TryNow has just said that there is more to do, and left what it found out. Unless a reload in
+  // between sent the request to another handler first.
+  auto carried = std::static_pointer_cast<Prepared>(std::move(request.carried));
+  if (!carried) {
+    Result<Prepared> prepared = Prepare(request);
+    if (!prepared.ok()) {
+      co_return RespondError(request, prepared.error(), deps_.snapshots.Get()->ttl);
+    }
+    carried = std::make_shared<Prepared>(std::move(*prepared));
+  }
   const Prepared& p = *carried;
   if (p.parsed.flags.debug_view) co_return co_await HandleView(ctx, request, p);
 
