@@ -80,12 +80,16 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
       metrics.GetGauge("video_resizer_edge_evictions", "Entries evicted from the edge since start");
   auto flights_gauge = metrics.GetGauge("video_resizer_productions_in_flight",
                                         "Productions, including those being stored");
-  metrics.OnRender([this, edge_bytes, edge_entries, edge_evictions, flights_gauge]() mutable {
-    edge_bytes.Set(static_cast<double>(edge_.bytes()));
-    edge_entries.Set(static_cast<double>(edge_.entries()));
-    edge_evictions.Set(static_cast<double>(edge_.evictions()));
-    flights_gauge.Set(static_cast<double>(flights()));
-  });
+  auto stores_gauge = metrics.GetGauge("video_resizer_kv_stores_under_way",
+                                       "Variants being stored in the background");
+  metrics.OnRender(
+      [this, edge_bytes, edge_entries, edge_evictions, flights_gauge, stores_gauge]() mutable {
+        edge_bytes.Set(static_cast<double>(edge_.bytes()));
+        edge_entries.Set(static_cast<double>(edge_.entries()));
+        edge_evictions.Set(static_cast<double>(edge_.evictions()));
+        flights_gauge.Set(static_cast<double>(flights()));
+        stores_gauge.Set(static_cast<double>(storing_.load()));
+      });
 }
 
 Orchestrator::~Orchestrator() = default;

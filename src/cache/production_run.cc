@@ -391,6 +391,7 @@ Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
     storing_.fetch_sub(1);
     store_skipped_.Add();
     LogWarn("kv_store_skipped", {{"key", key}, {"reason", "too many stores under way"}});
+    NotStored(whole);
     co_return;
   }
   kv::Record record;
@@ -411,7 +412,14 @@ Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
   } else {
     (stored.error().code == Code::kResourceExhausted ? store_skipped_ : store_failed_).Add();
     LogWarn("kv_store_failed", {{"key", key}, {"error", stored.error().ToLogString()}});
+    NotStored(whole);
   }
+}
+
+void Orchestrator::NotStored(const EntityRef& whole) {
+  std::shared_ptr<Entity> copy = CopyOf(*whole);
+  copy->kv_backed = false;
+  edge_.Replace(whole, std::move(copy));
 }
 
 Task<void> Orchestrator::RunCheck(EntityRef entity, Query query,

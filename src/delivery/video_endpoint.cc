@@ -246,11 +246,12 @@ Response VideoEndpoint::RespondError(const Request& request, const Error& error,
 
 Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p,
                                        const Error& error, Layer layer) const {
-  Response response = ErrorResponse(error, p.policy->ttl);
+  // Nobody keeps anything of a debug request, its failure neither.
+  const cache::TtlOptions ttl = p.is_debug ? cache::TtlOptions{{}, {}, {}, {}} : p.policy->ttl;
+  Response response = ErrorResponse(error, ttl);
   AnswerFacts facts = FactsFor(request, p, layer);
   facts.kv_written = false;
-  facts.edge_written =
-      facts.edge_written && !request.is_head() && IsRemembered(error, p.policy->ttl);
+  facts.edge_written = facts.edge_written && !request.is_head() && IsRemembered(error, ttl);
   AppendField(response.fields, "X-KV-Cache-Key", p.key);
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
@@ -341,8 +342,16 @@ void VideoEndpoint::FollowUp(const Prepared& p, const cache::EntityRef& hit) con
 }
 
 Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
-  // TryNow has just said that there is more to do, and left what it found out.
-  const auto carried = std::static_pointer_cast<Prepared>(std::move(request.carried));
+  // TryNow has just said that there is more to do, and left what it found out. Unless a reload in
+  // between sent the request to another handler first.
+  auto carried = std::static_pointer_cast<Prepared>(std::move(request.carried));
+  if (!carried) {
+    Result<Prepared> prepared = Prepare(request);
+    if (!prepared.ok()) {
+      co_return RespondError(request, prepared.error(), deps_.snapshots.Get()->ttl);
+    }
+    carried = std::make_shared<Prepared>(std::move(*prepared));
+  }
   const Prepared& p = *carried;
   if (p.parsed.flags.debug_view) co_return co_await HandleView(ctx, request, p);
 

@@ -16,7 +16,8 @@ from kit.server import Server
 from kit.wait import until
 
 TTL = 86400
-PATHS = ("cold", "joined", "edge", "kv", "stale", "stale-kv")
+PATHS = ("cold", "joined", "edge", "kv", "stale", "stale-kv", "debug")
+MADE = ("cold", "joined", "debug")  # the answer comes from a production
 METHODS = ("GET", "HEAD")
 
 LONG_AGO = "Thu, 01 Jan 1970 00:00:01 GMT"
@@ -169,7 +170,7 @@ def needs_stored_form(headers):
 
 def form_of(path, body, method, headers):
     """stored: the representation with its validators. streamed: a video while it is made. described: HEAD of what nobody has made."""
-    if path not in ("cold", "joined") or body.known_at_once:
+    if path not in MADE or body.known_at_once:
         return "stored"
     if method == "HEAD":
         return "described"
@@ -238,7 +239,7 @@ def layers(tmp_path_factory):
 
 
 def kind_of(path):
-    return "plain" if path in ("cold", "joined") else path
+    return "plain" if path in MADE else path
 
 
 def ask(layers, path, body, method, headers):
@@ -247,7 +248,8 @@ def ask(layers, path, body, method, headers):
     if path in ("cold", "joined"):
         server.purge(key=body.key)
     if path != "joined":
-        return server.get(body.target, method, headers)
+        mark = "" if path != "debug" else ("&" if "?" in body.target else "?") + "debug=true"
+        return server.get(body.target + mark, method, headers)
     origin.gate.clear()
     try:
         with server.connect() as leader, server.connect() as joiner:
@@ -271,11 +273,12 @@ def ask(layers, path, body, method, headers):
 
 # -- the checks
 
-STATUS_OF = {"cold": "MISS", "joined": "MISS", "edge": "HIT", "kv": "HIT", "stale": "STALE", "stale-kv": "STALE"}
-SOURCE_OF = {"cold": "transform", "joined": "transform", "edge": "edge", "kv": "KV", "stale": "edge", "stale-kv": "KV"}
+STATUS_OF = {"cold": "MISS", "joined": "MISS", "edge": "HIT", "kv": "HIT", "stale": "STALE", "stale-kv": "STALE", "debug": "BYPASS"}
+SOURCE_OF = {"cold": "transform", "joined": "transform", "edge": "edge", "kv": "KV", "stale": "edge", "stale-kv": "KV", "debug": "transform"}
 CACHE_STATUS_OF = {
     "cold": r"KV; fwd=miss(; stored)?, edge; fwd=miss(; stored)?",
     "joined": r"KV; fwd=miss; collapsed, edge; fwd=miss; collapsed",
+    "debug": r"KV; fwd=bypass, edge; fwd=bypass",
     "edge": r"edge; hit; ttl=\d+",
     "kv": r"KV; hit; ttl=\d+, edge; fwd=bypass",
     "stale": r"edge; hit; ttl=(0|-\d+)",
@@ -301,7 +304,7 @@ def check_diagnostics(reply, path, body, method):
         assert f"video-format-{body.format}" in tags
     assert (reply["X-Origin"], reply["X-Source-Type"]) == ("remote", "http")
     assert 0 <= int(reply["Age"]) < 600
-    if path not in ("cold", "joined"):
+    if path not in MADE:
         assert int(reply["X-KV-Cache-Age"]) == int(reply["Age"])
         assert (int(reply["X-KV-Cache-TTL"]) == 0) == path.startswith("stale")
 
@@ -323,9 +326,12 @@ def check_stored(reply, data, path, body, method, headers, reference):
         assert reply["Content-Range"] == (f"bytes */{size}" if status == 416 else None)
         return
     m = re.fullmatch(r"public, max-age=(\d+)", reply["Cache-Control"])
-    assert m, reply.fields
-    assert int(m.group(1)) <= max(0, TTL - int(reply["Age"]))
-    assert (int(m.group(1)) == 0) == path.startswith("stale")
+    if path == "debug":
+        assert reply["Cache-Control"] == "no-store"
+    else:
+        assert m, reply.fields
+        assert int(m.group(1)) <= max(0, TTL - int(reply["Age"]))
+        assert (int(m.group(1)) == 0) == path.startswith("stale")
     if status == 304:
         assert data == b""
         assert "Content-Range" not in reply and "Content-Type" not in reply
@@ -381,7 +387,7 @@ def test_cell(layers, request, path, kind, case, method):
     body = BODIES[kind]
     reference = layers.reference(kind_of(path), body)
     request.node._vr_server = layers.server(kind_of(path))[0]
-    if path in ("cold", "joined") and not body.known_at_once:
+    if path in MADE and not body.known_at_once:
         reference = dataclasses.replace(reference, modified=None)  # made anew: its date is not known before
     headers = CASES[case](reference)
     reply, data = ask(layers, path, body, method, headers)

@@ -138,6 +138,23 @@ def test_a_source_over_the_limit_is_413_before_the_download(server, origin):
     assert origin.bytes_sent("/long.mp4") < 2 << 20
 
 
+@pytest.mark.parametrize("target", ["/remote/a.mp4", "/remote/a.mp4?mode=frame&width=160", "/remote/a.mp4?width=160"])
+def test_fields_of_the_origin_are_its_own(remote, origin, target):
+    """Nothing of the origin's head is copied: no cookie, no foreign validator, no hop-by-hop field, no caching rule (R-11, R-54)."""
+    origin.files["/a.mp4"] = media.clip("small.mp4")
+    origin.fields = [("Set-Cookie", "session=1"), ("Cache-Control", "private, no-store"), ("Vary", "*"), ("Content-Disposition", "attachment"),
+                     ("X-Amz-Request-Id", "r"), ("Keep-Alive", "timeout=5")]
+    for _ in range(2):
+        reply, _ = remote.get(target)
+        assert reply.status == 200
+        for name in ("Set-Cookie", "Vary", "Content-Disposition", "X-Amz-Request-Id", "Keep-Alive"):
+            assert name not in reply, reply.fields
+        assert "private" not in reply["Cache-Control"]
+        source_etag = '"%x-%x"' % (media.clip("small.mp4").stat().st_size, media.clip("small.mp4").stat().st_mtime_ns)
+        assert reply["ETag"] != source_etag
+    assert reply["X-Cache-Status"] == "HIT", "an origin of transforms says what its bytes are, our TTL table says how long"
+
+
 def test_the_query_of_the_client_stays_here(remote, origin):
     remote.get("/remote/a.mp4?width=160&token=abc")
     assert origin.requests and all("token" not in r[1] for r in origin.requests)

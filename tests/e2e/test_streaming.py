@@ -1,5 +1,7 @@
 """Served while it is made: structure, not stopwatch. A gate on the source or a long clip keeps productions open."""
 import concurrent.futures
+import pathlib
+import random
 import threading
 
 import pytest
@@ -146,3 +148,39 @@ def test_http_1_0_clients_get_the_stream_until_close(long, tmp_path):
         path = tmp_path / "a.mp4"
         path.write_bytes(reply.body())
     assert media.decode_errors(path) == ""
+
+
+def test_a_seek_storm_starts_one_transform_and_leaks_nothing(long):
+    """What a browser does to a slider: overlapping ranges, most given up at once (R-18)."""
+    def descriptors():
+        return len(list(pathlib.Path(f"/proc/{long.pid}/fd").iterdir()))
+
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    dice = random.Random(seed)
+    target = "/videos/long.mp4?width=320&duration=8"
+    long.get("/videos/long.mp4?mode=frame&width=16")
+    before = descriptors()
+    patient = []
+    for turn in range(80):
+        c = long.connect()
+        first = dice.randrange(0, 200_000)
+        last = "" if dice.random() < 0.5 else first + dice.randrange(1, 100_000)
+        c.begin(target, headers={"Range": f"bytes={first}-{last}"})
+        if turn % 16 == 0:
+            patient.append((c, first, last))
+        else:
+            c.reset()
+    parts = []
+    for c, first, last in patient:
+        reply = c.reply()
+        parts.append((reply.status, first, last, reply.body()))
+        c.close()
+    hit, whole = long.get(target)
+    assert hit["X-Cache-Source"] == "edge"
+    for status, first, last, part in parts:
+        expected = whole[first:] if last == "" else whole[first:last + 1]
+        assert (status, part) == ((206, expected) if expected else (416, part))
+    assert long.transforms(mode="video") == 1, "one transform for all of them"
+    until(lambda: long.metric("video_resizer_productions_in_flight") == 0, "nothing is left under way")
+    until(lambda: descriptors() <= before + 8, f"descriptors are given back: {before} before")

@@ -27,6 +27,11 @@ class HttpOrigin:
         self.last_modified = True
         self.redirects = {}           # URL path -> Location
         self.redirect_status = 302
+        self.fields = []              # more fields of good answers: (name, value)
+        self.body = None              # answer everything with 200 and these bytes
+        self.waiting = 0              # requests held by `heads`
+        self.heads = threading.Event()  # cleared: even the head of an answer waits
+        self.heads.set()
         self.gate = threading.Event()  # cleared: bodies wait
         self.gate.set()
         self._lock = threading.Lock()
@@ -59,6 +64,7 @@ class HttpOrigin:
 
     def close(self):
         self.gate.set()
+        self.heads.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -87,6 +93,20 @@ class HttpOrigin:
         asked = h.headers.get("Range")
         with self._lock:
             self.requests.append((method, path, asked, {k.lower(): v for k, v in h.headers.items()}))
+        if not self.heads.is_set():
+            with self._lock:
+                self.waiting += 1
+            self.heads.wait(60)
+            with self._lock:
+                self.waiting -= 1
+        if self.body is not None:
+            h.send_response(200)
+            h.send_header("Content-Type", self.content_type)
+            h.send_header("Content-Length", str(len(self.body)))
+            h.end_headers()
+            if method != "HEAD":
+                h.wfile.write(self.body)
+            return
         if path in self.redirects:
             self._plain(h, self.redirect_status, [("Location", self.redirects[path])])
             return
@@ -120,6 +140,8 @@ class HttpOrigin:
             h.send_header("Accept-Ranges", "bytes")
         if self.etag:
             h.send_header("ETag", '"%x-%x"' % (size, data.stat().st_mtime_ns))
+        for name, value in self.fields:
+            h.send_header(name, value)
         if self.last_modified:
             h.send_header("Last-Modified", email.utils.formatdate(int(data.stat().st_mtime), usegmt=True))
         if status == 206:
