@@ -6,10 +6,10 @@ JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench asan tsan clang clean
+.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench torture asan tsan clang clean
 
 help: ## this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 	@echo "  Settings: PORT=8080 (run), PRESET=release (build, test), JOBS=$(JOBS), CTEST_ARGS='-R name' (test)"
 
 deps: ## install the Debian packages a build needs, when missing
@@ -63,6 +63,10 @@ bench: ## hit path against nginx, transform against ffmpeg (release build)
 	@tools/install_deps bench
 	@$(MAKE) --no-print-directory build PRESET=release
 	@tools/bench --bin build/release/bin
+
+torture: build ## kill -9 of the real server under load, ROUNDS=50 times (SEED, DURABILITY=none|body|full)
+	@tools/install_deps test
+	@VR_BIN_DIR=$(CURDIR)/build/$(PRESET)/bin /usr/bin/python3 tests/torture/kill9.py
 
 asan: deps ## build with address and undefined behaviour sanitizers, run the unit and integration tests
 	@tools/install_deps test

@@ -12,6 +12,7 @@
 #include "cache/orchestrator.h"
 #include "kv/embedded_store.h"
 #include "kv/memory_store.h"
+#include "kv/testing/cut_disk.h"
 #include "kv/testing/put_body.h"
 
 namespace vr::cache {
@@ -115,10 +116,13 @@ class PurgeTest : public ::testing::Test {
     std::filesystem::remove_all(directory_, ignored);
   }
 
-  void Start() {
+  void Start() { StartOn(io::Files::System(), nullptr); }
+  void StartOn(io::Files& files, rocksdb::Env* env) {
     kv::Options options;
     options.data_dir = directory_ + "/data";
-    auto opened = kv::EmbeddedStore::Create(options, blocking_, SystemClock::Get(), metrics_);
+    options.durability = durability_;
+    auto opened =
+        kv::EmbeddedStore::Create(options, blocking_, SystemClock::Get(), metrics_, files, env);
     ASSERT_TRUE(opened.ok()) << opened.error().ToLogString();
     store_ = std::move(*opened);
     cut_ = std::make_unique<CutStore>(*store_);
@@ -196,6 +200,7 @@ class PurgeTest : public ::testing::Test {
   asio::executor_work_guard<asio::io_context::executor_type> guard_ =
       asio::make_work_guard(context_);
   std::string directory_;
+  kv::Durability durability_ = kv::Durability::kBody;
   vr::testing::ManualClock clock_;
   Metrics metrics_;
   io::Blocking blocking_;
@@ -249,6 +254,44 @@ TEST_F(PurgeTest, OneThatStopsAnywhereIsFinishedAtTheNextStart) {
         EXPECT_EQ(Fresh(), changes == 0 ? all : left[i]) << "all of the scope, or nothing of it";
         EXPECT_EQ(entries(), changes == 0 || mode == PurgeMode::kSoft ? 5 : left[i].size());
       }
+    }
+  }
+}
+
+TEST_F(PurgeTest, OneThatIsCutAtAnyChangeOfTheDiskIsAllOrNothing) {
+  namespace fs = std::filesystem;
+  Seed();
+  const Keys all = Fresh();
+  Stop();
+  const std::string data = directory_ + "/data", whole = directory_ + "/whole";
+  fs::rename(data, whole);
+  PurgeScope scope;
+  scope.tag = "tag";
+  for (const kv::Durability durability : {kv::Durability::kNone, kv::Durability::kFull}) {
+    for (const bool is_power_cut : {false, true}) {
+      durability_ = durability;
+      bool was_answered = false;
+      for (uint64_t n = 1; !was_answered && n < 100; ++n) {
+        SCOPED_TRACE("cut at change " + std::to_string(n) + (is_power_cut ? ", power" : ", kill"));
+        fs::remove_all(data);
+        fs::copy(whole, data, fs::copy_options::recursive);
+        {
+          kv::testing::CutDisk disk(data);
+          StartOn(disk, disk.env());
+          disk.CutAfter(n);
+          was_answered = Run(orchestrator_->Purge(Context(), scope, PurgeMode::kHard)).ok();
+          EXPECT_EQ(was_answered, !disk.is_cut());
+          Stop();
+          if (is_power_cut) disk.LosePower(kv::testing::CutDisk::Lost::kAll);
+        }
+        Start();
+        ASSERT_TRUE(Run(orchestrator_->FinishPurges(Context())).ok());
+        const Keys left = Fresh();
+        const bool is_done = left == Keys{"frame:b.mp4", "video:b.mp4"};
+        EXPECT_TRUE(is_done || (!was_answered && left == all)) << left.size() << " left";
+        Stop();
+      }
+      EXPECT_TRUE(was_answered);
     }
   }
 }

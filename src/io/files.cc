@@ -67,6 +67,11 @@ struct CloseDirectory {
 
 }  // namespace
 
+Result<void> Files::SyncDirectory(const std::string& path) {
+  TRY(const UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY));
+  return Sync(fd.get());
+}
+
 Files& Files::System() {
   static SystemFiles files;
   return files;

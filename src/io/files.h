@@ -32,6 +32,9 @@ class Files {
   };
   virtual Result<Space> SpaceAt(const std::string& path) = 0;
 
+  /// Syncs a directory: the names in it.
+  Result<void> SyncDirectory(const std::string& path);
+
   /// The operating system's files.
   static Files& System();
 };

@@ -92,6 +92,7 @@ Result<std::shared_ptr<BodyFiles>> BodyFiles::Open(std::string directory, size_t
                                                    io::Blocking& blocking, io::Files& files) {
   CHECK_OK(io::MakeDirectory(directory));
   for (uint64_t i = 0; i < 256; ++i) CHECK_OK(io::MakeDirectory(directory + "/" + Hex(i, 2)));
+  CHECK_OK(files.SyncDirectory(directory));
   return std::shared_ptr<BodyFiles>(
       new BodyFiles(std::move(directory), open_limit, blocking, files));
 }
@@ -167,8 +168,7 @@ void BodyFiles::Forget(uint64_t id) {
 Result<void> BodyFiles::Sync(const Created& body, bool with_name) {
   CHECK_OK(files_.Sync(body.file->get()));
   if (!with_name) return {};
-  TRY(const UniqueFd folder, files_.Open(FolderOf(body.id), O_RDONLY | O_DIRECTORY));
-  return files_.Sync(folder.get());
+  return files_.SyncDirectory(FolderOf(body.id));
 }
 
 void BodyFiles::Discard(uint64_t id) {

@@ -61,8 +61,10 @@ Result<void> EnsureLayout(const std::string& dir, io::Files& files) {
   CHECK_OK(files.WriteAt(fd.get(), kLayout, 0));
   CHECK_OK(files.Sync(fd.get()));
   CHECK_OK(files.Rename(aside, path));
-  TRY(const UniqueFd folder, files.Open(dir, O_RDONLY | O_DIRECTORY));
-  return files.Sync(folder.get());
+  CHECK_OK(files.SyncDirectory(dir));
+  // The directory's own name. Where we may not read what is above it, its maker answers for that.
+  (void)files.SyncDirectory(dir + "/..").ok();
+  return {};
 }
 
 }  // namespace vr::kv

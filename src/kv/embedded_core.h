@@ -57,7 +57,8 @@ IndexEntry ToIndex(const StoredEntry& entry);
 class EmbeddedCore {
  public:
   static Result<std::unique_ptr<EmbeddedCore>> Open(const Options& options, io::Blocking& blocking,
-                                                    Metrics& metrics, io::Files& files);
+                                                    Metrics& metrics, io::Files& files,
+                                                    rocksdb::Env* index_env);
   /// Writes the mark of a clean stop and closes. Nobody may be inside any more.
   ~EmbeddedCore();
 
@@ -89,7 +90,7 @@ class EmbeddedCore {
   enum class Why { kMissing, kWrongSize, kChecksum, kDamaged };
 
   EmbeddedCore(const Options& options, Metrics& metrics, io::Files& files);
-  Result<void> OpenAll(io::Blocking& blocking);
+  Result<void> OpenAll(io::Blocking& blocking, rocksdb::Env* index_env);
   /// Starts a new run: sets the epochs, takes the mark of a clean stop away. @return whether it was
   /// there
   Result<bool> BeginRun();

@@ -31,9 +31,10 @@ EmbeddedCore::EmbeddedCore(const Options& options, Metrics& metrics, io::Files& 
 
 Result<std::unique_ptr<EmbeddedCore>> EmbeddedCore::Open(const Options& options,
                                                          io::Blocking& blocking, Metrics& metrics,
-                                                         io::Files& files) {
+                                                         io::Files& files,
+                                                         rocksdb::Env* index_env) {
   std::unique_ptr<EmbeddedCore> core(new EmbeddedCore(options, metrics, files));
-  Result<void> opened = core->OpenAll(blocking);
+  Result<void> opened = core->OpenAll(blocking, index_env);
   if (!opened.ok()) return std::move(opened).error().In("opening the store in " + options.data_dir);
   return core;
 }
@@ -49,13 +50,15 @@ EmbeddedCore::~EmbeddedCore() {
   if (!written.ok()) LogWarn("kv.close_failed", {{"error", written.error().ToLogString()}});
 }
 
-Result<void> EmbeddedCore::OpenAll(io::Blocking& blocking) {
+Result<void> EmbeddedCore::OpenAll(io::Blocking& blocking, rocksdb::Env* index_env) {
   CHECK_OK(io::MakeDirectory(options_.data_dir));
   TRY(lock_, LockDataDir(options_.data_dir, files_));
   CHECK_OK(EnsureLayout(options_.data_dir, files_));
-  TRY(db_, IndexDb::Open(options_.data_dir + "/index", options_.index_cache_bytes));
+  TRY(db_, IndexDb::Open(options_.data_dir + "/index", options_.index_cache_bytes, index_env));
   TRY(bodies_,
       BodyFiles::Open(options_.data_dir + "/bodies", options_.open_bodies, blocking, files_));
+  // Whatever is synced below them from now on can be found only if they can.
+  CHECK_OK(files_.SyncDirectory(options_.data_dir));
   TRY(const bool was_clean, BeginRun());
   CHECK_OK(LoadIndex());
   TRY(const std::vector<Journal::Row> pending, PendingIntents());

@@ -51,8 +51,10 @@ auto EmbeddedStore::Run(io::Lane lane, F f) {
 Result<std::unique_ptr<EmbeddedStore>> EmbeddedStore::Create(Options options,
                                                              io::Blocking& blocking,
                                                              const Clock& clock, Metrics& metrics,
-                                                             io::Files& files) {
-  TRY(std::unique_ptr<EmbeddedCore> core, EmbeddedCore::Open(options, blocking, metrics, files));
+                                                             io::Files& files,
+                                                             rocksdb::Env* index_env) {
+  TRY(std::unique_ptr<EmbeddedCore> core,
+      EmbeddedCore::Open(options, blocking, metrics, files, index_env));
   Gauge bytes =
       metrics.GetGauge("video_resizer_kv_bytes", "Bytes in the store, bodies and metadata");
   Gauge entries = metrics.GetGauge("video_resizer_kv_entries", "Entries in the store");

@@ -20,6 +20,10 @@
 #include "kv/options.h"
 #include "observe/metrics.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace vr::kv {
 
 class EmbeddedCore;
@@ -28,12 +32,14 @@ class InFlight;
 class EmbeddedStore final : public KvStore, private Journal {
  public:
   /// Opens or makes the store. Blocks (one scan of the index, one listing of the bodies): call it
-  /// before the loops start. `blocking`, `metrics` and `files` outlive the store.
+  /// before the loops start. `blocking`, `metrics`, `files` and `index_env` outlive the store.
+  /// @param index_env  the disk under the index, for tests; null: the system's
   /// @errors kUnavailable (directory in use or unusable), kUnsupported (layout of a newer program),
   ///   kPermissionDenied, kResourceExhausted, kCorruption
   static Result<std::unique_ptr<EmbeddedStore>> Create(Options options, io::Blocking& blocking,
                                                        const Clock& clock, Metrics& metrics,
-                                                       io::Files& files = io::Files::System());
+                                                       io::Files& files = io::Files::System(),
+                                                       rocksdb::Env* index_env = nullptr);
   /// Waits for work under way, marks the stop as clean, closes. Never on a loop or pool thread.
   ~EmbeddedStore() override;
 

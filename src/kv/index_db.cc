@@ -90,17 +90,18 @@ bool IndexDb::Batch::empty() const {
   return impl_->Count() == 0;
 }
 
-Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t cache_bytes) {
-  return OpenAs(Access::kReadWrite, path, cache_bytes);
+Result<std::unique_ptr<IndexDb>> IndexDb::Open(const std::string& path, uint64_t cache_bytes,
+                                               rocksdb::Env* env) {
+  return OpenAs(Access::kReadWrite, path, cache_bytes, env);
 }
 
 Result<std::unique_ptr<IndexDb>> IndexDb::OpenReadOnly(const std::string& path,
                                                        uint64_t cache_bytes) {
-  return OpenAs(Access::kReadOnly, path, cache_bytes);
+  return OpenAs(Access::kReadOnly, path, cache_bytes, nullptr);
 }
 
 Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::string& path,
-                                                 uint64_t cache_bytes) {
+                                                 uint64_t cache_bytes, rocksdb::Env* env) {
   auto cache = rocksdb::NewLRUCache(cache_bytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> tables;
   for (size_t i = 0; i < kTables; ++i) {
@@ -111,7 +112,8 @@ Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::strin
   rocksdb::ColumnFamilyOptions unused;
   unused.write_buffer_size = 1 << 20;
   tables.emplace_back(rocksdb::kDefaultColumnFamilyName, unused);
-  const rocksdb::DBOptions options = DatabaseOptions();
+  rocksdb::DBOptions options = DatabaseOptions();
+  if (env != nullptr) options.env = env;
   std::unique_ptr<IndexDb> index(new IndexDb());
   rocksdb::DB* db = nullptr;
   const rocksdb::Status s =

@@ -16,6 +16,7 @@
 namespace rocksdb {
 class ColumnFamilyHandle;
 class DB;
+class Env;
 class WriteBatch;
 }  // namespace rocksdb
 
@@ -42,9 +43,11 @@ class IndexDb {
     std::unique_ptr<rocksdb::WriteBatch> impl_;
   };
 
+  /// @param env  the disk RocksDB works on, for tests; null: the system's. Outlives the index.
   /// @errors kUnavailable (device, locked by another process), kCorruption, kUnsupported (unknown
   /// tables)
-  static Result<std::unique_ptr<IndexDb>> Open(const std::string& path, uint64_t cache_bytes);
+  static Result<std::unique_ptr<IndexDb>> Open(const std::string& path, uint64_t cache_bytes,
+                                               rocksdb::Env* env = nullptr);
   /// Of what is there, without changing anything; Write() fails. The same errors.
   static Result<std::unique_ptr<IndexDb>> OpenReadOnly(const std::string& path,
                                                        uint64_t cache_bytes);
@@ -67,7 +70,7 @@ class IndexDb {
   enum class Access { kReadWrite, kReadOnly };
   IndexDb() = default;
   static Result<std::unique_ptr<IndexDb>> OpenAs(Access access, const std::string& path,
-                                                 uint64_t cache_bytes);
+                                                 uint64_t cache_bytes, rocksdb::Env* env);
 
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;
