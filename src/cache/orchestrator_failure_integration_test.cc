@@ -125,7 +125,10 @@ TEST_F(OrchestratorFailureTest, ARecordOfAnUnknownFormatIsAMissAndIsReplaced) {
     Restart();
     std::optional<Result<bool>> touched;
     auto touch = [&]() -> Task<void> {
-      touched.emplace(co_await kv_->Touch(Context(), "k", metadata, ToUnixMillis(clock_.Now())));
+      Result<std::optional<kv::Found>> found = co_await kv_->Get(Context(), "k");
+      const Hash128 body = (*found)->record.body_hash;
+      touched.emplace(
+          co_await kv_->Touch(Context(), "k", body, metadata, ToUnixMillis(clock_.Now())));
     };
     asio::co_spawn(context_.get_executor(), touch, asio::detached);
     RunUntil([&] { return touched.has_value(); });
