@@ -72,6 +72,8 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
       purged_(metrics.GetCounter("video_resizer_purged_total", "Entries purged from the KV")),
       purge_discarded_(metrics.GetCounter("video_resizer_purge_discarded_total",
                                           "Results not kept because a purge came meanwhile")),
+      stores_under_way_(metrics.GetGauge("video_resizer_kv_stores_under_way",
+                                         "Variants being stored in the background")),
       edge_(options.edge),
       negative_(EdgeOptions{options.negative_max_bytes, options.edge.max_object_in_memory, 0}) {
   auto edge_bytes = metrics.GetGauge("video_resizer_edge_bytes", "Memory of edge entries");
@@ -80,16 +82,12 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
       metrics.GetGauge("video_resizer_edge_evictions", "Entries evicted from the edge since start");
   auto flights_gauge = metrics.GetGauge("video_resizer_productions_in_flight",
                                         "Productions, including those being stored");
-  auto stores_gauge = metrics.GetGauge("video_resizer_kv_stores_under_way",
-                                       "Variants being stored in the background");
-  metrics.OnRender(
-      [this, edge_bytes, edge_entries, edge_evictions, flights_gauge, stores_gauge]() mutable {
-        edge_bytes.Set(static_cast<double>(edge_.bytes()));
-        edge_entries.Set(static_cast<double>(edge_.entries()));
-        edge_evictions.Set(static_cast<double>(edge_.evictions()));
-        flights_gauge.Set(static_cast<double>(flights()));
-        stores_gauge.Set(static_cast<double>(storing_.load()));
-      });
+  metrics.OnRender([this, edge_bytes, edge_entries, edge_evictions, flights_gauge]() mutable {
+    edge_bytes.Set(static_cast<double>(edge_.bytes()));
+    edge_entries.Set(static_cast<double>(edge_.entries()));
+    edge_evictions.Set(static_cast<double>(edge_.evictions()));
+    flights_gauge.Set(static_cast<double>(flights()));
+  });
 }
 
 Orchestrator::~Orchestrator() = default;

@@ -231,6 +231,7 @@ class Orchestrator {
   Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_,
       joins_, stale_, revalidated_, touched_, checks_, changed_, negative_stored_, purged_,
       purge_discarded_;
+  Gauge stores_under_way_;
 
   std::vector<PurgeTarget*> purge_targets_;
 

@@ -35,11 +35,8 @@ class OrchestratorFailureTest : public testing::OrchestratorTest {
       EXPECT_EQ(BodyOf(answer->entity), kitchen_->body);
     });
   }
-  double Gauge(const std::string& name) {
-    const std::string text = metrics_.Render();
-    const size_t at = text.find("\n" + name + " ");
-    EXPECT_NE(at, std::string::npos) << name;
-    return at == std::string::npos ? -1 : std::stod(text.substr(at + name.size() + 2));
+  double StoresUnderWay() {
+    return metrics_.GetGauge("video_resizer_kv_stores_under_way", "").value();
   }
   /// Holds every commit until OpenCommits().
   void HoldCommits() {
@@ -273,12 +270,12 @@ TEST_F(OrchestratorFailureTest, NobodyWaitsForTheStore) {
   RunUntil([&] { return first->has_value(); });
   EXPECT_TRUE((*first)->ok());
   EXPECT_EQ(kv_->usage().entries, 0u);
-  EXPECT_EQ(Gauge("video_resizer_kv_stores_under_way"), 1);
+  EXPECT_EQ(StoresUnderWay(), 1);
   EXPECT_NE(orchestrator_->LookupEdge("k", {7, 7}), nullptr) << "and it is found already";
   OpenCommits();
   RunUntil([&] { return orchestrator_->flights() == 0; });
   EXPECT_EQ(kv_->usage().entries, 1u);
-  EXPECT_EQ(Gauge("video_resizer_kv_stores_under_way"), 0);
+  EXPECT_EQ(StoresUnderWay(), 0);
 }
 
 TEST_F(OrchestratorFailureTest, TheNumberOfStoresUnderWayIsBounded) {
@@ -293,7 +290,7 @@ TEST_F(OrchestratorFailureTest, TheNumberOfStoresUnderWayIsBounded) {
     }
     RunUntil([&] { return orchestrator_->flights() == 2; });
   });
-  EXPECT_EQ(Gauge("video_resizer_kv_stores_under_way"), 2);
+  EXPECT_EQ(StoresUnderWay(), 2);
   EXPECT_EQ(Stores("skipped"), 2);
   EXPECT_THAT(log, HasSubstr("\"event\":\"kv_store_skipped\""));
   EXPECT_FALSE(orchestrator_->LookupEdge("d", {7, 7})->kv_backed);

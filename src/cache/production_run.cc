@@ -394,6 +394,7 @@ Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
     NotStored(whole);
     co_return;
   }
+  stores_under_way_.Add(1);
   kv::Record record;
   record.metadata = whole->meta.ToJson();
   record.tags = whole->meta.cache_tags;
@@ -407,6 +408,7 @@ Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
   ctx.request_id = key;
   Result<void> stored = co_await kv_->Commit(ctx, key, std::move(record), std::move(body));
   storing_.fetch_sub(1);
+  stores_under_way_.Add(-1);
   if (stored.ok()) {
     stored_.Add();
   } else {

@@ -29,9 +29,7 @@ def test_200_cold_requests_are_one_transform_and_one_origin_read(server, origin,
     server.config["origins"] = [server.http_origin(origin)]
     server.allow_loopback_origins()
     server.start()
-    # What one client alone costs the origin.
     assert server.get("/remote/b.mp4?width=320")[0].status == 200
-    alone = len(origin.gets("/b.mp4"))
     made = server.transforms()
 
     def client(_):
@@ -44,7 +42,10 @@ def test_200_cold_requests_are_one_transform_and_one_origin_read(server, origin,
     assert all(a[3] for a in answers)
     assert server.transforms() - made == 1, "exactly one transform"
     assert origin.bytes_sent_twice("/a.mp4") == 0, "no byte of the source was read twice"
-    assert len(origin.gets("/a.mp4")) <= alone + 1, (alone, origin.gets("/a.mp4"))
+    # In how many parts it was read depends on the pace of reading and reading ahead; it was opened once.
+    opened = [asked for _, _, asked, _ in origin.gets("/a.mp4") if asked is None or asked.startswith("bytes=0-")]
+    assert len(opened) == 1, origin.gets("/a.mp4")
+    assert origin.bytes_sent("/a.mp4") <= media.clip("medium.mp4").stat().st_size
 
     # All bodies decode to identical frames. There are at most two byte forms: streamed and stored.
     forms = {}
