@@ -36,6 +36,13 @@ http::StoreRequest StoreRequestOf(const http::Request& request) {
   return out;
 }
 
+/// Whether what it is told is what everybody is told: an answer to somebody's credentials, or one
+/// that may not be stored, says nothing against what is stored for all.
+bool IsCommon(const http::Request& request) {
+  const http::StoreRequest asked = StoreRequestOf(request);
+  return !asked.has_authorization && !asked.no_store;
+}
+
 /// The key of the URL that a Location or Content-Location names; nullopt when it is another host's.
 std::optional<std::string> KeyOfReference(const std::string& key, std::string_view reference) {
   const std::string base = key.substr(kKeyPrefix.size());
@@ -79,6 +86,7 @@ Exchange::Exchange(ExchangeDeps deps, ExchangeSpec spec)
     : deps_(deps),
       spec_(std::move(spec)),
       request_ms_(ToUnixMillis(deps.clock.Now())),
+      is_common_(IsCommon(spec_.request)),
       epoch_(deps.store.epoch()) {}
 
 // ---- the client's side
@@ -141,8 +149,9 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
                KeyOfReference(spec_.key, *location) == spec_.key;
   }
   answer->is_kept = may_keep;
-  // What was stored is not what the origin has now, and the new one may not be.
-  if (spec_.held && head.is_success() && !may_keep && !request.is_head()) {
+  // What was stored is not what the origin has now, and the new one may not be stored.
+  if (spec_.held && is_common_ && !may_keep && !request.is_head() &&
+      (head.is_success() || head.is_gone())) {
     deps_.store.Remove(spec_.key, spec_.held);
   }
   Publish(std::move(answer), is_whole ? spec_.held->size : 0);
@@ -249,7 +258,7 @@ cache::StoredRef Exchange::Freshen(const http::ResponseHead& head,
   cache::StoredRef sealed = cache::Seal(std::move(fresh));
   if (sealed->policy.may_store) {
     deps_.store.Replace(spec_.key, held, sealed, epoch_);
-  } else {
+  } else if (is_common_) {
     deps_.store.Remove(spec_.key, held);
   }
   return sealed;
@@ -257,7 +266,7 @@ cache::StoredRef Exchange::Freshen(const http::ResponseHead& head,
 
 void Exchange::UpdateByHead(const http::ResponseHead& head, const http::ExchangeTimes& times) {
   // §4.3.5. Other statuses say nothing of what a GET would give.
-  if (!head.is_whole()) return;
+  if (!head.is_whole() || !is_common_) return;
   const cache::UrlEntryRef entry = deps_.store.Find(spec_.key);
   if (!entry) return;
   for (const cache::StoredRef& stored : cache::HttpStore::Select(*entry, spec_.request)) {

@@ -140,6 +140,7 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   const ExchangeDeps deps_;
   const ExchangeSpec spec_;
   const int64_t request_ms_;
+  const bool is_common_;
   std::weak_ptr<http::Transfer> transfer_;
 
   // The client's thread only.

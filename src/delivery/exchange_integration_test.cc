@@ -143,6 +143,31 @@ TEST_F(ExchangeTest, AnAnswerThatMayNotBeStoredTakesTheOldOneAway) {
   EXPECT_EQ(Stored(), nullptr);
 }
 
+TEST_F(ExchangeTest, WhatOneClientIsToldTakesNothingFromTheOthers) {
+  const cache::StoredRef old =
+      Store("body", {{"Cache-Control", "max-age=60"}, {"ETag", "\"a\""}, {"X", "old"}});
+  for (const char* own : {"Authorization: Bearer x", "Cache-Control: no-store"}) {
+    for (const int status : {200, 304, 404}) {
+      ExchangeSpec spec = SpecOf(MakeGet(own));
+      spec.held = old;
+      spec.is_validation = true;
+      auto exchange = Start(std::move(spec));
+      ASSERT_TRUE(
+          exchange->OnHead(Head(status, {{"Cache-Control", "max-age=60"}, {"X", "mine"}}, 0)).ok());
+      EXPECT_EQ(Stored(), old) << own << " " << status;
+    }
+  }
+}
+
+TEST_F(ExchangeTest, WhatTheOriginSaysIsGoneIsForgotten) {
+  ExchangeSpec spec = SpecOf(MakeGet());
+  spec.held = Store("body", {{"Cache-Control", "max-age=10"}, {"ETag", "\"a\""}});
+  spec.is_validation = true;
+  auto exchange = Start(std::move(spec));
+  ASSERT_TRUE(exchange->OnHead(Head(404, {}, 0)).ok());
+  EXPECT_EQ(Stored(), nullptr);
+}
+
 TEST_F(ExchangeTest, AFailingOriginIsStoodInForWithinTheLimits) {
   const cache::StoredRef old = Store("body", {{"Cache-Control", "max-age=10, stale-if-error=5"}});
   ASSERT_NE(old, nullptr);
