@@ -76,6 +76,8 @@ struct Answer {
   ProductionRef live;
   Layer layer = Layer::kTransform;
   Freshness freshness = Freshness::kFresh;
+  /// With `live`: to be held for as long as it is read.
+  std::shared_ptr<const Waiter> waiter;
 };
 
 /// How a failure is remembered (negative caching): an answer with its own status and body.
@@ -165,7 +167,13 @@ class Orchestrator {
   /// Settles one production, whatever happens to its coroutine.
   class Settler;
 
-  ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
+  /// @param is_waiting the caller waits for it: adds a waiter, to be taken over by a Waiter
+  ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool is_waiting,
+                           bool* leads);
+  /// Gives a production up once nobody has waited for it for a while, and it is not far yet.
+  void WatchWaiters(io::Executor executor, const ProductionRef& production,
+                    const std::string& flight);
+  Task<void> RunWatch(ProductionRef production, std::string flight);
   /// The name of a flight that nobody joins, but that a purge finds.
   std::string ApartFlightOf(const Query& query);
   bool Launch(io::Executor executor, const Query& query, const ProductionRef& production,
@@ -206,7 +214,7 @@ class Orchestrator {
   const FailureRenderer render_failure_;
   Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_,
       joins_, stale_, revalidated_, touched_, checks_, changed_, negative_stored_, purged_,
-      purge_discarded_;
+      purge_discarded_, abandoned_;
   Gauge stores_under_way_;
 
   Edge edge_;
