@@ -6,6 +6,14 @@
 
 namespace vr::cache {
 
+ProductionRef Orchestrator::JoinOrLeadWaiting(const Query& query, const std::string& flight,
+                                              bool* leads) {
+  MutexLock lock(mutex_);
+  ProductionRef production = FlightLocked(query, flight, leads);
+  production->AddWaiter();
+  return production;
+}
+
 void Orchestrator::WatchWaiters(io::Executor executor, const ProductionRef& production,
                                 const std::string& flight) {
   if (options_.keep_from_percent == 0) return;

@@ -123,13 +123,16 @@ std::string Orchestrator::ApartFlightOf(const Query& query) {
   return FlightOf(query) + '#' + std::to_string(apart_.fetch_add(1));
 }
 
-ProductionRef Orchestrator::JoinOrLead(const Query& query, const std::string& flight,
-                                       bool is_waiting, bool* leads) {
+ProductionRef Orchestrator::JoinOrLead(const Query& query, const std::string& flight, bool* leads) {
   MutexLock lock(mutex_);
+  return FlightLocked(query, flight, leads);
+}
+
+ProductionRef Orchestrator::FlightLocked(const Query& query, const std::string& flight,
+                                         bool* leads) {
   const auto [slot, is_new] = flights_.try_emplace(flight);
   *leads = is_new;
   if (is_new) slot->second = Flight{std::make_shared<Production>(), query};
-  if (is_waiting) slot->second.production->AddWaiter();
   return slot->second.production;
 }
 
@@ -150,7 +153,7 @@ void Orchestrator::RefreshBehind(io::Executor executor, const Query& query,
                                  const std::shared_ptr<Producer>& producer) {
   const std::string flight = FlightOf(query);
   bool leads = false;
-  const ProductionRef production = JoinOrLead(query, flight, false, &leads);
+  const ProductionRef production = JoinOrLead(query, flight, &leads);
   if (leads) Launch(executor, query, production, producer, flight);
 }
 
@@ -179,7 +182,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
   }
   const std::string flight = query.join ? FlightOf(query) : ApartFlightOf(query);
   bool leads = false;
-  const ProductionRef production = JoinOrLead(query, flight, true, &leads);
+  const ProductionRef production = JoinOrLeadWaiting(query, flight, &leads);
   const auto waiter = std::make_shared<const Waiter>(production);
   if (!leads) {
     joins_.Add();

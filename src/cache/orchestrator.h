@@ -167,13 +167,7 @@ class Orchestrator {
   /// Settles one production, whatever happens to its coroutine.
   class Settler;
 
-  /// @param is_waiting the caller waits for it: adds a waiter, to be taken over by a Waiter
-  ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool is_waiting,
-                           bool* leads);
-  /// Gives a production up once nobody has waited for it for a while, and it is not far yet.
-  void WatchWaiters(io::Executor executor, const ProductionRef& production,
-                    const std::string& flight);
-  Task<void> RunWatch(ProductionRef production, std::string flight);
+  ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
   /// The name of a flight that nobody joins, but that a purge finds.
   std::string ApartFlightOf(const Query& query);
   bool Launch(io::Executor executor, const Query& query, const ProductionRef& production,
@@ -204,6 +198,14 @@ class Orchestrator {
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
   Task<EntityRef> EntityFromKv(std::string key, kv::Found found, Metadata meta);
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
+  ProductionRef FlightLocked(const Query& query, const std::string& flight, bool* leads)
+      REQUIRES(mutex_);
+  /// As JoinOrLead, for who waits for it: adds a waiter, to be taken over by a Waiter.
+  ProductionRef JoinOrLeadWaiting(const Query& query, const std::string& flight, bool* leads);
+  /// Gives a production up once nobody has waited for it for a while, and it is not far yet.
+  void WatchWaiters(io::Executor executor, const ProductionRef& production,
+                    const std::string& flight);
+  Task<void> RunWatch(ProductionRef production, std::string flight);
 
   const Options options_;
   kv::KvStore* const kv_;  ///< null when the KV is switched off

@@ -105,15 +105,15 @@ class Production {
  private:
   mutable Mutex mutex_;
   View view_ GUARDED_BY(mutex_);
+  bool is_abandoned_ GUARDED_BY(mutex_) = false;
+  size_t waiters_ GUARDED_BY(mutex_) = 0;
+  std::function<void()> on_abandon_ GUARDED_BY(mutex_);
+  std::atomic<uint32_t> percent_{0};
   std::shared_ptr<const StreamHead> head_ GUARDED_BY(mutex_);
   Outcome outcome_ GUARDED_BY(mutex_);
   std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);
   bool is_purged_ GUARDED_BY(mutex_) = false;
   bool is_keeping_ GUARDED_BY(mutex_) = false;
-  bool is_abandoned_ GUARDED_BY(mutex_) = false;
-  size_t waiters_ GUARDED_BY(mutex_) = 0;
-  std::function<void()> on_abandon_ GUARDED_BY(mutex_);
-  std::atomic<uint32_t> percent_{0};
   io::Notifier notifier_;
 };
 using ProductionRef = std::shared_ptr<Production>;

@@ -192,7 +192,7 @@ Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
   if (!is_held && query.read_kv) {
     const std::string flight = ApartFlightOf(query);
     bool leads = false;
-    Settler settler(*this, flight, JoinOrLead(query, flight, false, &leads));
+    Settler settler(*this, flight, JoinOrLead(query, flight, &leads));
     EntityRef found = co_await ReadKv(ctx, query.key, query.digest);
     if (found && found->is_fresh(NowMs())) {
       Keep(query, settler.production(), found);
