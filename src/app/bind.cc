@@ -125,6 +125,8 @@ void BindCache(Object& o, Settings& s) {
   o.Field("allowPublicBypass", s.delivery.allow_public_bypass);
   o.Duration("productionTimeout", s.cache.production_timeout, {1s, 86400s});
   o.Duration("coldRangeWait", s.cache.cold_range_wait, {0s, 3600s});
+  o.Duration("abandonAfter", s.cache.abandon_after, {1s, 3600s});
+  o.Field("keepFromPercent", s.cache.keep_from_percent, {0, 100});
   o.Field("maxBackgroundStores", s.cache.max_background_stores, {0, 100'000});
 }
 

@@ -138,6 +138,8 @@ constexpr std::string_view kRestartKeys[] = {
     "transform.workerPath",
     "cache.productionTimeout",
     "cache.coldRangeWait",
+    "cache.abandonAfter",
+    "cache.keepFromPercent",
     "cache.maxBackgroundStores",
 };
 

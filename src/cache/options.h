@@ -40,7 +40,11 @@ struct Options {
   std::chrono::seconds production_timeout{600};  ///< from the first request of a variant to its end
   uint64_t negative_max_bytes = 8ull << 20;      ///< memory of remembered failures
   std::chrono::seconds cold_range_wait{30};  ///< how long a range of a variant in production waits
-  uint32_t max_background_stores = 256;      ///< beyond: not stored, counted
+  /// A production that nobody has waited for this long is given up, unless it has come at least
+  /// `keep_from_percent` far. Percent 0: never given up.
+  std::chrono::milliseconds abandon_after{5'000};
+  uint32_t keep_from_percent = 25;
+  uint32_t max_background_stores = 256;  ///< beyond: not stored, counted
 };
 
 }  // namespace vr::cache

@@ -72,6 +72,8 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
       purged_(metrics.GetCounter("video_resizer_purged_total", "Entries purged from the KV")),
       purge_discarded_(metrics.GetCounter("video_resizer_purge_discarded_total",
                                           "Results not kept because a purge came meanwhile")),
+      abandoned_(metrics.GetCounter("video_resizer_abandoned_total",
+                                    "Productions given up because nobody waited any more")),
       stores_under_way_(metrics.GetGauge("video_resizer_kv_stores_under_way",
                                          "Variants being stored in the background")),
       edge_(options.edge),
@@ -123,6 +125,11 @@ std::string Orchestrator::ApartFlightOf(const Query& query) {
 
 ProductionRef Orchestrator::JoinOrLead(const Query& query, const std::string& flight, bool* leads) {
   MutexLock lock(mutex_);
+  return FlightLocked(query, flight, leads);
+}
+
+ProductionRef Orchestrator::FlightLocked(const Query& query, const std::string& flight,
+                                         bool* leads) {
   const auto [slot, is_new] = flights_.try_emplace(flight);
   *leads = is_new;
   if (is_new) slot->second = Flight{std::make_shared<Production>(), query};
@@ -173,20 +180,14 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
       }
     }
   }
-  ProductionRef production;
-  bool leads = true;
-  if (query.join) {
-    const std::string flight = FlightOf(query);
-    production = JoinOrLead(query, flight, &leads);
-    if (leads) {
-      Launch(executor, query, production, producer, flight);
-    } else {
-      joins_.Add();
-    }
-  } else {
-    const std::string flight = ApartFlightOf(query);
-    production = JoinOrLead(query, flight, &leads);
-    Launch(executor, query, production, producer, flight);
+  const std::string flight = query.join ? FlightOf(query) : ApartFlightOf(query);
+  bool leads = false;
+  const ProductionRef production = JoinOrLeadWaiting(query, flight, &leads);
+  const auto waiter = std::make_shared<const Waiter>(production);
+  if (!leads) {
+    joins_.Add();
+  } else if (Launch(executor, query, production, producer, flight)) {
+    WatchWaiters(executor, production, flight);
   }
 
   const SteadyTime range_deadline = std::chrono::steady_clock::now() + options_.cold_range_wait;
@@ -207,7 +208,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
     if (view.phase == Production::Phase::kStreaming &&
         (takes_any ||
          (query.growing == Growing::kStoredForm && production->head()->has_stored_form()))) {
-      co_return Answer{nullptr, production, made};
+      co_return Answer{nullptr, production, made, Freshness::kFresh, waiter};
     }
     SteadyTime deadline = ctx.deadline;
     if (!takes_any) deadline = std::min(deadline, range_deadline);

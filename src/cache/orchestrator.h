@@ -78,6 +78,8 @@ struct Answer {
   ProductionRef live;
   Layer layer = Layer::kTransform;
   Freshness freshness = Freshness::kFresh;
+  /// With `live`: to be held for as long as it is read.
+  std::shared_ptr<const Waiter> waiter;
 };
 
 /// How a failure is remembered (negative caching): an answer with its own status and body.
@@ -220,6 +222,14 @@ class Orchestrator {
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
   EntityRef EntityFromKv(std::string key, kv::Found found, Metadata meta);
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
+  ProductionRef FlightLocked(const Query& query, const std::string& flight, bool* leads)
+      REQUIRES(mutex_);
+  /// As JoinOrLead, for who waits for it: adds a waiter, to be taken over by a Waiter.
+  ProductionRef JoinOrLeadWaiting(const Query& query, const std::string& flight, bool* leads);
+  /// Gives a production up once nobody has waited for it for a while, and it is not far yet.
+  void WatchWaiters(io::Executor executor, const ProductionRef& production,
+                    const std::string& flight);
+  Task<void> RunWatch(ProductionRef production, std::string flight);
 
   const Options options_;
   kv::KvStore* const kv_;  ///< null when the KV is switched off
@@ -230,7 +240,7 @@ class Orchestrator {
   const FailureRenderer render_failure_;
   Counter stored_, store_failed_, store_skipped_, kv_read_failed_, kv_corrupt_, productions_,
       joins_, stale_, revalidated_, touched_, checks_, changed_, negative_stored_, purged_,
-      purge_discarded_;
+      purge_discarded_, abandoned_;
   Gauge stores_under_way_;
 
   std::vector<PurgeTarget*> purge_targets_;

@@ -262,6 +262,103 @@ TEST_F(OrchestratorFailureTest, NobodyIsLeftWaitingForAProducerThatThrows) {
   EXPECT_TRUE(Fetch(Ask("k")).ok());
 }
 
+// -- nobody waits any more
+
+class AbandonTest : public OrchestratorFailureTest {
+ protected:
+  AbandonTest() {
+    options_.abandon_after = std::chrono::milliseconds(0);
+    Restart();
+    kitchen_->is_gated = true;
+    kitchen_->streams = true;
+  }
+  /// A client that reads the growing body. Leaves when the slot is reset.
+  Slot Read(const std::string& key) {
+    Slot slot = Start(Ask(key));
+    RunUntil([&] { return slot->has_value(); });
+    EXPECT_NE((**slot)->live, nullptr);
+    return slot;
+  }
+  double Abandoned() { return Count("video_resizer_abandoned_total"); }
+  /// Until everything that can go on without time or the gate has gone on.
+  void Settle() {
+    while (context_.poll() > 0) continue;
+  }
+};
+
+TEST_F(AbandonTest, WhatNobodyWaitsForIsGivenUpAndStartsAfreshForTheNext) {
+  Slot reader = Read("k");
+  const ProductionRef live = (**reader)->live;
+  reader->reset();
+  RunUntil([&] { return live->is_abandoned(); });
+  EXPECT_EQ(Abandoned(), 1);
+  EXPECT_EQ(orchestrator_->flights(), 0u) << "nobody can join it any more";
+  const Slot next = Read("k");
+  EXPECT_EQ(kitchen_->calls, 2);
+  EXPECT_NE((**next)->live, live);
+  bool is_told = false;
+  live->OnAbandon([&] { is_told = true; });
+  EXPECT_TRUE(is_told) << "a producer that looks late is told at once";
+}
+
+TEST_F(AbandonTest, WhatIsFarEnoughGoesOnAndIsStored) {
+  kitchen_->percent = 25;
+  Slot reader = Read("k");
+  reader->reset();
+  Settle();
+  kitchen_->Open();
+  RunUntil([&] { return orchestrator_->flights() == 0; });
+  EXPECT_EQ(Abandoned(), 0);
+  EXPECT_EQ(kv_->usage().entries, 1u);
+}
+
+TEST_F(AbandonTest, OneReaderIsEnough) {
+  Slot first = Read("k");
+  const Slot second = Read("k");
+  const ProductionRef live = (**first)->live;
+  first->reset();
+  Settle();
+  EXPECT_FALSE(live->is_abandoned());
+  EXPECT_EQ(live->waiters(), 1u);
+}
+
+TEST_F(AbandonTest, WhoeverComesBackInTimeFindsIt) {
+  options_.abandon_after = hours(1);
+  Restart();
+  Slot first = Read("k");
+  first->reset();
+  Settle();
+  const Slot again = Read("k");
+  EXPECT_EQ((**again)->layer, Layer::kJoined);
+  EXPECT_EQ(kitchen_->calls, 1);
+  EXPECT_EQ(Abandoned(), 0);
+}
+
+TEST_F(AbandonTest, ItCanBeSwitchedOff) {
+  options_.keep_from_percent = 0;
+  Restart();
+  Slot reader = Read("k");
+  const ProductionRef live = (**reader)->live;
+  reader->reset();
+  Settle();
+  EXPECT_FALSE(live->is_abandoned());
+}
+
+TEST_F(AbandonTest, ARefreshBehindItsReadersHasNoneAndGoesOn) {
+  kitchen_->is_gated = kitchen_->streams = false;
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  clock_.Advance(hours(24) + seconds(1));
+  kitchen_->version = "v2";
+  kitchen_->is_gated = true;
+  const Slot stale = Start(Ask("k"));
+  RunUntil([&] { return stale->has_value() && kitchen_->checks > 0; });
+  Settle();
+  kitchen_->Open();
+  RunUntil([&] { return orchestrator_->flights() == 0; });
+  EXPECT_EQ(kitchen_->calls, 2);
+  EXPECT_EQ(Abandoned(), 0);
+}
+
 // -- background storage
 
 TEST_F(OrchestratorFailureTest, NobodyWaitsForTheStore) {

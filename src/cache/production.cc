@@ -63,6 +63,56 @@ std::shared_ptr<const Error> Production::error() const {
   return error_;
 }
 
+void Production::AddWaiter() {
+  MutexLock lock(mutex_);
+  ++waiters_;
+}
+
+void Production::DropWaiter() {
+  {
+    MutexLock lock(mutex_);
+    if (--waiters_ > 0) return;
+  }
+  notifier_.NotifyAll();
+}
+
+size_t Production::waiters() const {
+  MutexLock lock(mutex_);
+  return waiters_;
+}
+
+void Production::SetPercent(uint32_t percent) {
+  uint32_t now = percent_.load(std::memory_order_relaxed);
+  while (percent > now && !percent_.compare_exchange_weak(now, percent)) continue;
+}
+
+void Production::Abandon() {
+  std::function<void()> act;
+  {
+    MutexLock lock(mutex_);
+    is_abandoned_ = true;
+    act = std::move(on_abandon_);
+  }
+  if (act) act();
+  notifier_.NotifyAll();
+}
+
+bool Production::is_abandoned() const {
+  MutexLock lock(mutex_);
+  return is_abandoned_;
+}
+
+void Production::OnAbandon(std::function<void()> act) {
+  {
+    MutexLock lock(mutex_);
+    if (!is_abandoned_) {
+      on_abandon_ = std::move(act);
+      return;
+    }
+  }
+  act();
+}
+
 bool Production::MarkPurged() {
   MutexLock lock(mutex_);
   is_purged_ = true;

@@ -5,6 +5,8 @@
 // reader hurts nobody. Thread-safe. Waiters hold it by shared_ptr.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,6 +80,19 @@ class Production {
   Outcome outcome() const;                     ///< its entity is set once kDone
   std::shared_ptr<const Error> error() const;  ///< set once kFailed
 
+  // Who waits. A production that nobody waits for may be given up (Orchestrator::WatchWaiters).
+  void AddWaiter();
+  void DropWaiter();
+  size_t waiters() const;
+  /// How far it is, 0 to 100; never goes back. For the producer.
+  void SetPercent(uint32_t percent);
+  uint32_t percent() const { return percent_.load(std::memory_order_relaxed); }
+  /// Nobody wants it any more: the producer should end with kCancelled soon.
+  void Abandon();
+  bool is_abandoned() const;
+  /// Calls `act` once Abandon() comes, or now when it has come. For the producer, once.
+  void OnAbandon(std::function<void()> act);
+
   // Purge and keeping exclude each other: what is marked before BeginKeeping is never kept, and who
   // marks while it is being kept waits for EndKeeping and then removes it.
   /// @return whether its result is being put into edge or KV right now
@@ -93,6 +108,10 @@ class Production {
  private:
   mutable Mutex mutex_;
   View view_ GUARDED_BY(mutex_);
+  bool is_abandoned_ GUARDED_BY(mutex_) = false;
+  size_t waiters_ GUARDED_BY(mutex_) = 0;
+  std::function<void()> on_abandon_ GUARDED_BY(mutex_);
+  std::atomic<uint32_t> percent_{0};
   std::shared_ptr<const StreamHead> head_ GUARDED_BY(mutex_);
   Outcome outcome_ GUARDED_BY(mutex_);
   std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);
@@ -102,5 +121,17 @@ class Production {
   io::Notifier notifier_;
 };
 using ProductionRef = std::shared_ptr<Production>;
+
+/// One who waits for a production, or reads it while it grows. Takes over an AddWaiter().
+class Waiter {
+ public:
+  explicit Waiter(ProductionRef production) : production_(std::move(production)) {}
+  ~Waiter() { production_->DropWaiter(); }
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+ private:
+  const ProductionRef production_;
+};
 
 }  // namespace vr::cache

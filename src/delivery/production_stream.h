@@ -14,9 +14,10 @@ class ProductionStream final : public http::BodyStream {
  public:
   /// Sends the growing file from byte `first` to its end, or `length` bytes of it. Keeps it (and
   /// its disk space) until the client is done.
-  explicit ProductionStream(cache::ProductionRef production, uint64_t first = 0,
-                            std::optional<uint64_t> length = std::nullopt)
+  ProductionStream(cache::ProductionRef production, std::shared_ptr<const cache::Waiter> waiter,
+                   uint64_t first = 0, std::optional<uint64_t> length = std::nullopt)
       : production_(std::move(production)),
+        waiter_(std::move(waiter)),
         head_(production_->head()),
         next_(first),
         end_(length ? first + *length : std::numeric_limits<uint64_t>::max()) {}
@@ -24,6 +25,7 @@ class ProductionStream final : public http::BodyStream {
 
  private:
   const cache::ProductionRef production_;
+  const std::shared_ptr<const cache::Waiter> waiter_;  ///< held: somebody reads it
   const std::shared_ptr<const cache::StreamHead> head_;
   uint64_t next_;
   const uint64_t end_;

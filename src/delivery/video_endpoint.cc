@@ -216,18 +216,21 @@ Response VideoEndpoint::RespondUnfinished(const Prepared& p, const cache::Metada
 }
 
 Response VideoEndpoint::RespondLive(const Request& request, const Prepared& p,
-                                    cache::ProductionRef live, Layer layer) const {
+                                    const cache::Answer& answer) const {
+  const cache::ProductionRef live = answer.live;
+  const std::shared_ptr<const cache::Waiter> waiter = answer.waiter;
   const std::shared_ptr<const cache::StreamHead> head = live->head();
-  const AnswerFacts facts = FactsFor(request, p, layer);
+  const AnswerFacts facts = FactsFor(request, p, answer.layer);
   // The streamed form of a video is another representation than the one stored: no validator, no
   // ranges, nothing that a cache could splice. An original that grows is the stored body itself.
   if (!head->has_stored_form()) {
-    return RespondUnfinished(p, head->meta, std::make_shared<ProductionStream>(live), facts);
+    return RespondUnfinished(p, head->meta, std::make_shared<ProductionStream>(live, waiter),
+                             facts);
   }
   http::GrowingBody body;
   body.size = *head->length;
-  body.open = [live](uint64_t first, uint64_t length) {
-    return std::make_shared<ProductionStream>(live, first, length);
+  body.open = [live, waiter](uint64_t first, uint64_t length) {
+    return std::make_shared<ProductionStream>(live, waiter, first, length);
   };
   return RespondGrowing(request, p, head->meta, std::move(body), facts);
 }
@@ -376,7 +379,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
     co_return RespondEntity(request, p, std::move(answer->entity), answer->layer,
                             answer->freshness);
   }
-  if (answer->live) co_return RespondLive(request, p, std::move(answer->live), answer->layer);
+  if (answer->live) co_return RespondLive(request, p, *answer);
   co_return co_await Describe(ctx, request, p, spec, missed);
 }
 

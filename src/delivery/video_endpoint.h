@@ -70,7 +70,7 @@ class VideoEndpoint final : public http::Handler {
   void FollowUp(const Prepared& prepared, const cache::EntityRef& hit) const;
   /// Of what is being made.
   http::Response RespondLive(const http::Request& request, const Prepared& prepared,
-                             cache::ProductionRef live, cache::Layer layer) const;
+                             const cache::Answer& answer) const;
   /// Of a body that is not all there, but whose length and validator are known: conditions and
   /// ranges as for an entity.
   http::Response RespondGrowing(const http::Request& request, const Prepared& prepared,

@@ -126,6 +126,8 @@ Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::Product
   }
   if (made.ok()) {
     Count("ok");
+  } else if (made.error().code == Code::kCancelled) {
+    Count("cancelled");  // nobody's failure
   } else {
     Count(ReasonOf(made.error()));
     LogWarn("production_failed",
@@ -179,6 +181,10 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
     } else {
       production->Advance(copied);
     }
+    if (source->info().size) {
+      production->SetPercent(static_cast<uint32_t>(100 * copied / *source->info().size));
+    }
+    if (production->is_abandoned()) co_return Error(Code::kCancelled, "nobody waits for it");
     if (ctx.deadline < std::chrono::steady_clock::now()) {
       co_return Error(Code::kDeadlineExceeded, "the source could not be read in time")
           .WithReason("ORIGIN_TIMEOUT");
@@ -213,6 +219,7 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   cache::Metadata meta = DescribeVariant(spec_, source->info());
   const SharedFd streamed = outputs.stream;
   auto on_progress = [production, streamed, meta](const transform::protocol::Progress& progress) {
+    production->SetPercent(progress.percent);
     if (!streamed || progress.stream_bytes == 0) return;
     production->Advance(progress.stream_bytes);
     if (production->Look().phase != cache::Production::Phase::kWorking) return;
@@ -222,8 +229,10 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
     production->StartStream(std::move(head));
   };
   std::function<void(const transform::protocol::Progress&)> observer = std::move(on_progress);
+  auto cancel = std::make_shared<transform::CancelToken>();
+  production->OnAbandon([cancel] { cancel->Cancel(); });
   CO_TRY(const transform::protocol::Done done,
-         co_await deps_.pool.Run(ctx, std::move(job), source, outputs, observer));
+         co_await deps_.pool.Run(ctx, std::move(job), source, outputs, observer, cancel));
   if (streamed) production->Advance(done.stream_bytes);
   if (done.width != 0) meta.resolved_width = done.width;
   if (done.height != 0) meta.resolved_height = done.height;

@@ -150,6 +150,31 @@ def test_http_1_0_clients_get_the_stream_until_close(long, tmp_path):
     assert media.decode_errors(path) == ""
 
 
+@pytest.mark.parametrize("keep_from", [100, 0], ids=["given up", "kept"])
+def test_what_nobody_waits_for_is_given_up_while_it_is_young(server, keep_from):
+    server.add(media.clip("long.mp4"), "long.mp4")
+    server.config["cache"] = {"abandonAfter": 1, "keepFromPercent": keep_from}
+    server.config["transform"] = {"workers": 1}
+    server.start()
+    target = "/videos/long.mp4?width=1280&compression=high"
+    c = server.connect()
+    assert c.ask(target).some()
+    c.reset()
+    if keep_from == 0:
+        until(lambda: server.transforms(result="ok") == 1, "it goes on", 120)
+        assert server.get(target)[0]["X-Cache-Status"] == "HIT"
+        assert server.metric("video_resizer_abandoned_total") == 0
+        return
+    until(lambda: server.transforms(result="cancelled") == 1, "it is given up, and its worker with it", 30)
+    assert server.metric("video_resizer_abandoned_total") == 1
+    assert server.metric("video_resizer_kv_entries") == server.metric("video_resizer_negative_stored_total") == 0
+    assert not server.events("production_failed"), "nobody's failure"
+    assert server.get("/videos/long.mp4?mode=frame&width=16")[0].status == 200, "the only worker's place is free again"
+    with server.connect() as c:
+        reply = c.ask(target)
+        assert reply.status == 200 and reply.some(), "whoever comes next starts afresh"
+
+
 def test_a_seek_storm_starts_one_transform_and_leaks_nothing(long):
     """What a browser does to a slider: overlapping ranges, most given up at once (R-18)."""
     def descriptors():

@@ -34,6 +34,7 @@ struct Kitchen {
   io::Notifier gate;
   std::atomic<bool> is_open{false};
   SharedFd stream_file;
+  uint32_t percent = 0;
 
   Task<void> WaitOpen() {
     while (is_gated && !is_open) {
@@ -61,6 +62,7 @@ class FakeProducer final : public Producer {
       head.is_whole_form = kitchen_->is_whole_form;
       head.length = kitchen_->body.size();
       head.meta.etag = "\"e\"";
+      production->SetPercent(kitchen_->percent);
       production->Advance(7);
       production->StartStream(std::move(head));
     }
