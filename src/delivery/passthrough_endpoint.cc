@@ -432,16 +432,7 @@ http::ClientRequest PassthroughEndpoint::ForwardedRequest(const Request& request
     http::EraseFields(fields, "Max-Forwards");
     fields.emplace_back("Max-Forwards", std::to_string(std::max(0, hops - 1)));
   }
-  std::string forwarded_for = http::JoinedValues(fields, "X-Forwarded-For");
-  http::EraseFields(fields, "X-Forwarded-For");
-  if (!forwarded_for.empty()) forwarded_for += ", ";
-  fields.emplace_back("X-Forwarded-For", forwarded_for + request.peer_address);
-  const auto host = request.Get("Host");
-  if (host && !http::HasField(fields, "X-Forwarded-Host")) {
-    fields.emplace_back("X-Forwarded-Host", *host);
-  }
-  if (!http::HasField(fields, "X-Forwarded-Proto"))
-    fields.emplace_back("X-Forwarded-Proto", "http");
+  http::SetForwardedFields(fields, request);
   http::AppendVia(fields, request.minor_version, pseudonym_);
 
   origin::Credentials credentials = origin::CredentialsOf(source);

@@ -1,8 +1,12 @@
 #include "http/forwarding.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 
 #include "http/ascii.h"
+#include "http/client.h"
 
 namespace vr::http {
 
@@ -30,6 +34,15 @@ std::string_view ValueOf(const Field& field) {
 }
 std::string_view ValueOf(const FieldList::value_type& field) {
   return field.second;
+}
+
+bool IsPrivatePeer(const std::string& address) {
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  if (::inet_pton(AF_INET, address.c_str(), &v4.sin_addr) == 1) return IsPrivateAddress(&v4);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  return ::inet_pton(AF_INET6, address.c_str(), &v6.sin6_addr) == 1 && IsPrivateAddress(&v6);
 }
 
 template <class Fields>
@@ -91,6 +104,21 @@ bool ViaHas(std::string_view via, std::string_view name) {
     if (member.substr(0, member.find(' ')) == name) return true;
   }
   return false;
+}
+
+void SetForwardedFields(FieldList& fields, const Request& request) {
+  const bool is_neighbour = IsPrivatePeer(request.peer_address);
+  std::string chain = is_neighbour ? JoinedValues(fields, "X-Forwarded-For") : std::string();
+  if (!chain.empty()) chain += ", ";
+  EraseFields(fields, "X-Forwarded-For");
+  fields.emplace_back("X-Forwarded-For", chain + request.peer_address);
+  const auto set = [&](const char* name, std::string_view value) {
+    if (is_neighbour && HasField(fields, name)) return;
+    EraseFields(fields, name);
+    if (!value.empty()) fields.emplace_back(name, value);
+  };
+  set("X-Forwarded-Host", request.Get("Host").value_or(""));
+  set("X-Forwarded-Proto", "http");
 }
 
 std::optional<std::vector<std::string>> VaryNames(const FieldList& response) {

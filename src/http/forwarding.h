@@ -26,6 +26,11 @@ void AppendVia(FieldList& fields, int minor_version, std::string_view name);
 /// Whether a member of Via was received by `name`.
 bool ViaHas(std::string_view via, std::string_view name);
 
+/// X-Forwarded-For, -Host and -Proto of a request that is passed on. What a proxy of our own
+/// network (a private or loopback peer) said there is kept and appended to; what anybody else said
+/// is not believed, or one client could choose what an origin makes of another's request.
+void SetForwardedFields(FieldList& fields, const Request& request);
+
 /// The field names that Vary lists: lower case, sorted, each once. nullopt: "*" is among them.
 std::optional<std::vector<std::string>> VaryNames(const FieldList& response);
 /// The request's values of a selecting field in a form in which equal means the same: lines joined,

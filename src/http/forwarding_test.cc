@@ -34,6 +34,29 @@ TEST(Forwarding, ViaIsAppendedAndFound) {
   EXPECT_FALSE(ViaHas("1.1 mine, me", "me"));
 }
 
+TEST(Forwarding, OnlyNeighboursAreBelievedWhoTheyForwardFor) {
+  Request request = MakeGet();
+  const std::string host(request.Get("Host").value_or(""));
+  const FieldList said{
+      {"X-Forwarded-For", "1.1.1.1"}, {"X-Forwarded-Host", "evil"}, {"X-Forwarded-Proto", "https"}};
+  for (const char* peer : {"10.0.0.7", "127.0.0.1", "::1"}) {
+    FieldList fields = said;
+    request.peer_address = peer;
+    SetForwardedFields(fields, request);
+    EXPECT_EQ(FirstValue(fields, "X-Forwarded-For"), std::string("1.1.1.1, ") + peer);
+    EXPECT_EQ(FirstValue(fields, "X-Forwarded-Proto"), "https");
+    EXPECT_EQ(FirstValue(fields, "X-Forwarded-Host"), "evil");
+  }
+  for (const char* peer : {"8.8.8.8", "2001:4860:4860::8888"}) {
+    FieldList fields = said;
+    request.peer_address = peer;
+    SetForwardedFields(fields, request);
+    EXPECT_EQ(FirstValue(fields, "X-Forwarded-For"), peer);
+    EXPECT_EQ(FirstValue(fields, "X-Forwarded-Proto"), "http");
+    EXPECT_EQ(FirstValue(fields, "X-Forwarded-Host").value_or(""), host);
+  }
+}
+
 TEST(Forwarding, VaryNamesAreSortedAndAnyStarIsAll) {
   EXPECT_EQ(VaryNames({{"Vary", "Foo, BAR"}, {"Vary", "foo,"}}),
             (std::vector<std::string>{"bar", "foo"}));
