@@ -254,7 +254,7 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   Response response = ErrorResponse(error, ttl);
   AnswerFacts facts = FactsFor(request, p, layer);
   facts.kv_written = false;
-  facts.edge_written = facts.edge_written && !request.is_head() && IsRemembered(error, ttl);
+  facts.edge_written = !p.is_debug && !request.is_head() && IsRemembered(error, ttl);
   AppendField(response.fields, "X-KV-Cache-Key", p.key);
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));

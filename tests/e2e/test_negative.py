@@ -116,9 +116,18 @@ def test_a_class_with_a_ttl_of_zero_is_not_remembered(server, origin, fail, kind
     for _ in range(2):
         reply, _ = server.get(TARGET)
         assert (reply["X-Cache-Status"], reply["Cache-Control"]) == ("MISS", "no-store")
+        assert reply["Cache-Status"] == "KV; fwd=miss, edge; fwd=miss", "nothing is stored"
     recovered(origin)
     assert server.get(TARGET)[0].status == 200, "at once"
     assert server.metric("video_resizer_negative_stored_total") == 0
+
+
+def test_failures_are_remembered_although_successes_are_not(server, origin):
+    """The classes are independent, and what is said about storing is said of this answer."""
+    remote(server, origin, ok=0).start()
+    gone(origin)
+    assert server.get(TARGET)[0]["Cache-Status"] == "KV; fwd=miss, edge; fwd=miss; stored"
+    assert server.get(TARGET)[0]["X-Cache-Status"] == "HIT"
 
 
 def test_a_time_past_the_end_stays_wrong(server, origin):

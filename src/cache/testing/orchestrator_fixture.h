@@ -103,7 +103,8 @@ class OrchestratorTest : public ::testing::Test {
   }
   ~OrchestratorTest() override {
     kitchen_->Open();
-    RunUntil([&] { return orchestrator_->flights() == 0; });
+    // Also those that are no flights any more: purged or given up.
+    RunUntil([&] { return orchestrator_->Drain(std::chrono::steady_clock::now()); });
     orchestrator_.reset();
     std::filesystem::remove_all(directory_);
   }
