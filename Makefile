@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench torture asan tsan clang clean
+.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench bench-store torture asan tsan clang clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -63,6 +63,12 @@ bench: ## hit path against nginx, transform against ffmpeg (release build)
 	@tools/install_deps bench
 	@$(MAKE) --no-print-directory build PRESET=release
 	@tools/bench --bin build/release/bin
+
+bench-store: ## the store: start with 100,000 entries, commits against plain files, a purge of 10,000; writes bench/results/
+	@tools/install_deps bench
+	@$(MAKE) --no-print-directory build PRESET=release
+	@cmake --build --preset release --target vr_store_bench > /dev/null
+	@tools/bench_store --bin build/release/bin --out bench/results/$$(date +%F)-store.md
 
 torture: build ## kill -9 of the real server under load, ROUNDS=50 times (SEED, DURABILITY=none|body|full)
 	@tools/install_deps test

@@ -95,7 +95,7 @@ class BodyFiles : public std::enable_shared_from_this<BodyFiles> {
   std::mutex garbage_mutex_;  // guards the rest
   std::condition_variable settled_;
   std::vector<uint64_t> garbage_;
-  int removing_ = 0;
+  bool is_removing_ = false;
   bool is_closed_ = false;
 };
 

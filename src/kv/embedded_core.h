@@ -111,6 +111,8 @@ class EmbeddedCore {
     size_t stripe = 0;
     std::vector<std::string> keys;
   };
+  /// @param files  gets the bodies that are garbage now
+  Result<size_t> EraseGroup(const Group& group, std::vector<uint64_t>& files);
   std::vector<Group> ByStripe(const std::vector<std::string>& keys) const;
   void NoteCreated(int64_t created_ms);
   void DiscardBodyOf(const std::string& row);

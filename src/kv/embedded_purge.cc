@@ -27,30 +27,41 @@ void EmbeddedCore::NoteCreated(int64_t created_ms) {
   }
 }
 
+Result<size_t> EmbeddedCore::EraseGroup(const Group& group, std::vector<uint64_t>& files) {
+  MutexLock lock(stripes_[group.stripe]);
+  IndexDb::Batch batch(*db_);
+  std::vector<const std::string*> found;
+  std::vector<uint64_t> its_files;
+  for (const std::string& key : group.keys) {
+    TRY(const std::optional<std::string> row, db_->Get(Table::kEntry, key));
+    if (!row) continue;
+    RemoveRows(batch, key, *row);
+    found.push_back(&key);
+    const std::optional<EntryHead> head = DecodeHead(*row);
+    if (head && !head->is_inline) its_files.push_back(head->body_id);
+  }
+  if (found.empty()) return size_t{0};
+  CHECK_OK(db_->Write(batch, false));
+  for (const std::string* key : found) index_->Erase(*key);
+  files.insert(files.end(), its_files.begin(), its_files.end());
+  return found.size();
+}
+
 Result<size_t> EmbeddedCore::EraseMany(const std::vector<std::string>& keys) {
   size_t erased = 0;
+  std::vector<uint64_t> files;
+  std::optional<Error> failure;
   // One stripe at a time: one batch and no order of locks to keep.
   for (const Group& group : ByStripe(keys)) {
-    std::vector<uint64_t> files;
-    {
-      MutexLock lock(stripes_[group.stripe]);
-      IndexDb::Batch batch(*db_);
-      std::vector<const std::string*> found;
-      for (const std::string& key : group.keys) {
-        TRY(const std::optional<std::string> row, db_->Get(Table::kEntry, key));
-        if (!row) continue;
-        RemoveRows(batch, key, *row);
-        found.push_back(&key);
-        const std::optional<EntryHead> head = DecodeHead(*row);
-        if (head && !head->is_inline) files.push_back(head->body_id);
-      }
-      if (found.empty()) continue;
-      CHECK_OK(db_->Write(batch, false));
-      for (const std::string* key : found) index_->Erase(*key);
-      erased += found.size();
+    Result<size_t> n = EraseGroup(group, files);
+    if (!n.ok()) {
+      failure = std::move(n).error();
+      break;
     }
-    bodies_->Discard(files);
+    erased += *n;
   }
+  bodies_->Discard(files);
+  if (failure) return std::move(*failure);
   if (erased > 0 && syncs_log()) CHECK_OK(db_->SyncLog());
   return erased;
 }

@@ -1,5 +1,6 @@
-// What a commit and a hit cost, by body size and durability. The directory is made under the
-// working directory (not /tmp, which may be memory). Numbers of record: docs/formats/store.md §6.
+// What a hit and a miss cost. The directory is made under the working directory (not /tmp, which
+// may be memory). Commits, starts and purges: `make bench-store`. Numbers of record:
+// docs/formats/store.md §6.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 
@@ -37,25 +38,6 @@ struct Rig {
   io::Blocking blocking;
   std::unique_ptr<EmbeddedStore> store;
 };
-
-/// Writing the body, its checksum (as a producer does) and the commit; every other entry is a
-/// replacement.
-void BM_Commit(benchmark::State& state) {
-  Rig rig(static_cast<Durability>(state.range(1)));
-  const std::string body = testing::BytesFor(static_cast<uint64_t>(state.range(0)));
-  uint64_t n = 0;
-  for (auto _ : state) {
-    Record record = testing::RecordFor(body, std::string(1'500, 'm'));
-    const std::string key = "video:clip.mp4:w=" + std::to_string(n++ % 32);
-    if (!testing::PutBody(*rig.store, key, body, std::move(record), body.size()).ok()) std::abort();
-  }
-  state.SetBytesProcessed(state.iterations() * state.range(0));
-}
-BENCHMARK(BM_Commit)
-    ->ArgNames({"bytes", "durability"})
-    ->ArgsProduct({{10'000, 20 << 20}, {0, 1, 2}})
-    ->UseRealTime()
-    ->Unit(benchmark::kMicrosecond);
 
 /// Metadata and an open descriptor (or the small body), the thread hop included.
 void BM_GetHit(benchmark::State& state) {
