@@ -68,7 +68,8 @@ std::string BodyPath(const std::string& directory, uint64_t id) {
 }
 
 Result<std::vector<BodyOnDisk>> ListBodies(const std::string& directory, bool with_sizes) {
-  // On a cold disk each stat waits for a read: 100,000 files took 1.4 s one by one, 0.6 s so.
+  // On a cold disk each stat waits for a read: several threads wait side by side
+  // (tools/bench_store, "nothing in the page cache").
   constexpr uint64_t kThreads = 8;
   struct Part {
     std::vector<BodyOnDisk> found;
