@@ -66,6 +66,18 @@ class ExchangeTest : public ::testing::Test {
     exchange->OnDone(Result<void>());
     return Stored();
   }
+  /// GETs bytes 0-3 of "0123456789".
+  void StorePart() {
+    auto first = Start(SpecOf(MakeGet("Range: bytes=0-3")));
+    ASSERT_TRUE(first
+                    ->OnHead(Head(206,
+                                  {{"Cache-Control", "max-age=60"},
+                                   {"ETag", "\"a\""},
+                                   {"Content-Range", "bytes 0-3/10"}},
+                                  4))
+                    .ok());
+    ASSERT_TRUE(first->OnData("0123").ok());
+  }
   cache::StoredRef Stored() {
     const cache::UrlEntryRef entry = store_.Find(kKey);
     return entry && !entry->responses.empty() ? entry->responses[0] : nullptr;
@@ -214,15 +226,7 @@ TEST_F(ExchangeTest, LocationsOfOtherHostsAreNotInvalidated) {
 }
 
 TEST_F(ExchangeTest, APartIsCompletedByTheRest) {
-  auto first = Start(SpecOf(MakeGet("Range: bytes=0-3")));
-  ASSERT_TRUE(first
-                  ->OnHead(Head(206,
-                                {{"Cache-Control", "max-age=60"},
-                                 {"ETag", "\"a\""},
-                                 {"Content-Range", "bytes 0-3/10"}},
-                                4))
-                  .ok());
-  ASSERT_TRUE(first->OnData("0123").ok());
+  StorePart();
   const cache::StoredRef part = Stored();
   ASSERT_TRUE(part && part->part);
   ExchangeSpec spec = SpecOf(MakeGet());
@@ -245,15 +249,7 @@ TEST_F(ExchangeTest, APartIsCompletedByTheRest) {
 }
 
 TEST_F(ExchangeTest, ARestThatDoesNotFitFailsAndForgetsThePart) {
-  auto first = Start(SpecOf(MakeGet("Range: bytes=0-3")));
-  ASSERT_TRUE(first
-                  ->OnHead(Head(206,
-                                {{"Cache-Control", "max-age=60"},
-                                 {"ETag", "\"a\""},
-                                 {"Content-Range", "bytes 0-3/10"}},
-                                4))
-                  .ok());
-  ASSERT_TRUE(first->OnData("0123").ok());
+  StorePart();
   ExchangeSpec spec = SpecOf(MakeGet());
   spec.held = Stored();
   spec.is_completion = true;
