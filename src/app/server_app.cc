@@ -22,7 +22,9 @@ namespace {
 constexpr std::chrono::seconds kWorkerStart{30};
 constexpr size_t kReapBatch = 1000;
 /// Requests under way to passthrough origins; more wait their turn.
-constexpr int kPassthroughConnections = 512;
+constexpr int kPassthroughConnections = 1024;
+/// One slow origin leaves connections for the others.
+constexpr int kPassthroughConnectionsPerHost = 384;
 
 /// Each connection, spool and large hit holds descriptors; the soft limit of a shell is far too
 /// low.
@@ -124,7 +126,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->orchestrator_->AddPurgeTarget(*app->http_store_);
   http::ClientOptions passthrough_client;
   passthrough_client.max_connections = kPassthroughConnections;
-  passthrough_client.max_connections_per_host = kPassthroughConnections;
+  passthrough_client.max_connections_per_host = kPassthroughConnectionsPerHost;
   TRY(app->passthrough_client_, http::Client::Create(passthrough_client));
   app->passthrough_ =
       std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxResponsesPerUrl = 64;
 constexpr size_t kMaxEvents = 256;
+constexpr size_t kMaxInvalidated = 50'000;
 /// Map nodes, shared_ptr blocks and allocator overhead of one entry and of one response.
 constexpr uint64_t kEntryOverhead = 512;
 
@@ -40,9 +41,9 @@ Metadata MetadataOf(const StoredResponse& response) {
   return like;
 }
 
-/// One part made of two that overlap or touch; null when they do not belong together. Bodies in
-/// memory only.
-StoredRef Join(const StoredResponse& older, const StoredResponse& newer) {
+/// One part made of two that overlap or touch; null when they do not belong together, or are more
+/// than `max_bytes` together. Bodies in memory only.
+StoredRef Join(const StoredResponse& older, const StoredResponse& newer, uint64_t max_bytes) {
   if (!older.part || !newer.part || !older.memory || !newer.memory) return nullptr;
   if (older.strong_etag().empty() || older.etag != newer.etag) return nullptr;
   if (older.part->complete != newer.part->complete) return nullptr;
@@ -50,20 +51,21 @@ StoredRef Join(const StoredResponse& older, const StoredResponse& newer) {
   const uint64_t newer_end = newer.part->first + newer.size;
   if (older.part->first > newer_end || newer.part->first > older_end) return nullptr;
   const uint64_t first = std::min(older.part->first, newer.part->first);
+  if (std::max(older_end, newer_end) - first > max_bytes) return nullptr;
   std::string body(std::max(older_end, newer_end) - first, '\0');
   body.replace(older.part->first - first, older.size, *older.memory);
   body.replace(newer.part->first - first, newer.size, *newer.memory);
   auto joined = std::make_shared<StoredResponse>(newer);
   joined->fields = http::UpdatedFields(older.fields, newer.fields);
+  // What the newer one leaves unsaid, the older one has said.
+  http::SharedCacheRules rules;
+  rules.store_set_cookie = true;
+  const http::ExchangeTimes times{newer.policy.response_ms, newer.policy.response_ms};
+  joined->policy = http::PolicyOf(http::StoreRequest(), newer.status, joined->fields, times, rules);
   joined->part->first = first;
   joined->size = body.size();
   joined->memory = std::make_shared<const std::string>(std::move(body));
-  if (first == 0 && joined->size == joined->part->complete) {
-    joined->part.reset();
-    joined->status = http::kOk;
-    joined->reason.clear();
-    http::EraseFields(joined->fields, "Content-Range");
-  }
+  MakeWhole(*joined);
   return Seal(std::move(joined));
 }
 
@@ -89,6 +91,23 @@ std::string RenderFields(const http::FieldList& fields) {
     lines += "\r\n";
   }
   return lines;
+}
+
+void MakeWhole(StoredResponse& response) {
+  if (!response.part || response.part->first != 0) return;
+  if (response.size != response.part->complete) return;
+  response.part.reset();
+  response.status = http::kOk;
+  response.reason.clear();
+  http::EraseFields(response.fields, "Content-Range");
+}
+
+void SetSelecting(StoredResponse& response, const http::Request& request) {
+  response.selecting.clear();
+  const auto names = http::VaryNames(response.fields);
+  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+    response.selecting.emplace_back(name, http::SelectingValue(request, name));
+  }
 }
 
 StoredRef Seal(std::shared_ptr<StoredResponse> response) {
@@ -145,6 +164,8 @@ void HttpStore::Note(PurgeScope scope) {
 bool HttpStore::IsOutdated(const std::string& key, const StoredResponse& response,
                            uint64_t epoch) const {
   if (epoch < forgotten_) return true;  // too long ago to know
+  const auto invalidated = invalidated_.find(key);
+  if (invalidated != invalidated_.end() && invalidated->second > epoch) return true;
   const Metadata like = MetadataOf(response);
   return std::any_of(events_.begin(), events_.end(), [&](const Event& event) {
     return event.epoch > epoch && event.scope.Matches(key, like);
@@ -166,9 +187,11 @@ bool HttpStore::Put(const std::string& key, StoredRef response, const http::Requ
       }
       if (!response->part) continue;
       // A part says nothing against another part, nor against a whole, of the same representation.
-      if (StoredRef joined = Join(*held, *response)) {
+      const bool is_same = !response->strong_etag().empty() && held->etag == response->etag;
+      const bool is_other = !response->strong_etag().empty() && !held->strong_etag().empty();
+      if (StoredRef joined = Join(*held, *response, max_object_in_memory())) {
         response = std::move(joined);
-      } else if (!response->strong_etag().empty() && held->etag == response->etag) {
+      } else if (is_same || (held->is_complete() && !is_other)) {
         kept.push_back(held);
       }
     }
@@ -176,6 +199,13 @@ bool HttpStore::Put(const std::string& key, StoredRef response, const http::Requ
   if (kept.size() >= kMaxResponsesPerUrl) kept.resize(kMaxResponsesPerUrl - 1);
   entry->responses.push_back(std::move(response));
   entry->responses.insert(entry->responses.end(), kept.begin(), kept.end());
+  return Insert(std::move(entry));
+}
+
+bool HttpStore::Insert(std::shared_ptr<UrlEntry> entry) {
+  while (entry->responses.size() > 1 && ChargeOf(*entry) > urls_.max_item_bytes()) {
+    entry->responses.pop_back();
+  }
   return urls_.Insert(std::move(entry));
 }
 
@@ -189,7 +219,7 @@ bool HttpStore::Replace(const std::string& key, const StoredRef& old, StoredRef 
   if (place == held->responses.end()) return false;
   auto entry = std::make_shared<UrlEntry>(*held);
   entry->responses[static_cast<size_t>(place - held->responses.begin())] = std::move(updated);
-  return urls_.Insert(std::move(entry));
+  return Insert(std::move(entry));
 }
 
 void HttpStore::Remove(const std::string& key, const StoredRef& old) {
@@ -207,9 +237,13 @@ void HttpStore::Remove(const std::string& key, const StoredRef& old) {
 
 void HttpStore::Invalidate(const std::string& key) {
   MutexLock lock(mutex_);
-  PurgeScope scope;
-  scope.key = key;
-  Note(std::move(scope));
+  const uint64_t next = epoch_.load(std::memory_order_relaxed) + 1;
+  if (invalidated_.size() >= kMaxInvalidated) {
+    invalidated_.clear();
+    forgotten_ = next;
+  }
+  invalidated_[key] = next;
+  epoch_.store(next, std::memory_order_release);
   urls_.Erase(key);
 }
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct StoredResponse {
   /// The request's values of the fields that Vary names, sorted by name; nullopt = was absent.
   std::vector<std::pair<std::string, std::optional<std::string>>> selecting;
   std::optional<StoredPart> part;  ///< of a 206
+  uint64_t place = 0;              ///< which source and rules it came by: another one's is not ours
   /// The body: exactly one is set when size > 0.
   std::shared_ptr<const std::string> memory;
   SharedFd file;
@@ -64,6 +66,10 @@ struct StoredResponse {
 };
 using StoredRef = std::shared_ptr<const StoredResponse>;
 
+/// A part that is the whole becomes one: 200, no range.
+void MakeWhole(StoredResponse& response);
+/// The request's values of what Vary names now.
+void SetSelecting(StoredResponse& response, const http::Request& request);
 /// Fills in what follows from the fields. After that the response can be stored and served.
 StoredRef Seal(std::shared_ptr<StoredResponse> response);
 /// "Name: value" lines of everything but those that are written per answer (Age, Cache-Status,
@@ -111,18 +117,22 @@ class HttpStore final : public PurgeTarget {
   uint64_t evictions() const { return urls_.evictions(); }
 
  private:
-  /// A purge or an invalidation, for those whose exchange began before it.
+  /// A purge, for those whose exchange began before it.
   struct Event {
     uint64_t epoch = 0;  ///< the first epoch after it
     PurgeScope scope;
   };
   void Note(PurgeScope scope) REQUIRES(mutex_);
+  /// Puts it in, without the oldest responses if it is too large with them.
+  bool Insert(std::shared_ptr<UrlEntry> entry);
   bool IsOutdated(const std::string& key, const StoredResponse& response, uint64_t epoch) const
       REQUIRES(mutex_);
 
   std::atomic<uint64_t> epoch_{1};
   Mutex mutex_;  ///< of changes; look-ups go by the map's own locks
   std::deque<Event> events_ GUARDED_BY(mutex_);
+  /// The same for single keys: the first epoch after their last invalidation.
+  std::unordered_map<std::string, uint64_t> invalidated_ GUARDED_BY(mutex_);
   uint64_t forgotten_ GUARDED_BY(mutex_) = 0;  ///< events before this epoch are not known any more
   Sieve<UrlEntry> urls_;
 };

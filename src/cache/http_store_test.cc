@@ -120,6 +120,8 @@ TEST(HttpStore, WhatBeganBeforeMoreEventsThanAreKnownIsNotStored) {
   HttpStore store(Options());
   const uint64_t before = store.epoch();
   for (int i = 0; i < 1000; ++i) store.Invalidate("passthrough:http://a/" + std::to_string(i));
+  EXPECT_TRUE(store.Put(kKey, Seal(Response("a")), MakeGet(), before)) << "others of other URLs";
+  for (int i = 0; i < 60'000; ++i) store.Invalidate("passthrough:http://a/" + std::to_string(i));
   EXPECT_FALSE(store.Put(kKey, Seal(Response("a")), MakeGet(), before));
   EXPECT_TRUE(store.Put(kKey, Seal(Response("a")), MakeGet(), store.epoch()));
 }
@@ -163,6 +165,27 @@ TEST(HttpStore, StaysWithinItsBytes) {
   EXPECT_LE(store.bytes(), uint64_t{1} << 20);
   EXPECT_GT(store.entries(), 20u);
   EXPECT_GT(store.evictions(), 0u);
+}
+
+TEST(HttpStore, AUrlWithTooManyVariantsKeepsTheNewest) {
+  HttpStore store(Options(64 << 20));
+  for (int i = 0; i < 60; ++i) {
+    auto response = Response(std::string(40'000, 'x'));
+    response->selecting = {{"foo", std::to_string(i)}};
+    EXPECT_TRUE(
+        store.Put(kKey, Seal(response), MakeGet("Foo: " + std::to_string(i)), store.epoch()));
+  }
+  EXPECT_EQ(Stored(store, MakeGet("Foo: 59")).size(), 1u);
+  EXPECT_GT(store.Find(kKey)->responses.size(), 10u);
+}
+
+TEST(HttpStore, APartWithoutAValidatorLeavesTheWholeAlone) {
+  HttpStore store(Options());
+  store.Put(kKey, Seal(Response("0123456789")), MakeGet(), store.epoch());
+  store.Put(kKey, Part("0123", 0, 10, ""), MakeGet(), store.epoch());
+  bool has_whole = false;
+  for (const StoredRef& stored : Stored(store)) has_whole |= stored->is_complete();
+  EXPECT_TRUE(has_whole);
 }
 
 TEST(HttpStore, OneUrlKeepsABoundedNumberOfVariants) {

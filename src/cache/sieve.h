@@ -48,6 +48,8 @@ class Sieve {
   size_t EraseIf(const std::function<bool(const T&)>& matches);
   size_t CountIf(const std::function<bool(const T&)>& matches);
 
+  /// The most that one item may cost and be kept.
+  uint64_t max_item_bytes() const { return shard_bytes_; }
   bool enabled() const { return options_.max_bytes > 0; }
   const EdgeOptions& options() const { return options_; }
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }

@@ -1,6 +1,5 @@
 #include "delivery/exchange.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,8 +19,8 @@ namespace {
 
 /// How far an answer that is not kept may be ahead of its slowest reader.
 constexpr uint64_t kMaxAhead = 8 << 20;
-/// What readers are done with goes back to the disk in steps of this.
-constexpr uint64_t kPunchStep = 4 << 20;
+/// The size of a file of an answer that is not kept.
+constexpr uint64_t kSegment = 4 << 20;
 
 /// What we call ourselves in Via of answers.
 constexpr std::string_view kName = "video-resizer";
@@ -48,13 +47,16 @@ std::optional<std::string> KeyOfReference(const std::string& key, std::string_vi
   const std::string base = key.substr(kKeyPrefix.size());
   const auto url = http::ResolveUrl(base, std::string(reference));
   if (!url) return std::nullopt;
-  const auto authority = [](const std::string& text) {
-    const size_t start = text.find("://");
-    return http::LowerCase(text.substr(0, text.find('/', start + 3)));
-  };
-  const std::string host = authority(base);
-  if (authority(url->url) != host) return std::nullopt;
-  return std::string(kKeyPrefix) + host + url->url.substr(host.size());
+  // The host decides, not by which scheme it was reached.
+  const size_t start = base.find("://") + 3;
+  const size_t path = std::min(base.find('/', start), base.size());
+  const size_t other_start = url->url.find("://") + 3;
+  const size_t other_path = std::min(url->url.find('/', other_start), url->url.size());
+  if (!http::EqualsNoCase(url->url.substr(other_start, other_path - other_start),
+                          base.substr(start, path - start))) {
+    return std::nullopt;
+  }
+  return std::string(kKeyPrefix) + base.substr(0, path) + url->url.substr(other_path);
 }
 
 Result<void> WriteAll(int fd, std::string_view bytes, uint64_t offset) {
@@ -115,7 +117,7 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
     FinishStored(Freshen(head, times), true);
     return {};
   }
-  if (spec_.held && http::IsServerFailure(head.status)) {
+  if (spec_.held && spec_.held->is_complete() && http::IsServerFailure(head.status)) {
     const auto directives = http::ParseCacheControl(request.GetAll("Cache-Control"));
     if (http::MayUseOnError(spec_.held->policy, directives, false, 0, times.response_ms)) {
       FinishStored(spec_.held, false);
@@ -131,16 +133,21 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
   answer->policy =
       http::PolicyOf(StoreRequestOf(request), head.status, answer->fields, times, spec_.rules);
   answer->length = head.content_length;
-  const bool has_body = !request.is_head() && !http::HasNoBody(head.status);
-  if (has_body) {
-    TRY(answer->file, NewFile(*answer));
+  answer->has_body = !request.is_head() && !http::HasNoBody(head.status);
+  SharedFd file;
+  if (answer->has_body) {
+    TRY(file, NewFile(*answer));
+    MutexLock lock(mutex_);
+    segments_.push_back(Segment{0, file});
   }
   bool is_whole = false;
   if (spec_.is_completion && head.is_partial()) {
-    TRY(is_whole, Complete(head, *answer));
+    TRY(is_whole, Complete(head, times, *answer, file->get()));
   }
+  // A request with a body is about more than its URL.
+  const bool is_of_the_url = request.method == http::Method::kPost || !spec_.has_content;
   bool may_keep = answer->policy.may_store && deps_.store.enabled() && !request.is_head() &&
-                  answer->length.value_or(0) <= spec_.max_object_bytes;
+                  is_of_the_url && answer->length.value_or(0) <= spec_.max_object_bytes;
   if (answer->status == 206) may_keep = may_keep && PartOf(*answer).has_value();
   if (request.method == http::Method::kPost) {
     // RFC 9110 §9.3.3: the answer to a POST may stand for the URL that it names as its own.
@@ -160,38 +167,41 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
 
 Result<http::BodySink::Flow> Exchange::OnData(std::string_view bytes) {
   const std::shared_ptr<const Answer> answer = this->answer();
-  if (!answer || !answer->file) return Flow::kMore;  // of what a stored response answers for
-  const int fd = answer->file->get();
-  CHECK_OK(WriteAll(fd, bytes, written_));
+  if (!answer || !answer->has_body) return Flow::kMore;  // of what a stored response answers for
+  CHECK_OK(Rotate());
+  Segment last;
+  {
+    MutexLock lock(mutex_);
+    last = segments_.back();
+  }
+  CHECK_OK(WriteAll(last.file->get(), bytes, written_ - last.begin));
   written_ += bytes.size();
   // Stored before anybody can have the last byte: who asks after it finds it.
   if (written_ == answer->length) KeepIfWanted(*answer);
   Flow flow = Flow::kMore;
-  uint64_t from = 0;
-  uint64_t done = 0;
   {
     MutexLock lock(mutex_);
     view_.watermark = written_;
     if (written_ > spec_.max_object_bytes) is_kept_ = false;
-    if (!is_kept_) {
-      if (next_reader_ > 0 && readers_.empty()) {
-        return Error(Code::kCancelled, "nobody waits any more", "answer is not kept");
-      }
-      is_paused_ = IsTooFarAhead();
-      if (is_paused_) flow = Flow::kPause;
-      done = written_;
-      for (const auto& [reader, offset] : readers_) done = std::min(done, offset);
-      if (readers_.empty()) done = 0;
-      from = punched_;
-      if (done >= from + kPunchStep) punched_ = done;
-    }
-  }
-  if (done >= from + kPunchStep) {
-    ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
-                static_cast<off_t>(done - from));
+    if (IsOver()) return Error(Code::kCancelled, "nobody waits any more", "answer is not kept");
+    is_paused_ = !is_kept_ && IsTooFarAhead();
+    if (is_paused_) flow = Flow::kPause;
   }
   notifier_.NotifyAll();
   return flow;
+}
+
+Result<void> Exchange::Rotate() {
+  {
+    MutexLock lock(mutex_);
+    if (is_kept_ || written_ - segments_.back().begin < kSegment) return {};
+    const uint64_t slowest = Slowest();
+    while (segments_.size() > 1 && segments_[1].begin <= slowest) segments_.pop_front();
+  }
+  TRY(SharedFd next, deps_.staging.NewFile());
+  MutexLock lock(mutex_);
+  segments_.push_back(Segment{written_, std::move(next)});
+  return {};
 }
 
 void Exchange::OnDone(Result<void> result) {
@@ -208,7 +218,7 @@ void Exchange::Settle(const Result<void>& result) {
     answer = answer_;
   }
   if (phase == Phase::kStored) return;
-  if (phase == Phase::kWaiting && !result.ok() && spec_.held) {
+  if (phase == Phase::kWaiting && !result.ok() && spec_.held && spec_.held->is_complete()) {
     const auto directives = http::ParseCacheControl(spec_.request.GetAll("Cache-Control"));
     if (http::MayUseOnError(spec_.held->policy, directives, true, spec_.disconnected_ms,
                             ToUnixMillis(deps_.clock.Now()))) {
@@ -237,6 +247,15 @@ void Exchange::Invalidate(const http::ResponseHead& head) {
   epoch_ = deps_.store.epoch();  // what this very answer says came after that
 }
 
+cache::StoredRef Exchange::ForStore(const cache::StoredResponse& response) const {
+  auto stored = std::make_shared<cache::StoredResponse>(response);
+  for (const std::string& name : stored->policy.unstored_fields) {
+    http::EraseFields(stored->fields, name);
+  }
+  cache::SetSelecting(*stored, spec_.request);
+  return cache::Seal(std::move(stored));
+}
+
 cache::StoredRef Exchange::Freshen(const http::ResponseHead& head,
                                    const http::ExchangeTimes& times) {
   const cache::StoredRef& held = spec_.held;
@@ -255,13 +274,13 @@ cache::StoredRef Exchange::Freshen(const http::ResponseHead& head,
   fresh->fields = http::UpdatedFields(held->fields, update);
   fresh->policy = http::PolicyOf(StoreRequestOf(spec_.request), held->status, fresh->fields, times,
                                  spec_.rules);
-  cache::StoredRef sealed = cache::Seal(std::move(fresh));
-  if (sealed->policy.may_store) {
-    deps_.store.Replace(spec_.key, held, sealed, epoch_);
+  if (fresh->policy.may_store) {
+    deps_.store.Replace(spec_.key, held, ForStore(*fresh), epoch_);
   } else if (is_common_) {
     deps_.store.Remove(spec_.key, held);
   }
-  return sealed;
+  // Who asked may have all of it.
+  return cache::Seal(std::move(fresh));
 }
 
 void Exchange::UpdateByHead(const http::ResponseHead& head, const http::ExchangeTimes& times) {
@@ -290,13 +309,14 @@ void Exchange::UpdateByHead(const http::ResponseHead& head, const http::Exchange
     if (is_same && !updated->policy.may_store) {
       deps_.store.Remove(spec_.key, stored);
     } else {
-      deps_.store.Replace(spec_.key, stored, cache::Seal(std::move(updated)), epoch_);
+      deps_.store.Replace(spec_.key, stored, ForStore(*updated), epoch_);
     }
     return;
   }
 }
 
-Result<bool> Exchange::Complete(const http::ResponseHead& head, Answer& answer) {
+Result<bool> Exchange::Complete(const http::ResponseHead& head, const http::ExchangeTimes& times,
+                                Answer& answer, int fd) {
   const cache::StoredResponse& held = *spec_.held;
   const auto range = head.content_range();
   const bool fits = range && range->range && range->range->first == held.size && range->total &&
@@ -313,7 +333,10 @@ Result<bool> Exchange::Complete(const http::ResponseHead& head, Answer& answer) 
   answer.fields = http::UpdatedFields(held.fields, answer.fields);
   http::EraseFields(answer.fields, "Content-Range");
   answer.length = held.part->complete;
-  CHECK_OK(WriteAll(answer.file->get(), *held.memory, 0));
+  // What the rest leaves unsaid, the part has said.
+  answer.policy = http::PolicyOf(StoreRequestOf(spec_.request), answer.status, answer.fields, times,
+                                 spec_.rules);
+  CHECK_OK(WriteAll(fd, *held.memory, 0));
   written_ = held.size;
   return true;
 }
@@ -336,14 +359,8 @@ std::shared_ptr<cache::StoredResponse> Exchange::NewStored(const Answer& answer)
   stored->status = answer.status;
   stored->reason = answer.reason;
   stored->fields = answer.fields;
-  for (const std::string& name : answer.policy.unstored_fields) {
-    http::EraseFields(stored->fields, name);
-  }
   stored->policy = answer.policy;
-  const auto names = http::VaryNames(answer.fields);
-  for (const std::string& name : names.value_or(std::vector<std::string>())) {
-    stored->selecting.emplace_back(name, http::SelectingValue(spec_.request, name));
-  }
+  stored->place = spec_.place;
   stored->origin = spec_.origin;
   stored->source_path = spec_.source_path;
   stored->tags = spec_.tags;
@@ -369,8 +386,14 @@ bool Exchange::Keep(const Answer& answer, uint64_t size) {
   std::shared_ptr<cache::StoredResponse> stored = NewStored(answer);
   if (answer.status == 206) stored->part = PartOf(answer);
   stored->size = size;
+  cache::MakeWhole(*stored);
+  SharedFd file;
+  {
+    MutexLock lock(mutex_);
+    if (!segments_.empty()) file = segments_.front().file;
+  }
   if (size > 0 && size <= deps_.store.max_object_in_memory()) {
-    Result<std::string> body = io::ReadAt(answer.file->get(), 0, size);
+    Result<std::string> body = io::ReadAt(file->get(), 0, size);
     if (!body.ok()) {
       LogWarn("passthrough_not_stored",
               {{"key", spec_.key}, {"error", body.error().ToLogString()}});
@@ -378,9 +401,9 @@ bool Exchange::Keep(const Answer& answer, uint64_t size) {
     }
     stored->memory = std::make_shared<const std::string>(std::move(*body));
   } else if (size > 0) {
-    stored->file = answer.file;
+    stored->file = file;
   }
-  return deps_.store.Put(spec_.key, cache::Seal(std::move(stored)), spec_.request, epoch_);
+  return deps_.store.Put(spec_.key, ForStore(*stored), spec_.request, epoch_);
 }
 
 Result<SharedFd> Exchange::NewFile(const Answer& answer) const {
@@ -449,11 +472,37 @@ int Exchange::AddReader() {
   return next_reader_++;
 }
 
-bool Exchange::IsTooFarAhead() const {
+std::optional<int> Exchange::TryJoin() {
+  MutexLock lock(mutex_);
+  const bool is_whole = is_kept_ && (view_.phase == Phase::kBody || view_.phase == Phase::kDone);
+  if (!is_whole) return std::nullopt;
+  readers_.emplace(next_reader_, 0);
+  return next_reader_++;
+}
+
+std::optional<http::FilePiece> Exchange::PieceAt(uint64_t offset) const {
+  MutexLock lock(mutex_);
+  if (view_.watermark <= offset) return std::nullopt;
+  auto segment = segments_.end();
+  uint64_t end = view_.watermark;
+  while ((--segment)->begin > offset) end = segment->begin;
+  return http::FilePiece{segment->file, offset - segment->begin, end - offset};
+}
+
+uint64_t Exchange::Slowest() const {
+  if (readers_.empty()) return 0;
   uint64_t slowest = view_.watermark;
   for (const auto& [reader, offset] : readers_) slowest = std::min(slowest, offset);
-  if (readers_.empty()) slowest = 0;
-  return view_.watermark - slowest > kMaxAhead;
+  return slowest;
+}
+
+bool Exchange::IsTooFarAhead() const {
+  return view_.watermark - Slowest() > kMaxAhead;
+}
+
+bool Exchange::IsOver() const {
+  const bool has_had_its_readers = next_reader_ > 0 || is_abandoned_;
+  return !is_kept_ && readers_.empty() && has_had_its_readers && view_.phase == Phase::kBody;
 }
 
 void Exchange::Consumed(int reader, uint64_t offset) {
@@ -474,7 +523,7 @@ void Exchange::RemoveReader(int reader) {
   {
     MutexLock lock(mutex_);
     readers_.erase(reader);
-    is_over = readers_.empty() && !is_kept_ && view_.phase == Phase::kBody;
+    is_over = IsOver();
     may_resume = is_paused_ && !readers_.empty() && !IsTooFarAhead();
     if (may_resume) is_paused_ = false;
   }
@@ -488,18 +537,14 @@ void Exchange::Abandon() {
   bool is_over = false;
   {
     MutexLock lock(mutex_);
-    is_over = readers_.empty() && !is_kept_ && view_.phase == Phase::kBody;
+    is_abandoned_ = true;
+    is_over = IsOver();
   }
   if (!is_over) return;
   if (const auto transfer = transfer_.lock()) transfer->Cancel();
 }
 
 // ---- one reader
-
-ExchangeStream::ExchangeStream(std::shared_ptr<Exchange> exchange)
-    : exchange_(std::move(exchange)),
-      answer_(exchange_->answer()),
-      reader_(exchange_->AddReader()) {}
 
 ExchangeStream::~ExchangeStream() {
   exchange_->RemoveReader(reader_);
@@ -511,10 +556,9 @@ Task<Result<std::optional<http::FilePiece>>> ExchangeStream::Next(Context ctx) {
     const uint64_t ticket = exchange_->ticket();
     const Exchange::View view = exchange_->Look();
     if (view.phase == Exchange::Phase::kFailed) co_return Error(*exchange_->error());
-    if (view.watermark > sent_) {
-      http::FilePiece piece{answer_->file, sent_, view.watermark - sent_};
-      sent_ = view.watermark;
-      co_return std::optional<http::FilePiece>(std::move(piece));
+    if (std::optional<http::FilePiece> piece = exchange_->PieceAt(sent_)) {
+      sent_ += piece->length;
+      co_return std::move(piece);
     }
     if (view.phase == Exchange::Phase::kDone) co_return std::optional<http::FilePiece>();
     const bool changed = co_await exchange_->WaitChange(ticket, ctx.deadline);

@@ -2,13 +2,16 @@
 // arrives.
 //
 // The body goes to a file as it comes; whoever reads it follows behind a watermark at its own pace
-// (cache/production.h does the same for variants). What RFC 9111 wants done with an answer is done
-// here, before anybody is told of it: a 304 freshens what was stored, a HEAD updates it, an unsafe
+// (cache/production.h does the same for variants). One that is not kept goes to a row of files,
+// each of which goes when its last reader is behind it: what was handed to a socket is never
+// written to again, not even as a hole. What RFC 9111 wants done with an answer is done here,
+// before anybody is told of it: a 304 freshens what was stored, a HEAD updates it, an unsafe
 // request invalidates it, a complete body is stored. An answer that is not kept is not hoarded
 // either: the transfer pauses when its slowest reader is too far behind, and ends when the last one
 // has left. Thread-safe; the sink's calls come from the client's thread.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -50,6 +53,8 @@ struct ExchangeSpec {
   cache::StoredRef held;
   bool is_validation = false;  ///< the request carries the validators of `held`
   bool is_completion = false;  ///< it asks for what is missing of `held`, a part from byte 0 on
+  bool has_content = false;    ///< the request has a body
+  uint64_t place = 0;          ///< see cache::StoredResponse
   /// Told once, when nothing more comes.
   std::function<void(const Exchange&, const Result<void>&)> on_end;
 };
@@ -73,9 +78,9 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
     std::string reason;
     http::FieldList fields;          ///< end to end, with Date and our Via
     std::optional<uint64_t> length;  ///< of the body
-    SharedFd file;                   ///< null: no body
+    bool has_body = false;
     http::CachePolicy policy;
-    bool is_kept = false;  ///< will be stored when it is complete
+    bool is_kept = false;  ///< will be stored when it is complete, as far as the head says
   };
   /// An interim answer that waits to be passed on.
   struct Interim {
@@ -111,6 +116,10 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
 
   // Readers of the body.
   int AddReader();
+  /// One that came later: only while everything is still there and going to be stored.
+  std::optional<int> TryJoin();
+  /// What can be read from `offset` on; nullopt: nothing yet, or the end (Look() says which).
+  std::optional<http::FilePiece> PieceAt(uint64_t offset) const;
   void Consumed(int reader, uint64_t offset);
   void RemoveReader(int reader);
   /// Nobody is going to read: ends the transfer unless it is kept or somebody does.
@@ -120,13 +129,21 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
 
  private:
   void Settle(const Result<void>& result);
+  /// One body's file that may stay small, and so in memory.
   Result<SharedFd> NewFile(const Answer& answer) const;
+  struct Segment {
+    uint64_t begin = 0;
+    SharedFd file;
+  };
   /// A 304 to our own validators. @return what answers now
+  /// As others may have it: without the fields that may not be stored, selected as its Vary says.
+  cache::StoredRef ForStore(const cache::StoredResponse& response) const;
   cache::StoredRef Freshen(const http::ResponseHead& head, const http::ExchangeTimes& times);
   void UpdateByHead(const http::ResponseHead& head, const http::ExchangeTimes& times);
   void Invalidate(const http::ResponseHead& head);
   /// Whether the answer is the rest of `held`; then it becomes the whole.
-  Result<bool> Complete(const http::ResponseHead& head, Answer& answer);
+  Result<bool> Complete(const http::ResponseHead& head, const http::ExchangeTimes& times,
+                        Answer& answer, int fd);
   std::shared_ptr<cache::StoredResponse> NewStored(const Answer& answer) const;
   /// Where a 206 belongs; nullopt: nowhere that could be kept.
   std::optional<cache::StoredPart> PartOf(const Answer& answer) const;
@@ -136,6 +153,12 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   void Publish(std::shared_ptr<const Answer> answer, uint64_t watermark);
   void FinishStored(cache::StoredRef stored, bool is_validated);
   bool IsTooFarAhead() const REQUIRES(mutex_);
+  /// The first byte that somebody still needs.
+  uint64_t Slowest() const REQUIRES(mutex_);
+  bool IsOver() const REQUIRES(mutex_);
+  /// Goes on to the next file when the answer is not kept and this one is full; drops those that
+  /// nobody needs.
+  Result<void> Rotate();
 
   const ExchangeDeps deps_;
   const ExchangeSpec spec_;
@@ -160,20 +183,21 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   std::vector<Interim> interims_ GUARDED_BY(mutex_);
   std::map<int, uint64_t> readers_ GUARDED_BY(mutex_);  ///< reader → first byte it still needs
   int next_reader_ GUARDED_BY(mutex_) = 0;
-  uint64_t punched_ GUARDED_BY(mutex_) = 0;
+  std::deque<Segment> segments_ GUARDED_BY(mutex_);
+  bool is_abandoned_ GUARDED_BY(mutex_) = false;
   io::Notifier notifier_;
 };
 
 /// One client's view of an arriving body. Bound to the connection's loop.
 class ExchangeStream final : public http::BodyStream {
  public:
-  explicit ExchangeStream(std::shared_ptr<Exchange> exchange);
+  ExchangeStream(std::shared_ptr<Exchange> exchange, int reader)
+      : exchange_(std::move(exchange)), reader_(reader) {}
   ~ExchangeStream() override;
   Task<Result<std::optional<http::FilePiece>>> Next(Context ctx) override;
 
  private:
   const std::shared_ptr<Exchange> exchange_;
-  const std::shared_ptr<const Exchange::Answer> answer_;
   const int reader_;
   uint64_t sent_ = 0;
 };

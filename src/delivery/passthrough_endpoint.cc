@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hash.h"
 #include "delivery/request_log.h"
 #include "delivery/status.h"
+#include "http/ascii.h"
 #include "http/cache_status.h"
 #include "http/conditions.h"
 #include "http/forwarding.h"
@@ -39,12 +41,32 @@ bool IsRead(const Request& request) {
   return request.method == http::Method::kGet || request.is_head();
 }
 
-/// The effective request URI (RFC 9110 §7.1), by which responses are kept.
+/// The effective request URI (RFC 9110 §7.1), by which responses are kept: as the origin is told of
+/// it, since it may answer by that.
 std::string KeyOf(const Request& request) {
-  std::string key = "passthrough:http://";
-  key += http::LowerCase(request.Get("Host").value_or(""));
+  std::string key = "passthrough:";
+  if (HasAny(request, {"X-Forwarded-Host", "X-Forwarded-Proto"})) {
+    http::FieldList fields;
+    for (const char* name : {"X-Forwarded-Host", "X-Forwarded-Proto"}) {
+      if (request.Get(name)) fields.emplace_back(name, request.GetAll(name));
+    }
+    http::SetForwardedFields(fields, request);
+    key += http::LowerCase(http::JoinedValues(fields, "X-Forwarded-Proto")) + "://";
+    key += http::LowerCase(http::JoinedValues(fields, "X-Forwarded-Host"));
+  } else {
+    key += "http://";
+    key += http::LowerCase(request.Get("Host").value_or(""));
+  }
   key += request.target;
   return key;
+}
+
+/// Where an answer came from and by which rules it was stored: after a reload, what another origin
+/// said, or what would not be stored now, is not used.
+uint64_t PlaceOf(const origin::Resolved& resolved, const Snapshot& config) {
+  std::string place = resolved.origin_name + '\0' + resolved.identity;
+  place += config.policies[resolved.origin_index].rules.store_set_cookie ? 'c' : '-';
+  return Hash64Of(place);
 }
 
 /// Fields of an answer that only we know.
@@ -96,6 +118,7 @@ struct PassthroughEndpoint::Asked {
   origin::Resolved resolved;
   std::string key;
   std::string source_path;
+  uint64_t place = 0;
   http::CacheDirectives directives;
   int64_t now_ms = 0;
   cache::StoredRef whole;  ///< the newest complete response that the request selects
@@ -122,6 +145,7 @@ PassthroughEndpoint::Asked PassthroughEndpoint::Ask(const Request& request, Snap
                                                     origin::Resolved resolved) const {
   Asked asked;
   asked.key = KeyOf(request);
+  asked.place = PlaceOf(resolved, *snapshot);
   asked.snapshot = std::move(snapshot);
   asked.resolved = std::move(resolved);
   asked.directives = http::ParseCacheControl(request.GetAll("Cache-Control"));
@@ -133,6 +157,7 @@ PassthroughEndpoint::Asked PassthroughEndpoint::Ask(const Request& request, Snap
   const cache::UrlEntryRef entry = deps_.exchange.store.Find(asked.key);
   if (!entry) return asked;
   for (cache::StoredRef& stored : cache::HttpStore::Select(*entry, request)) {
+    if (stored->place != asked.place) continue;
     cache::StoredRef& slot = stored->is_complete() ? asked.whole : asked.part;
     if (!slot) slot = std::move(stored);
   }
@@ -141,10 +166,10 @@ PassthroughEndpoint::Asked PassthroughEndpoint::Ask(const Request& request, Snap
 
 // ---- answers from what is stored
 
-std::optional<Response> PassthroughEndpoint::TryNow(const Request& request) {
+std::optional<Response> PassthroughEndpoint::TryNow(const Request& request, SnapshotRef snapshot,
+                                                    origin::Resolved resolved) {
   if (!IsRead(request)) return std::nullopt;
-  // What a hit does not need is not made: no snapshot, no resolved source.
-  const Asked asked = Ask(request, nullptr, origin::Resolved());
+  const Asked asked = Ask(request, std::move(snapshot), std::move(resolved));
   if (asked.directives.no_store) return std::nullopt;
   if (asked.whole) {
     const http::Reuse reuse = http::JudgeReuse(asked.whole->policy, asked.directives, asked.now_ms);
@@ -268,13 +293,15 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
       co_return RespondFailure(request, asked, *exchange.error());
     }
     if (phase == Exchange::Phase::kStored) {
+      // What a validation brought is the leader's; the others find what of it is for all in the
+      // store.
       cache::StoredRef stored = exchange.stored();
-      if (flight.leads || stored->Matches(request)) {
+      if (flight.leads || (!exchange.is_validated() && stored->Matches(request))) {
         co_return RespondStored(request, asked, std::move(stored),
                                 exchange.is_validated() ? How::kValidated : How::kStale);
       }
     } else if (flight.leads) {
-      co_return RespondLive(request, asked, flight.exchange, false);
+      co_return RespondLive(request, asked, flight.exchange, std::nullopt);
     } else if (answer && answer->is_kept && answer->status != 206 &&
                answer->policy.FreshForMs(asked.now_ms) > 0 && !answer->policy.must_validate) {
       // What will be stored may answer who selects it (RFC 9111 §4) already while it arrives.
@@ -284,7 +311,9 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
             return http::SelectingValue(request, name) ==
                    http::SelectingValue(exchange.spec().request, name);
           });
-      if (is_selected) co_return RespondLive(request, asked, flight.exchange, true);
+      const std::optional<int> reader =
+          is_selected ? flight.exchange->TryJoin() : std::optional<int>();
+      if (reader) co_return RespondLive(request, asked, flight.exchange, reader);
     }
     may_join = false;  // it was not for us: ask for ourselves
   }
@@ -327,7 +356,7 @@ PassthroughEndpoint::Flight PassthroughEndpoint::StartOrJoin(const Request& requ
       HasAny(request, {"Range", "If-Match", "If-Unmodified-Since"}) ||
       (!asked.whole && HasAny(request, {"If-None-Match", "If-Modified-Since"}));
   const bool is_common = request.method == http::Method::kGet && !has_wishes && !is_conditional &&
-                         !request.Get("Authorization");
+                         request.body.empty() && !request.Get("Authorization");
   Ready ready;
   if (is_common && may_join) {
     MutexLock lock(mutex_);
@@ -365,12 +394,17 @@ PassthroughEndpoint::Ready PassthroughEndpoint::Prepare(const Request& request, 
   spec.origin = asked.resolved.origin_name;
   spec.source_path = asked.source_path;
   spec.tags = config.policies[asked.resolved.origin_index].cache_tags;
+  spec.place = asked.place;
+  spec.has_content = !request.body.empty();
   if (IsRead(request)) spec.held = asked.whole;
   if (request.method == http::Method::kGet) {
     spec.is_validation = asked.whole && http::ValidatorsOf(asked.whole->fields).any();
     const cache::StoredRef& part = asked.part;
+    const bool is_conditional =
+        std::any_of(std::begin(kConditions), std::end(kConditions),
+                    [&](std::string_view name) { return request.Get(name).has_value(); });
     if (part && !asked.whole && part->part->first == 0 && !part->strong_etag().empty() &&
-        !request.Get("Range") &&
+        part->size < part->part->complete && !is_conditional &&
         http::JudgeReuse(part->policy, asked.directives, asked.now_ms) == http::Reuse::kFresh) {
       spec.is_completion = true;
       spec.held = part;
@@ -481,14 +515,21 @@ Task<void> PassthroughEndpoint::WaitForAnswer(Context ctx, const Request& reques
 }
 
 Response PassthroughEndpoint::RespondLive(const Request& request, const Asked& asked,
-                                          const ExchangeRef& exchange, bool is_joined) const {
+                                          const ExchangeRef& exchange,
+                                          std::optional<int> joined) const {
   const std::shared_ptr<const Exchange::Answer> answer = exchange->answer();
+  const bool is_joined = joined.has_value();
   Response response;
   response.status = answer->status;
   response.reason = answer->reason;
   response.has_date = true;
-  response.fields = cache::RenderFields(answer->fields);
-  for (const auto& [name, value] : answer->fields) {
+  http::FieldList fields = answer->fields;
+  if (is_joined) {
+    // Of those who share it, only the first may have what may not be stored.
+    for (const std::string& name : answer->policy.unstored_fields) http::EraseFields(fields, name);
+  }
+  response.fields = cache::RenderFields(fields);
+  for (const auto& [name, value] : fields) {
     const std::string lower = http::LowerCase(name);
     if (lower == "content-type" || lower == "age") response.Add(name, value);
   }
@@ -522,7 +563,10 @@ Response PassthroughEndpoint::RespondLive(const Request& request, const Asked& a
   }
   http::StreamBody body;
   body.length = answer->length;
-  if (answer->file && !request.is_head()) body.stream = std::make_shared<ExchangeStream>(exchange);
+  if (answer->has_body) {
+    const int reader = is_joined ? *joined : exchange->AddReader();
+    body.stream = std::make_shared<ExchangeStream>(exchange, reader);
+  }
   response.body = std::move(body);
   return response;
 }
@@ -555,19 +599,38 @@ Response PassthroughEndpoint::RespondFailure(const Request& request, const Asked
 void PassthroughEndpoint::ValidateBehind(const Request& request, const Asked& asked) {
   io::Loop* const loop = io::Loop::Current();
   if (!loop) return;
-  auto clone = std::make_shared<const Request>(http::CloneHead(request));
-  auto copy = std::make_shared<const Asked>(asked);
+  {
+    MutexLock lock(mutex_);
+    if (!validating_.insert(asked.key).second) return;
+  }
+  // For everybody: without what this client alone wants to know.
+  Request neutral = http::CloneHead(request);
+  std::erase_if(neutral.fields, [](const http::Field& field) {
+    return http::EqualsNoCase(field.name, "Cache-Control") ||
+           std::any_of(std::begin(kConditions), std::end(kConditions),
+                       [&](std::string_view name) { return http::EqualsNoCase(field.name, name); });
+  });
+  neutral.method = http::Method::kGet;
+  neutral.method_name = "GET";
+  auto clone = std::make_shared<const Request>(std::move(neutral));
+  auto copy = std::make_shared<Asked>(asked);
+  copy->directives = http::CacheDirectives();
   auto run = [this, clone, copy]() -> Task<void> { return RunValidation(clone, copy); };
-  group_.Spawn(loop->executor(), run);
+  if (!group_.Spawn(loop->executor(), run)) EndValidation(asked.key);
+}
+
+void PassthroughEndpoint::EndValidation(const std::string& key) {
+  MutexLock lock(mutex_);
+  validating_.erase(key);
 }
 
 Task<void> PassthroughEndpoint::RunValidation(std::shared_ptr<const Request> request,
                                               std::shared_ptr<const Asked> asked) {
   const Flight flight = StartOrJoin(*request, *asked, true);
-  if (!flight.leads) co_return;
   const Context ctx;
   co_await WaitForAnswer(ctx, *request, flight.exchange, false);
-  flight.exchange->Abandon();
+  EndValidation(asked->key);
+  if (flight.leads) flight.exchange->Abandon();
 }
 
 bool PassthroughEndpoint::Drain(SteadyTime deadline) {

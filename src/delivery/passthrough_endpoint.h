@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -33,8 +34,9 @@ class PassthroughEndpoint {
   };
   explicit PassthroughEndpoint(Deps deps);
 
-  std::optional<http::Response> TryNow(const http::Request& request);
-  /// `resolved` is of a passthrough origin of `snapshot`.
+  /// `resolved` is of a passthrough origin of `snapshot`, here and below.
+  std::optional<http::Response> TryNow(const http::Request& request, SnapshotRef snapshot,
+                                       origin::Resolved resolved);
   Task<http::Response> Handle(Context ctx, const http::Request& request, SnapshotRef snapshot,
                               origin::Resolved resolved);
 
@@ -68,14 +70,16 @@ class PassthroughEndpoint {
   /// Waits for the head of an answer and passes interim ones on.
   Task<void> WaitForAnswer(Context ctx, const http::Request& request, ExchangeRef exchange,
                            bool passes_interims);
+  void EndValidation(const std::string& key);
   void ValidateBehind(const http::Request& request, const Asked& asked);
   Task<void> RunValidation(std::shared_ptr<const http::Request> request,
                            std::shared_ptr<const Asked> asked);
 
   http::Response RespondStored(const http::Request& request, const Asked& asked,
                                cache::StoredRef stored, How how) const;
+  /// @param joined the reader of one who came later
   http::Response RespondLive(const http::Request& request, const Asked& asked,
-                             const ExchangeRef& exchange, bool is_joined) const;
+                             const ExchangeRef& exchange, std::optional<int> joined) const;
   http::Response RespondFailure(const http::Request& request, const Asked& asked,
                                 const Error& error) const;
   void Leave(const std::string& key, const Exchange* exchange);
@@ -89,6 +93,7 @@ class PassthroughEndpoint {
   std::unordered_map<std::string, std::weak_ptr<Exchange>> flights_ GUARDED_BY(mutex_);
   /// URLs whose last answer could not be shared: nobody waits for the next one. Until when.
   std::unordered_map<std::string, SteadyTime> unshared_ GUARDED_BY(mutex_);
+  std::unordered_set<std::string> validating_ GUARDED_BY(mutex_);  ///< behind an answer
   io::TaskGroup group_;
 };
 

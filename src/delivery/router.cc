@@ -26,9 +26,10 @@ std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
 }
 
 std::optional<http::Response> Router::TryNow(const http::Request& request) {
-  const SnapshotRef snapshot = snapshots_.Get();
-  if (!MatchPassthrough(*snapshot, request)) return video_.TryNow(request);
-  return passthrough_.TryNow(request);
+  SnapshotRef snapshot = snapshots_.Get();
+  std::optional<origin::Resolved> match = MatchPassthrough(*snapshot, request);
+  if (!match) return video_.TryNow(request);
+  return passthrough_.TryNow(request, std::move(snapshot), std::move(*match));
 }
 
 Task<http::Response> Router::Handle(Context ctx, const http::Request& request) {

@@ -5,6 +5,7 @@
 #include "http/ascii.h"
 #include "http/conditions.h"
 #include "http/date.h"
+#include "http/forwarding.h"
 
 namespace vr::http {
 
@@ -71,7 +72,10 @@ std::string_view WhyNotStored(const StoreRequest& request, int status, const Cac
   if (request.method != Method::kGet && !(request.method == Method::kPost && has_explicit)) {
     return "method";
   }
-  if (status < 200 || status == 304) return "status";
+  // What answers one request's conditions, range or expectation says nothing of the resource.
+  if (status < 200 || status == 304 || status == 412 || status == 416 || status == 417) {
+    return "status";
+  }
   if (cc.must_understand && !IsUnderstood(status)) return "must-understand";
   if (request.no_store) return "request-no-store";
   // A cache that obeys must-understand ignores no-store beside it (§5.2.2.3).
@@ -82,10 +86,7 @@ std::string_view WhyNotStored(const StoreRequest& request, int status, const Cac
     return "authorization";
   }
   if (!has_explicit && !cc.is_public && !IsHeuristicallyCacheable(status)) return "no-lifetime";
-  std::string vary = JoinedValues(fields, "Vary");
-  for (std::string_view rest = vary; !rest.empty();) {
-    if (NextElement(rest) == "*") return "vary";
-  }
+  if (!VaryNames(fields)) return "vary";
   if (!rules.store_set_cookie && HasField(fields, "Set-Cookie")) return "set-cookie";
   return has_use ? std::string_view() : "no-lifetime";
 }

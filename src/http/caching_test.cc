@@ -151,6 +151,12 @@ TEST(MayStore, MustUnderstandIsForKnownStatusesAndOverridesNoStore) {
   EXPECT_EQ(WhyNot(Cc("max-age=60"), 599), "");
 }
 
+TEST(MayStore, NotWhatAnswersOneRequestsConditionsOnly) {
+  for (const int status : {304, 412, 416, 417}) {
+    EXPECT_EQ(WhyNot(Cc("max-age=60"), status), "status") << status;
+  }
+}
+
 TEST(MayStore, OfPostOnlyWithAnExplicitLifetime) {
   StoreRequest request;
   request.method = Method::kPost;

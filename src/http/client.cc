@@ -36,6 +36,7 @@ constexpr int kMaxPollMs = 1'000;
 /// A forwarded request is never sent twice, so a kept connection that the origin has just closed
 /// costs it its answer: only those are used again that were in use a moment ago.
 constexpr long kForwardedIdleSeconds = 1;
+constexpr const char* kQueueTimeout = "no connection became free in time";
 
 bool ParseNumber(std::string_view text, uint64_t& out) {
   if (text.empty() || !IsDigit(text.front())) return false;
@@ -401,7 +402,8 @@ bool TransferImpl::HeaderLine(std::string_view line) {
   }
   const size_t colon = line.find(':');
   if (colon == std::string_view::npos) return true;
-  head.fields.emplace_back(std::string(line.substr(0, colon)),
+  // White space in front of the colon is not passed on (RFC 9112 §5.1).
+  head.fields.emplace_back(std::string(Trim(line.substr(0, colon))),
                            std::string(Trim(line.substr(colon + 1))));
   return true;
 }
@@ -695,6 +697,11 @@ int Client::Core::CheckTimers() {
     if (t.paused) continue;
     SteadyTime deadline = t.total_deadline;
     const char* why = "total timeout";
+    if (!t.in_multi && t.request.forwarded) {
+      // Somebody waits for it now, and it has no total timeout.
+      deadline = std::min(deadline, t.last_activity + t.request.connect_timeout);
+      why = kQueueTimeout;
+    }
     if (t.in_multi && t.connected) {
       const bool body = t.head_done || t.redirecting;
       const SteadyTime step =
@@ -710,6 +717,10 @@ int Client::Core::CheckTimers() {
       next = std::min(next, deadline);
   }
   for (const auto& [transfer, why] : late) {
+    if (why == kQueueTimeout) {
+      Finish(transfer, Error(Code::kResourceExhausted, "too many requests to the origin", why));
+      continue;
+    }
     Finish(transfer, Error(Code::kDeadlineExceeded, "the origin did not answer in time", why));
   }
   if (!late.empty()) return 0;

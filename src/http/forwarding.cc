@@ -62,6 +62,7 @@ FieldList WithoutHopByHop(const Fields& fields) {
       return EqualsNoCase(option, name);
     });
     if (is_listed || IsHopByHop(name) || EqualsNoCase(name, "content-length")) continue;
+    if (!IsToken(name) || !IsFieldValue(ValueOf(field))) continue;  // no field at all
     out.emplace_back(name, ValueOf(field));
   }
   return out;
@@ -126,7 +127,8 @@ std::optional<std::vector<std::string>> VaryNames(const FieldList& response) {
   const std::string vary = JoinedValues(response, "Vary");
   for (std::string_view rest = vary; !rest.empty();) {
     const std::string_view name = NextElement(rest);
-    if (name == "*") return std::nullopt;
+    // What we write there ourselves is not the client's to select by.
+    if (name == "*" || EqualsNoCase(name, "x-forwarded-for")) return std::nullopt;
     if (!name.empty()) names.push_back(LowerCase(name));
   }
   std::sort(names.begin(), names.end());
@@ -135,7 +137,12 @@ std::optional<std::vector<std::string>> VaryNames(const FieldList& response) {
 }
 
 std::optional<std::string> SelectingValue(const Request& request, std::string_view name) {
-  if (!request.Get(name)) return std::nullopt;
+  if (!request.Get(name) || IsHopByHop(name)) return std::nullopt;
+  // Nor is what the origin never saw, because Connection lists it.
+  const std::string listed = request.GetAll("Connection");
+  for (std::string_view rest = listed; !rest.empty();) {
+    if (EqualsNoCase(NextElement(rest), name)) return std::nullopt;
+  }
   const bool is_orderless = IsOrderless(name);
   const std::string joined = request.GetAll(name);
   std::vector<std::string> members;

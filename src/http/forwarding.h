@@ -31,12 +31,13 @@ bool ViaHas(std::string_view via, std::string_view name);
 /// is not believed, or one client could choose what an origin makes of another's request.
 void SetForwardedFields(FieldList& fields, const Request& request);
 
-/// The field names that Vary lists: lower case, sorted, each once. nullopt: "*" is among them.
+/// The field names that Vary lists: lower case, sorted, each once. nullopt: "*" is among them, or a
+/// field that each hop writes (X-Forwarded-For).
 std::optional<std::vector<std::string>> VaryNames(const FieldList& response);
 /// The request's values of a selecting field in a form in which equal means the same: lines joined,
 /// white space at commas removed; for Accept, Accept-Charset, Accept-Encoding and Accept-Language
 /// also lower case and order, which mean nothing there (RFC 9110 §12.5). nullopt: the request has
-/// no such field, which equals nothing but that.
+/// no such field that is passed on, which equals nothing but that.
 std::optional<std::string> SelectingValue(const Request& request, std::string_view name);
 
 }  // namespace vr::http

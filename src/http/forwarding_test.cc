@@ -25,6 +25,11 @@ TEST(Forwarding, DropsWhatIsOfOneConnectionAndKeepsTheRestInOrder) {
   EXPECT_EQ(EndToEndFields(in), (FieldList{{"B", "1"}, {"A", "3"}, {"B", "4"}}));
 }
 
+TEST(Forwarding, DropsWhatIsNoField) {
+  EXPECT_EQ(EndToEndFields(FieldList{{"A b", "1"}, {"C", "x\ry"}, {"D", "2"}}),
+            (FieldList{{"D", "2"}}));
+}
+
 TEST(Forwarding, ViaIsAppendedAndFound) {
   FieldList fields{{"Via", "1.0 fred"}, {"A", "1"}, {"via", "1.1 p (Apache)"}};
   AppendVia(fields, 1, "me");
@@ -61,7 +66,7 @@ TEST(Forwarding, VaryNamesAreSortedAndAnyStarIsAll) {
   EXPECT_EQ(VaryNames({{"Vary", "Foo, BAR"}, {"Vary", "foo,"}}),
             (std::vector<std::string>{"bar", "foo"}));
   EXPECT_EQ(VaryNames({}), std::vector<std::string>());
-  for (const char* vary : {"*", "*, *", ", *", "Foo, *"}) {
+  for (const char* vary : {"*", "*, *", ", *", "Foo, *", "X-Forwarded-For"}) {
     EXPECT_EQ(VaryNames({{"Vary", vary}}), std::nullopt) << vary;
   }
 }
@@ -74,6 +79,8 @@ TEST(Forwarding, SelectingValuesAreNormalized) {
             SelectingValue(MakeGet("Accept-Language: de,eN;q=0.5\r\n"), "accept-language"));
   EXPECT_EQ(SelectingValue(request, "empty"), "");
   EXPECT_EQ(SelectingValue(request, "absent"), std::nullopt);
+  EXPECT_EQ(SelectingValue(MakeGet("Foo: 1\nConnection: close, foo"), "foo"), std::nullopt)
+      << "the origin never saw it";
 }
 
 }  // namespace
