@@ -339,6 +339,7 @@ Task<Connection::Progress> Connection::SendStream() {
     asio::co_spawn(executor, Pull(stream, ctx, state),
                    asio::bind_cancellation_slot(stream_cancel_.slot(), std::move(when_done)));
     if (!state->is_done) {
+      writer_.Uncork(fd_);
       co_await state->ended.async_wait(token);
     }
     StopWaiting(Waiting::kClient);

@@ -1,5 +1,7 @@
 #include "http/writer.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -124,7 +126,7 @@ bool ResponseWriter::Start(const Response& response, const HeadOptions& options)
     for (const Piece& piece : *pieces) AddPiece(piece);
   } else if (stream != nullptr) {
     stream_left_ = length_.value_or(0);
-    more_follows_ = true;
+    more_follows_ = length_ != 0U;
   }
   return close;
 }
@@ -237,6 +239,13 @@ ResponseWriter::Progress ResponseWriter::PushFile(int fd, uint64_t& turn_left) {
                ? Progress::kFailed
                : Progress::kShort;
   }
+}
+
+void ResponseWriter::Uncork(int fd) {
+  if (!more_follows_) return;
+  more_follows_ = false;
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 ResponseWriter::Progress ResponseWriter::Push(int fd) {

@@ -48,6 +48,9 @@ class ResponseWriter {
   bool EndStream();
 
   Progress Push(int fd);
+  /// Sends a head that the kernel holds back for the first bytes of a stream, up to 200 ms: they
+  /// are not there yet. To be called when all is pushed. (tcp(7): setting TCP_NODELAY flushes.)
+  void Uncork(int fd);
 
   uint64_t body_bytes() const { return body_bytes_; }
   bool anything_sent() const { return anything_sent_; }

@@ -40,7 +40,7 @@ class RawOrigin:
         self.sent = 0                  # bytes handed to the kernel
         self.ended = threading.Event()  # a piecewise answer was broken off by the other side
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
         self.url = "http://" + self.address
         self._open = set()
