@@ -170,12 +170,12 @@ class ServerImpl final : public Server {
 
 void HandOver(const std::shared_ptr<ServerCore>& core, UniqueFd fd, const Address& peer) {
   LoopShare& share = core->LeastLoaded();
-  core->ConnectionOpened(share);
   const bool is_v6 = peer.any.sa_family == AF_INET6;
   auto connection = std::make_shared<Connection>(core, share, HostOf(peer));
   // The descriptor waits in a shared_ptr: when the loop never runs the closure, it is closed all
   // the same.
   auto kept = std::make_shared<UniqueFd>(std::move(fd));
+  core->ConnectionOpened(share);  // behind what can throw: nobody would count it down again
   auto start = [connection, kept, core, is_v6] {
     connection->Start(std::move(*kept), is_v6);
     if (core->is_closed.load()) connection->Cut();

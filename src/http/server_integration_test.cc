@@ -767,18 +767,25 @@ TEST_F(ServerTest, WithoutDescriptorsItPausesInsteadOfSpinning) {
   Start();
   Client before(server_->address());
   EXPECT_EQ(before.Ask("/hello").status, 200);
+  Client other(
+      server_->address());  // now both loops have run: what a thread opens at first is over
+  EXPECT_EQ(other.Ask("/hello").status, 200);
   rlimit old{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
-  UniqueFd last(::dup(before.fd()));  // the client's socket will be this number
+  UniqueFd last(::dup(before.fd()));
   rlimit low = old;
   low.rlim_cur = static_cast<rlim_t>(last.get()) + 1;
-  last.Reset();
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  std::vector<UniqueFd> taken;  // gaps below
+  for (UniqueFd fd(::dup(before.fd())); fd; fd = UniqueFd(::dup(before.fd()))) {
+    taken.push_back(std::move(fd));
+  }
+  last.Reset();  // for the client's socket
+  const auto start = std::chrono::steady_clock::now();
   Client client(server_->address());
   EXPECT_TRUE(client.connected());
   client.Send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
   const std::string metric = "video_resizer_http_refused_total{reason=\"no_descriptors\"}";
-  const auto start = std::chrono::steady_clock::now();
   WaitFor([&] { return Metric(metric) >= 3; });
   EXPECT_GT(std::chrono::steady_clock::now() - start, milliseconds(150));  // two pauses of 100 ms
   EXPECT_EQ(before.Ask("/hello").status, 200);

@@ -6,6 +6,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -16,7 +17,11 @@ namespace vr::io {
 
 class Loop {
  public:
-  explicit Loop(int index) : index_(index), context_(1) {}
+  explicit Loop(int index) : index_(index), context_(1) {
+    // asio opens a context's own descriptors with its first timer or socket. Later there may be
+    // none left, and a connection that was accepted would be lost for that.
+    boost::asio::steady_timer first(context_);
+  }
   int index() const { return index_; }
   boost::asio::io_context& context() { return context_; }
   Executor executor() { return context_.get_executor(); }

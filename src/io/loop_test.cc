@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/steady_timer.hpp>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <set>
@@ -19,6 +21,17 @@ using namespace std::chrono_literals;
 
 SteadyTime Soon() {
   return std::chrono::steady_clock::now() + 60s;
+}
+
+TEST(LoopPool, ALoopHasItsDescriptorsFromTheBeginning) {
+  const auto open = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  LoopPool loops(1);
+  const auto before = open();
+  const boost::asio::steady_timer timer(loops[0].context());
+  EXPECT_EQ(open(), before);
 }
 
 TEST(LoopPool, ALoopKnowsItself) {
