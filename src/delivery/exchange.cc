@@ -25,8 +25,6 @@ constexpr uint64_t kSegment = 4 << 20;
 /// What we call ourselves in Via of answers.
 constexpr std::string_view kName = "video-resizer";
 
-constexpr std::string_view kKeyPrefix = "passthrough:";
-
 http::StoreRequest StoreRequestOf(const http::Request& request) {
   http::StoreRequest out;
   out.method = request.method;
@@ -37,14 +35,13 @@ http::StoreRequest StoreRequestOf(const http::Request& request) {
 
 /// Whether what it is told is what everybody is told: an answer to somebody's credentials, or one
 /// that may not be stored, says nothing against what is stored for all.
-bool IsCommon(const http::Request& request) {
-  const http::StoreRequest asked = StoreRequestOf(request);
+bool IsCommon(const http::StoreRequest& asked) {
   return !asked.has_authorization && !asked.no_store;
 }
 
 /// The key of the URL that a Location or Content-Location names; nullopt when it is another host's.
 std::optional<std::string> KeyOfReference(const std::string& key, std::string_view reference) {
-  const std::string base = key.substr(kKeyPrefix.size());
+  const std::string base = key.substr(kPassthroughKeyPrefix.size());
   const auto url = http::ResolveUrl(base, std::string(reference));
   if (!url) return std::nullopt;
   // The host decides, not by which scheme it was reached.
@@ -56,18 +53,7 @@ std::optional<std::string> KeyOfReference(const std::string& key, std::string_vi
                           base.substr(start, path - start))) {
     return std::nullopt;
   }
-  return std::string(kKeyPrefix) + base.substr(0, path) + url->url.substr(other_path);
-}
-
-Result<void> WriteAll(int fd, std::string_view bytes, uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError(errno, "writing a passed-through body");
-    offset += static_cast<uint64_t>(n);
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-  return {};
+  return std::string(kPassthroughKeyPrefix) + base.substr(0, path) + url->url.substr(other_path);
 }
 
 /// With Date (RFC 9110 §6.6.1: a recipient with a clock adds what is missing) and our Via.
@@ -88,7 +74,8 @@ Exchange::Exchange(ExchangeDeps deps, ExchangeSpec spec)
     : deps_(deps),
       spec_(std::move(spec)),
       request_ms_(ToUnixMillis(deps.clock.Now())),
-      is_common_(IsCommon(spec_.request)),
+      asked_(StoreRequestOf(spec_.request)),
+      is_common_(IsCommon(asked_)),
       epoch_(deps.store.epoch()) {}
 
 // ---- the client's side
@@ -117,12 +104,9 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
     FinishStored(Freshen(head, times), true);
     return {};
   }
-  if (spec_.held && spec_.held->is_complete() && http::IsServerFailure(head.status)) {
-    const auto directives = http::ParseCacheControl(request.GetAll("Cache-Control"));
-    if (http::MayUseOnError(spec_.held->policy, directives, false, 0, times.response_ms)) {
-      FinishStored(spec_.held, false);
-      return Error(Code::kCancelled, "a stored response answers", "stale-if-error");
-    }
+  if (http::IsServerFailure(head.status) && MayUseHeldOnError(false, 0, times.response_ms)) {
+    FinishStored(spec_.held, false);
+    return Error(Code::kCancelled, "a stored response answers", "stale-if-error");
   }
   if (request.is_head()) UpdateByHead(head, times);
 
@@ -130,8 +114,7 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
   answer->status = head.status;
   answer->reason = head.reason;
   answer->fields = Received(head, times.response_ms);
-  answer->policy =
-      http::PolicyOf(StoreRequestOf(request), head.status, answer->fields, times, spec_.rules);
+  answer->policy = http::PolicyOf(asked_, head.status, answer->fields, times, spec_.rules);
   answer->length = head.content_length;
   answer->has_body = !request.is_head() && !http::HasNoBody(head.status);
   SharedFd file;
@@ -174,7 +157,7 @@ Result<http::BodySink::Flow> Exchange::OnData(std::string_view bytes) {
     MutexLock lock(mutex_);
     last = segments_.back();
   }
-  CHECK_OK(WriteAll(last.file->get(), bytes, written_ - last.begin));
+  CHECK_OK(io::Files::System().WriteAt(last.file->get(), bytes, written_ - last.begin));
   written_ += bytes.size();
   // Stored before anybody can have the last byte: who asks after it finds it.
   if (written_ == answer->length) KeepIfWanted(*answer);
@@ -218,12 +201,9 @@ void Exchange::Settle(const Result<void>& result) {
     answer = answer_;
   }
   if (phase == Phase::kStored) return;
-  if (phase == Phase::kWaiting && !result.ok() && spec_.held && spec_.held->is_complete()) {
-    const auto directives = http::ParseCacheControl(spec_.request.GetAll("Cache-Control"));
-    if (http::MayUseOnError(spec_.held->policy, directives, true, spec_.disconnected_ms,
-                            ToUnixMillis(deps_.clock.Now()))) {
-      return FinishStored(spec_.held, false);
-    }
+  if (phase == Phase::kWaiting && !result.ok() &&
+      MayUseHeldOnError(true, spec_.disconnected_ms, ToUnixMillis(deps_.clock.Now()))) {
+    return FinishStored(spec_.held, false);
   }
   if (result.ok() && phase == Phase::kBody) KeepIfWanted(*answer);
   {
@@ -235,6 +215,14 @@ void Exchange::Settle(const Result<void>& result) {
 }
 
 // ---- what RFC 9111 wants done
+
+bool Exchange::MayUseHeldOnError(bool is_disconnected, int64_t disconnected_ms,
+                                 int64_t now_ms) const {
+  if (!spec_.held || !spec_.held->is_complete()) return false;
+  const auto directives = http::ParseCacheControl(spec_.request.GetAll("Cache-Control"));
+  return http::MayUseOnError(spec_.held->policy, directives, is_disconnected, disconnected_ms,
+                             now_ms);
+}
 
 void Exchange::Invalidate(const http::ResponseHead& head) {
   if (head.status < 200 || head.status >= 400) return;
@@ -272,8 +260,7 @@ cache::StoredRef Exchange::Freshen(const http::ResponseHead& head,
   }
   auto fresh = std::make_shared<cache::StoredResponse>(*held);
   fresh->fields = http::UpdatedFields(held->fields, update);
-  fresh->policy = http::PolicyOf(StoreRequestOf(spec_.request), held->status, fresh->fields, times,
-                                 spec_.rules);
+  fresh->policy = http::PolicyOf(asked_, held->status, fresh->fields, times, spec_.rules);
   if (fresh->policy.may_store) {
     deps_.store.Replace(spec_.key, held, ForStore(*fresh), epoch_);
   } else if (is_common_) {
@@ -299,7 +286,7 @@ void Exchange::UpdateByHead(const http::ResponseHead& head, const http::Exchange
                          head.content_length.value_or(stored->size) == stored->size;
     if (is_same) {
       updated->fields = http::UpdatedFields(stored->fields, Received(head, times.response_ms));
-      http::StoreRequest as_get = StoreRequestOf(spec_.request);
+      http::StoreRequest as_get = asked_;
       as_get.method = http::Method::kGet;
       updated->policy = http::PolicyOf(as_get, stored->status, updated->fields, times, spec_.rules);
     } else {
@@ -334,9 +321,8 @@ Result<bool> Exchange::Complete(const http::ResponseHead& head, const http::Exch
   http::EraseFields(answer.fields, "Content-Range");
   answer.length = held.part->complete;
   // What the rest leaves unsaid, the part has said.
-  answer.policy = http::PolicyOf(StoreRequestOf(spec_.request), answer.status, answer.fields, times,
-                                 spec_.rules);
-  CHECK_OK(WriteAll(fd, *held.memory, 0));
+  answer.policy = http::PolicyOf(asked_, answer.status, answer.fields, times, spec_.rules);
+  CHECK_OK(io::Files::System().WriteAt(fd, *held.memory, 0));
   written_ = held.size;
   return true;
 }

@@ -29,6 +29,9 @@
 
 namespace vr::delivery {
 
+/// What keys of passed-through URLs begin with; the URL follows.
+inline constexpr std::string_view kPassthroughKeyPrefix = "passthrough:";
+
 /// What all exchanges share; outlives them.
 struct ExchangeDeps {
   cache::HttpStore& store;
@@ -140,6 +143,8 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   cache::StoredRef ForStore(const cache::StoredResponse& response) const;
   cache::StoredRef Freshen(const http::ResponseHead& head, const http::ExchangeTimes& times);
   void UpdateByHead(const http::ResponseHead& head, const http::ExchangeTimes& times);
+  /// Whether the stored response may answer although the origin failed. See http::MayUseOnError.
+  bool MayUseHeldOnError(bool is_disconnected, int64_t disconnected_ms, int64_t now_ms) const;
   void Invalidate(const http::ResponseHead& head);
   /// Whether the answer is the rest of `held`; then it becomes the whole.
   Result<bool> Complete(const http::ResponseHead& head, const http::ExchangeTimes& times,
@@ -163,6 +168,7 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   const ExchangeDeps deps_;
   const ExchangeSpec spec_;
   const int64_t request_ms_;
+  const http::StoreRequest asked_;
   const bool is_common_;
   std::weak_ptr<http::Transfer> transfer_;
 

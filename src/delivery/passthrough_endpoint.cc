@@ -32,8 +32,11 @@ constexpr size_t kMaxUnshared = 10'000;
 constexpr std::string_view kConditions[] = {
     "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"};
 
-bool HasAny(const Request& request, std::initializer_list<std::string_view> names) {
-  return std::any_of(names.begin(), names.end(),
+constexpr std::string_view kAllow = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
+
+template <class Names = std::initializer_list<std::string_view>>
+bool HasAny(const Request& request, const Names& names) {
+  return std::any_of(std::begin(names), std::end(names),
                      [&](std::string_view name) { return request.Get(name).has_value(); });
 }
 
@@ -44,7 +47,7 @@ bool IsRead(const Request& request) {
 /// The effective request URI (RFC 9110 §7.1), by which responses are kept: as the origin is told of
 /// it, since it may answer by that.
 std::string KeyOf(const Request& request) {
-  std::string key = "passthrough:";
+  std::string key(kPassthroughKeyPrefix);
   if (HasAny(request, {"X-Forwarded-Host", "X-Forwarded-Proto"})) {
     http::FieldList fields;
     for (const char* name : {"X-Forwarded-Host", "X-Forwarded-Proto"}) {
@@ -331,14 +334,14 @@ std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
     const Error refused =
         Error(Code::kInvalidArgument, "TRACE is not forwarded").WithReason("METHOD_NOT_ALLOWED");
     Response response = RespondFailure(request, asked, refused);
-    response.Add("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    response.Add("Allow", kAllow);
     return response;
   }
   if (request.method == http::Method::kOptions && request.Get("Max-Forwards") == "0") {
     // RFC 9110 §7.6.2: the request ends here.
     Response response;
     response.status = 204;
-    response.Add("Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    response.Add("Allow", kAllow);
     response.Add("Cache-Control", "no-store");
     response.Add("X-Request-ID", request.id);
     response.note = NoteOf(asked.key, false);
@@ -400,9 +403,7 @@ PassthroughEndpoint::Ready PassthroughEndpoint::Prepare(const Request& request, 
   if (request.method == http::Method::kGet) {
     spec.is_validation = asked.whole && http::ValidatorsOf(asked.whole->fields).any();
     const cache::StoredRef& part = asked.part;
-    const bool is_conditional =
-        std::any_of(std::begin(kConditions), std::end(kConditions),
-                    [&](std::string_view name) { return request.Get(name).has_value(); });
+    const bool is_conditional = HasAny(request, kConditions);
     if (part && !asked.whole && part->part->first == 0 && !part->strong_etag().empty() &&
         part->size < part->part->complete && !is_conditional &&
         http::JudgeReuse(part->policy, asked.directives, asked.now_ms) == http::Reuse::kFresh) {
