@@ -23,7 +23,7 @@ SIDX = {  # form: base file, most references in a sidx (None: room for the plann
 }
 MP4_FORMS = ["faststart", "fragmented", *SIDX, "free", "free-mehd"]
 WEBM_LENGTHS = ["60s", "10min"]
-WEBM_FORMS = ["cues-front", "cues-reserved", "cues-end", "no-cues", "live", "void"]
+WEBM_FORMS = ["cues-front", "cues-reserved", "cues-reserved-1s", "cues-end", "no-cues", "no-cues-1s", "live"]
 
 def fragmented(*more):
     return ["-movflags", "+".join(["+frag_keyframe", "empty_moov", "default_base_moof", *more]), "-frag_duration", "500000"]
@@ -103,17 +103,21 @@ def form_mp4(source, folder, name, form):
     return once(target, make)
 
 
+CLUSTERS = ["-cluster_time_limit", "1000", "-cluster_size_limit", "2000000"]  # else 5 s in a file, 1 s in a pipe
+
+
 def form_webm(source, folder, name, form):
     target = folder / f"{name}-{form}.webm"
-    options = {"cues-front": ["-cues_to_front", "1"], "cues-reserved": ["-reserve_index_space", str(SECONDS[name] * 16 + 1024)], "cues-end": []}
+    room = ["-reserve_index_space", str(SECONDS[name] * 16 + 1024)]
+    options = {"cues-front": ["-cues_to_front", "1"], "cues-reserved": room, "cues-reserved-1s": room + CLUSTERS, "cues-end": [],
+               "no-cues": [], "no-cues-1s": CLUSTERS, "live": ["-live", "1"]}[form]
 
     def make(part):
-        if form in options:
-            copy(source, part, *options[form])
+        if form.startswith("cues"):
+            copy(source, part, *options)
             return
         with open(part, "wb") as out:  # a pipe: nothing can be patched afterwards
-            more = {"live": ["-live", "1"], "void": options["cues-reserved"]}.get(form, [])
-            subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", source, "-map", "0", "-c", "copy", "-fflags", "+bitexact", *more,
+            subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", source, "-map", "0", "-c", "copy", "-fflags", "+bitexact", *options,
                             "-f", "webm", "-"], stdout=out, check=True)
     return once(target, make)
 
