@@ -23,6 +23,7 @@ struct JobRun {
   origin::SourceRef source;
   Outputs outputs;
   std::shared_ptr<CancelToken> cancel;  ///< may be null
+  Claim claim;
   std::optional<io::Executor> caller;
 
   // The caller's loop only.
@@ -44,19 +45,30 @@ struct JobRun {
   int open_needs = 0;         ///< ranges of the source it waits for
   uint64_t stream_bytes = 0;  ///< last watermark
   std::optional<Error> source_error;
+  bool is_second_try = false;
   bool has_ended = false;
 
+  Priority priority() const { return claim.priority ? claim.priority() : Priority::kWaiting; }
   bool is_unwanted() const {
     return is_abandoned.load(std::memory_order_relaxed) || (cancel && cancel->is_cancelled());
   }
 };
 using JobRunRef = std::shared_ptr<JobRun>;
 
+/// Merging must not lose what is said once. (Version 1 of the protocol has no estimate.)
+template <class Progress>
+void KeepEstimate(Progress& latest, const Progress& earlier) {
+  if constexpr (requires { latest.estimated_seconds; }) {
+    if (latest.estimated_seconds <= 0) latest.estimated_seconds = earlier.estimated_seconds;
+  }
+}
+
 /// Brings `progress` to the caller's loop; one that is not delivered yet is replaced. The pool's
 /// loop only.
 inline void DeliverProgress(const JobRunRef& run, const protocol::Progress& progress) {
   const bool must_post = run->mail.With([&](JobRun::Mail& mail) {
-    mail.latest = progress;
+    const protocol::Progress earlier = std::exchange(mail.latest, progress);
+    KeepEstimate(mail.latest, earlier);
     return !std::exchange(mail.is_posted, true);
   });
   if (!must_post) return;
