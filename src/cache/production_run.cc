@@ -63,11 +63,18 @@ class Orchestrator::Settler {
   ~Settler() {
     self_.LeaveFlight(flight_, production_);
     production_->Fail(Error(Code::kInternal, "internal error", "production task was dropped"));
+    const JobRef job = production_->job();
+    if (!job) return;
+    // By now it is stored, or never will be.
+    job->Complete();
+    if (production_->is_held()) self_.jobs_.RememberFailure(job);
+    self_.jobs_.Close(job);
   }
   Settler(const Settler&) = delete;
   Settler& operator=(const Settler&) = delete;
 
   const ProductionRef& production() const { return production_; }
+  const std::string& flight() const { return flight_; }
   bool is_settled() const { return production_->Look().phase >= Production::Phase::kDone; }
   void Finish(Outcome outcome) { production_->Finish(std::move(outcome)); }
   /// Out of the map first: whoever asks after seeing this failure starts afresh.
@@ -168,7 +175,12 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
     const bool is_over = co_await Revalidate(ctx, query, held, settler, producer);
     if (is_over) co_return;
   }
-  settler.production()->BeginMaking();
+  Job::Names names;
+  names.key = query.key;
+  names.flight = settler.flight();
+  names.origin = query.origin;
+  names.target = query.target;
+  production->BeginMaking(jobs_.Open(std::move(names), production));
   co_await Make(std::move(ctx), std::move(query), settler, std::move(producer));
 }
 
@@ -371,7 +383,7 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
   const EntityRef whole = outcome.entity;
   const bool is_kept = production->BeginKeeping();
   if (!is_kept) {
-    purge_discarded_.Add();
+    if (production->Look().phase != Production::Phase::kFailed) purge_discarded_.Add();
     settler.Finish(std::move(outcome));
     co_return;
   }
