@@ -107,12 +107,12 @@ TEST(Geometry, RefusesResultsBeyondTheLimit) {
 }
 
 TEST(Geometry, LaterShapesFitTheFirstOnesOutput) {
-  const Placement p = PlaceInto({640, 480, 1, {}}, 320, 180, Fit::kContain);
+  const Placement p = PlaceInto({640, 480, 1, {}}, 320, 180, {320, 180, Fit::kContain});
   EXPECT_EQ(p.width, 320);
   EXPECT_EQ(p.height, 180);
   EXPECT_EQ(p.picture_width, 240);
   EXPECT_EQ(p.pad_x, 40);
-  EXPECT_EQ(PlaceInto({640, 480, 1, {}}, 320, 180, Fit::kCover).picture_width, 320);
+  EXPECT_EQ(PlaceInto({640, 480, 1, {}}, 320, 180, {320, 180, Fit::kCover}).picture_width, 320);
 }
 
 TEST(Geometry, EveryPlacementIsEvenInsideItsSourceAndKeepsTheAspect) {

@@ -17,6 +17,7 @@ namespace {
 
 using transform::protocol::Job;
 using transform::protocol::Level;
+using transform::protocol::OutputFormat;
 
 /// 1-100 onto best..worst, linearly; `by_level` = low, medium, high, auto.
 double Quality(const Job& job, double worst, double best, const double (&by_level)[4]) {
@@ -70,12 +71,25 @@ H264Recipe H264RecipeFor(const Job& job, int width, int height, double fps, int6
   return r;
 }
 
-int64_t AacBitRate(const Job& job) {
-  return static_cast<int64_t>(Quality(job, 64e3, 192e3, {96e3, 128e3, 160e3, 128e3}));
-}
-
-int AacSampleRate(int source_rate) {
-  return source_rate > 0 && 44100 % source_rate == 0 ? 44100 : 48000;
+AudioRecipe AudioRecipeFor(const Job& job, int source_rate) {
+  AudioRecipe r;
+  switch (job.format) {
+    case OutputFormat::kWebm:
+    case OutputFormat::kOpus:
+      r.encoder = "libopus";
+      r.codec = "opus";
+      r.bit_rate = static_cast<int64_t>(Quality(job, 32e3, 160e3, {64e3, 96e3, 128e3, 96e3}));
+      return r;  // libopus works at 48 kHz
+    case OutputFormat::kMp3:
+      r.encoder = "libmp3lame";
+      r.codec = "mp3";
+      r.bit_rate = static_cast<int64_t>(Quality(job, 64e3, 320e3, {96e3, 160e3, 224e3, 160e3}));
+      break;
+    default:
+      r.bit_rate = static_cast<int64_t>(Quality(job, 64e3, 192e3, {96e3, 128e3, 160e3, 128e3}));
+  }
+  r.sample_rate = source_rate > 0 && 44100 % source_rate == 0 ? 44100 : 48000;
+  return r;
 }
 
 int JpegScale(const Job& job) {

@@ -25,10 +25,16 @@ struct H264Recipe {
 H264Recipe H264RecipeFor(const transform::protocol::Job& job, int width, int height, double fps,
                          int64_t source_bit_rate, double ratio);
 
-/// Bits per second of stereo AAC.
-int64_t AacBitRate(const transform::protocol::Job& job);
-/// 48000 or 44100.
-int AacSampleRate(int source_rate);
+/// How sound is encoded, always stereo.
+struct AudioRecipe {
+  const char* encoder = "aac";  ///< libav's name
+  const char* codec = "aac";    ///< "aac", "opus", "mp3"
+  int sample_rate = 48000;
+  int64_t bit_rate = 128'000;
+};
+/// By the job's format; `source_rate` in Hz.
+AudioRecipe AudioRecipeFor(const transform::protocol::Job& job, int source_rate);
+
 /// libav's quantiser scale for JPEG, 2 (best) .. 31.
 int JpegScale(const transform::protocol::Job& job);
 /// zlib level for PNG.

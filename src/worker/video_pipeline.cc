@@ -14,7 +14,7 @@
 #include "worker/failure.h"
 #include "worker/h264_encoder.h"
 #include "worker/media.h"
-#include "worker/mp4_output.h"
+#include "worker/media_output.h"
 #include "worker/picture_decoder.h"
 #include "worker/picture_graph.h"
 #include "worker/recipe.h"
@@ -108,8 +108,7 @@ class Transcoder {
     }
     const AVCodecParameters* p = media_.video()->codecpar;
     SourceShape shape{p->width, p->height, SampleAspect(nullptr), media_.orientation()};
-    TRY(const Placement placement,
-        Place(shape, {job_.width, job_.height, job_.fit}, job_.limits.max_pixels));
+    TRY(const Placement placement, Place(shape, BoxOf(job_), job_.limits.max_pixels));
     const double shrink = std::min(1.0 * p->width / placement.scaled_width,
                                    1.0 * p->height / placement.scaled_height);
     if (shrink >= 2) decoder_->SkipLoopFilter(job_.compression == protocol::Level::kLow);
@@ -131,7 +130,7 @@ class Transcoder {
     window.max_microseconds = Microseconds(job_.limits.max_output_seconds);
     TRY(AudioTrack track,
         AudioTrack::Create(stream, std::move(*decoder),
-                           AacSampleRate(stream->codecpar->sample_rate), AacBitRate(job_), window));
+                           AudioRecipeFor(job_, stream->codecpar->sample_rate), window));
     audio_.emplace(std::move(track));
     return {};
   }
@@ -209,7 +208,7 @@ class Transcoder {
   Result<void> Start(AVFrame& frame, const PictureShape& shape) {
     started_ = true;
     SourceShape source{frame.width, frame.height, SampleAspect(&frame), media_.orientation()};
-    TRY(placement_, Place(source, {job_.width, job_.height, job_.fit}, job_.limits.max_pixels));
+    TRY(placement_, Place(source, BoxOf(job_), job_.limits.max_pixels));
     target_ = {AV_PIX_FMT_YUV420P, VideoColour(shape.colour)};
     const double ratio = 1.0 * placement_.width * placement_.height / frame.width / frame.height;
     const H264Recipe recipe =
@@ -218,15 +217,20 @@ class Transcoder {
     TRY(H264Encoder encoder, H264Encoder::Create(placement_.width, placement_.height,
                                                  media_.frame_rate(), target_.colour, recipe));
     encoder_.emplace(std::move(encoder));
-    std::vector<const AVCodecContext*> encoders{encoder_->context()};
-    if (audio_) encoders.push_back(audio_->encoder());
+    std::vector<TrackFormat> tracks;
+    TRY(TrackFormat video, TrackFormat::Of(*encoder_->context()));
+    tracks.push_back(std::move(video));
+    if (audio_) {
+      TRY(TrackFormat sound, TrackFormat::Of(*audio_->encoder()));
+      tracks.push_back(std::move(sound));
+    }
     if (files_.stream) {
-      TRY(stream_, Mp4Output::Create(files_.stream.get(), Mp4Output::Form::kFragmented,
-                                     job_.limits.max_output_bytes, encoders));
+      TRY(stream_, MediaOutput::Create(files_.stream.get(), MediaOutput::Form::kFragmented,
+                                       job_.limits.max_output_bytes, tracks));
       reporter_.SetStreamBytes(stream_->size());
     }
-    TRY(stored_, Mp4Output::Create(files_.stored.get(), Mp4Output::Form::kIndexed,
-                                   job_.limits.max_output_bytes, encoders));
+    TRY(stored_, MediaOutput::Create(files_.stored.get(), MediaOutput::Form::kIndexed,
+                                     job_.limits.max_output_bytes, tracks));
     for (const AvPtr<AVPacket>& packet : early_audio_) CHECK_OK(Mux(*packet, kAudioStream));
     early_audio_.clear();
     return {};
@@ -240,7 +244,7 @@ class Transcoder {
       const PictureShape& before = graph_->shape();
       if (before.width != shape.width || before.height != shape.height) {
         SourceShape source{frame.width, frame.height, SampleAspect(&frame), media_.orientation()};
-        placement = PlaceInto(source, placement_.width, placement_.height, job_.fit);
+        placement = PlaceInto(source, placement_.width, placement_.height, BoxOf(job_));
       } else {
         placement = current_placement_;
       }
@@ -379,7 +383,7 @@ class Transcoder {
   std::optional<AudioTrack> audio_;
   std::optional<PictureGraph> graph_;
   std::optional<H264Encoder> encoder_;
-  std::unique_ptr<Mp4Output> stream_, stored_;
+  std::unique_ptr<MediaOutput> stream_, stored_;
   std::vector<AvPtr<AVPacket>> early_audio_;
   Placement placement_, current_placement_;
   PictureTarget target_;

@@ -64,6 +64,7 @@ TEST(Recipe, APoorSourceIsNotInflated) {
 }
 
 TEST(Recipe, SoundKeepsTheFamilyOfItsRate) {
+  const auto AacSampleRate = [](int rate) { return AudioRecipeFor(Job(), rate).sample_rate; };
   EXPECT_EQ(AacSampleRate(44100), 44100);
   EXPECT_EQ(AacSampleRate(11025), 44100);
   EXPECT_EQ(AacSampleRate(48000), 48000);
