@@ -65,6 +65,8 @@ void Orchestrator::AbandonUnwanted() {
       flight = is_needed ? std::next(flight) : flights_.erase(flight);
     }
   }
+  if (given_up.empty()) return;
+  LogInfo("productions_given_up", {{"count", given_up.size()}});
   for (const ProductionRef& production : given_up) {
     abandoned_.Add();
     production->Abandon();

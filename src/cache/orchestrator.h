@@ -91,11 +91,11 @@ struct Query {
 struct Answer {
   EntityRef entity;
   ProductionRef live;
-  JobRef job;
   Layer layer = Layer::kTransform;
   Freshness freshness = Freshness::kFresh;
   /// With `live`: to be held for as long as it is read.
   std::shared_ptr<const Waiter> waiter;
+  JobRef job;
 };
 
 /// How a failure is remembered (negative caching): an answer with its own status and body.

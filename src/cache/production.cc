@@ -1,6 +1,7 @@
 #include "cache/production.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace vr::cache {
 
@@ -122,7 +123,9 @@ void Production::MarkStarted() {
 
 void Production::SetEstimate(double seconds) {
   double unknown = 0;
-  if (!(seconds > 0) || !estimate_.compare_exchange_strong(unknown, seconds)) return;
+  if (!std::isfinite(seconds) || seconds <= 0 ||
+      !estimate_.compare_exchange_strong(unknown, seconds))
+    return;
   if (const JobRef told = job()) told->SetEstimate(seconds);
   notifier_.NotifyAll();
 }

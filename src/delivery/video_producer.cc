@@ -63,16 +63,6 @@ std::string EtagOfOriginal(const origin::Resolved& resolved, const origin::Sourc
   return '"' + HashOf(named).ToHex() + '"';
 }
 
-/// Version 1 of the protocol has no estimate.
-template <class Progress>
-double EstimateOf(const Progress& progress) {
-  if constexpr (requires { progress.estimated_seconds; }) {
-    return progress.estimated_seconds;
-  } else {
-    return 0;
-  }
-}
-
 transform::Priority PriorityOf(cache::Interest interest) {
   switch (interest) {
     case cache::Interest::kWaiting:
@@ -243,7 +233,7 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   const SharedFd streamed = outputs.stream;
   auto on_progress = [production, streamed, meta](const transform::protocol::Progress& progress) {
     // Before the first byte can be read: whoever would wait too long is not given any.
-    production->SetEstimate(EstimateOf(progress));
+    production->SetEstimate(progress.estimated_seconds);
     production->SetPercent(progress.percent);
     if (!streamed || progress.stream_bytes == 0) return;
     production->Advance(progress.stream_bytes);

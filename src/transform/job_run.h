@@ -55,20 +55,13 @@ struct JobRun {
 };
 using JobRunRef = std::shared_ptr<JobRun>;
 
-/// Merging must not lose what is said once. (Version 1 of the protocol has no estimate.)
-template <class Progress>
-void KeepEstimate(Progress& latest, const Progress& earlier) {
-  if constexpr (requires { latest.estimated_seconds; }) {
-    if (latest.estimated_seconds <= 0) latest.estimated_seconds = earlier.estimated_seconds;
-  }
-}
-
 /// Brings `progress` to the caller's loop; one that is not delivered yet is replaced. The pool's
 /// loop only.
 inline void DeliverProgress(const JobRunRef& run, const protocol::Progress& progress) {
   const bool must_post = run->mail.With([&](JobRun::Mail& mail) {
-    const protocol::Progress earlier = std::exchange(mail.latest, progress);
-    KeepEstimate(mail.latest, earlier);
+    const double estimate = mail.latest.estimated_seconds;
+    mail.latest = progress;
+    if (progress.estimated_seconds == 0) mail.latest.estimated_seconds = estimate;  // said once
     return !std::exchange(mail.is_posted, true);
   });
   if (!must_post) return;
