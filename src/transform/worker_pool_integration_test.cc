@@ -434,6 +434,17 @@ TEST_F(WorkerPoolTest, AFullQueueAnswersAtOnceAndAWaitingJobHasItsDeadline) {
   ExpectWorks();
 }
 
+TEST_F(WorkerPoolTest, AnEstimateIsToldBeforeAnyByteAndNotLostInMerging) {
+  MakePool();
+  std::vector<protocol::Progress> seen;
+  Job job;
+  job.behave = Behave::kEstimate;
+  job.on_progress = [&](const protocol::Progress& progress) { seen.push_back(progress); };
+  ASSERT_TRUE(Finish(Begin(std::move(job))).ok());
+  ASSERT_FALSE(seen.empty());
+  for (const protocol::Progress& progress : seen) EXPECT_EQ(progress.estimated_seconds, 90);
+}
+
 TEST_F(WorkerPoolTest, AJobWhoseWorkerNeverReadItGoesToAnotherOne) {
   options_.workers = 1;
   MakePool();
@@ -469,11 +480,9 @@ TEST_F(WorkerPoolTest, AJobGetsOneSecondTryOnly) {
   End end = Begin(std::move(job));
   WaitUntil([&] { return starts == 1; });
   // The one that stands ready beside the busy one.
-  WaitUntil([&] {
-    return metrics_
-               .GetGauge("video_resizer_workers", "Worker processes by state", {{"state", "idle"}})
-               .value() == 1;
-  });
+  const Gauge idle =
+      metrics_.GetGauge("video_resizer_workers", "Worker processes by state", {{"state", "idle"}});
+  WaitUntil([&] { return Workers().size() == 2 && pool_->running() == 1 && idle.value() == 1; });
   const std::vector<pid_t> both = Workers();
   ASSERT_EQ(both.size(), 2u);
   const pid_t next = both[0] == worker ? both[1] : both[0];
