@@ -25,6 +25,7 @@ constexpr int kMaxChannels = 64;
 Result<AudioTrack> AudioTrack::Create(AVStream* stream, AvPtr<AVCodecContext> decoder,
                                       const AudioRecipe& recipe, Window window) {
   AudioTrack t;
+  t.codec_ = recipe.codec;
   const int sample_rate = recipe.sample_rate;
   const int64_t bit_rate = recipe.bit_rate;
   t.time_base_ = stream->time_base;

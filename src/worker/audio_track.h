@@ -12,8 +12,8 @@
 
 #include "base/result.h"
 #include "worker/av.h"
-#include "worker/h264_encoder.h"
 #include "worker/recipe.h"
+#include "worker/video_encoder.h"
 
 namespace vr::worker {
 
@@ -40,6 +40,8 @@ class AudioTrack {
 
   /// Nothing after this can be heard.
   bool complete() const { return complete_; }
+  /// "aac", "opus", "mp3"
+  const char* codec() const { return codec_; }
   const AVCodecContext* encoder() const { return encoder_.get(); }
   int64_t samples() const { return encoded_; }
   double seconds() const;
@@ -58,6 +60,7 @@ class AudioTrack {
   Window window_;
   std::optional<int64_t> end_sample_;
   int64_t max_samples_ = 0;
+  const char* codec_ = "aac";
   AvPtr<AVCodecContext> decoder_;
   AvPtr<AVCodecContext> encoder_;
   AvPtr<SwrContext> resampler_;

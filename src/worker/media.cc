@@ -6,6 +6,7 @@ extern "C" {
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <vector>
 
 #include "worker/av_log.h"
@@ -97,6 +98,35 @@ double Media::stream_duration() const {
   const double longest = std::max(DurationOf(video_), DurationOf(audio_));
   if (DurationOf(video_) <= 0 || duration_ <= 0) return duration_;
   return std::min(longest, duration_);
+}
+
+VideoFacts Media::video_facts() const {
+  VideoFacts f;
+  const AVCodecParameters* p = video_->codecpar;
+  f.codec = p->codec_id;
+  f.profile = p->profile;
+  f.pixels = static_cast<AVPixelFormat>(p->format);
+  const AVRational sar = av_guess_sample_aspect_ratio(format_, video_, nullptr);
+  f.shape = {p->width, p->height, sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1, orientation_};
+  AVFrame tags{};
+  tags.format = p->format;
+  tags.width = p->width;
+  tags.height = p->height;
+  tags.colorspace = p->color_space;
+  tags.color_primaries = p->color_primaries;
+  tags.color_trc = p->color_trc;
+  tags.color_range = p->color_range;
+  f.colour = ColourOf(tags);
+  f.is_progressive = p->field_order == AV_FIELD_UNKNOWN || p->field_order == AV_FIELD_PROGRESSIVE;
+  const AVDictionaryEntry* alpha = av_dict_get(video_->metadata, "alpha_mode", nullptr, 0);
+  f.has_alpha = HasAlpha(f.pixels) || (alpha != nullptr && std::string(alpha->value) == "1");
+  const std::string_view container = format_->iformat->name;
+  const bool is_indexed = container.starts_with("mov,") || container.starts_with("matroska,");
+  f.has_exact_packets = is_indexed && (p->extradata_size > 0 || p->codec_id == AV_CODEC_ID_VP9);
+  f.fps = av_q2d(frame_rate_);
+  f.bit_rate = video_bit_rate_;
+  f.duration_seconds = stream_duration();
+  return f;
 }
 
 Error Media::WhyNoPicture(std::string detail) const {

@@ -12,6 +12,7 @@
 #include "worker/av.h"
 #include "worker/geometry.h"
 #include "worker/source_io.h"
+#include "worker/video_route.h"
 
 namespace vr::worker {
 
@@ -52,6 +53,8 @@ class Media {
   AVRational frame_rate() const { return frame_rate_; }
   /// Of the video stream, bits per second; 0 = unknown.
   int64_t video_bit_rate() const { return video_bit_rate_; }
+  /// What decides whether the video's packets may be copied.
+  VideoFacts video_facts() const;
   /// Why nothing may have come out: tells a broken source from corrupt data, size limits and
   /// encryption.
   Error WhyNoPicture(std::string detail) const;
