@@ -198,20 +198,20 @@ def test_a_failure_of_ours_is_terminal_for_who_polls(long):
         assert reply.status == 200 and reply.some(), "a purge forgets it"
 
 
-def test_a_worker_that_dies_before_it_read_the_job_costs_nothing(running):
+def test_a_worker_that_dies_before_it_read_the_job_costs_nothing(server):
     """One that was killed from outside while it stood ready (the out-of-memory killer takes whom it likes)."""
-    until(lambda: running.workers(), "workers stand ready")
-    for pid in running.workers():
-        os.kill(pid, signal.SIGSTOP)
-    stopped = running.workers()
-    with running.connect() as c:
+    server.add(media.clip("small.mp4"), "small.mp4")
+    server.config["transform"] = {"workers": 1}
+    server.start()
+    only, = until(lambda: server.workers(), "the worker stands ready")
+    os.kill(only, signal.SIGSTOP)
+    with server.connect() as c:
         c.begin("/videos/small.mp4?mode=frame&width=64")
-        until(lambda: running.metric("video_resizer_workers", state="busy") == 1, "a stopped worker has the job")
-        for pid in stopped:
-            os.kill(pid, signal.SIGKILL)
+        until(lambda: server.metric("video_resizer_workers", state="busy") == 1, "the stopped worker has the job")
+        os.kill(only, signal.SIGKILL)
         reply = c.reply()
         assert reply.status == 200 and reply.body()
-    assert running.metric("video_resizer_job_second_tries_total") == 1
+    assert server.metric("video_resizer_job_second_tries_total") == 1
 
 
 def test_an_operator_sees_and_cancels_jobs(gated, origin):
@@ -370,6 +370,25 @@ def test_who_waits_longer_than_the_threshold_is_sent_away(gated, origin):
     origin.heads.set()
     assert follow(gated, told["jobId"])[1][-1]["status"] == "complete"
     assert gated.get(REMOTE)[0]["X-Cache-Status"] == "HIT"
+
+
+def test_an_estimate_over_the_threshold_sends_everybody_away(server):
+    server.add(media.clip("long.mp4"), "long.mp4")
+    server.config["transform"] = {"asyncThreshold": 1}
+    server.open_admin()
+    server.start()
+    target = "/videos/long.mp4?width=1280&compression=high"
+    _, told = accepted(server, target, {})
+    row = job_of(server, told["jobId"])
+    assert row["estimatedSeconds"] > 1 and row["state"] == "transcoding"
+    until(lambda: job_of(server, told["jobId"])["percent"] > 5, "there are bytes to stream")
+    for headers in ({}, {"Range": "bytes=0-"}, {"Range": "bytes=100-200"}):
+        assert accepted(server, target, headers)[1]["jobId"] == told["jobId"], "whenever one comes"
+    _, events = follow(server, told["jobId"])
+    assert events[-1]["status"] == "complete"
+    assert server.get(target)[0]["X-Cache-Status"] == "HIT" and server.transforms() == 1
+    reply, body = server.get("/videos/long.mp4?width=160&duration=1")
+    assert reply.status == 200 and body, "what is quick streams"
 
 
 def test_a_threshold_of_zero_sends_nobody_away(gated, origin):
