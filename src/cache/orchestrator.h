@@ -223,7 +223,8 @@ class Orchestrator {
   Task<bool> Revalidate(Context ctx, Query query, Outcome held, Settler& settler,
                         std::shared_ptr<Producer> producer);
   Task<void> Make(Context ctx, Query query, Settler& settler, std::shared_ptr<Producer> producer);
-  Task<void> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
+  /// @return whether the KV has it now
+  Task<bool> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
   /// The KV has refused it after all: answers from the edge must not say otherwise.
   void NotStored(const EntityRef& whole);
   Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);

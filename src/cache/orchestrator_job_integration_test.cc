@@ -61,6 +61,40 @@ TEST_F(JobsTest, CompleteMeansThatItCanBeRead) {
   EXPECT_EQ(kitchen_->calls, 1);
 }
 
+TEST_F(JobsTest, WhatCouldNotBeKeptIsNotCalledComplete) {
+  options_.edge.max_bytes = 0;
+  Restart();
+  KvFails([](auto& f) { f.fail_commit = Error(Code::kUnavailable, "disk gone"); });
+  kitchen_->is_gated = true;
+  const Result<Answer> told = Fetch(AskAsync("a"));
+  ASSERT_TRUE(told.ok() && told->job);
+  kitchen_->Open();
+  RunOut();
+  EXPECT_EQ(Look(told->job).state, JobState::kFailed);
+  const Result<Answer> again = Fetch(AskAsync("a"));
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.error().reason, "OVERLOADED");
+  EXPECT_EQ(kitchen_->calls, 1);
+}
+
+TEST_F(JobsTest, WhatAPurgeDiscardsIsNotCalledComplete) {
+  kitchen_->is_gated = true;
+  const Result<Answer> told = Fetch(AskAsync("a"));
+  ASSERT_TRUE(told.ok() && told->job);
+  PurgeScope scope;
+  scope.key = "a";
+  std::optional<Result<PurgeReport>> report;
+  auto purge = [&]() -> Task<void> {
+    report.emplace(co_await orchestrator_->Purge(Context(), scope, PurgeMode::kHard));
+  };
+  boost::asio::co_spawn(context_.get_executor(), purge, boost::asio::detached);
+  RunUntil([&] { return report.has_value(); });
+  kitchen_->Open();
+  RunUntil([&] { return told->job->Look().has_ended(); });
+  EXPECT_EQ(Look(told->job).state, JobState::kCancelled);
+  EXPECT_TRUE(Fetch(AskAsync("a")).ok()) << "and may be made again at once";
+}
+
 TEST_F(JobsTest, WhatALayerHoldsIsAnsweredWithoutAJob) {
   ASSERT_TRUE(Fetch(Ask("a"))->entity);
   Restart();

@@ -384,6 +384,9 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
   const bool is_kept = production->BeginKeeping();
   if (!is_kept) {
     if (production->Look().phase != Production::Phase::kFailed) purge_discarded_.Add();
+    // Those who wait get it, those who come for it later would not find it.
+    production->job()->Fail(
+        std::make_shared<const Error>(Code::kCancelled, "purged while it was made"));
     settler.Finish(std::move(outcome));
     co_return;
   }
@@ -394,17 +397,23 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
   negative_.Erase(query.key);
   if (query.write_edge && ttl.count() > 0) edge_.Insert(whole);
   settler.Finish(std::move(outcome));
-  if (body) co_await Commit(query.key, whole, std::move(body));
+  bool is_stored = false;
+  if (body) is_stored = co_await Commit(query.key, whole, std::move(body));
+  if (!is_stored && production->is_held() && !edge_.Find(query.key)) {
+    Error lost(Code::kResourceExhausted, "the variant was made and could not be kept");
+    production->job()->Fail(
+        std::make_shared<const Error>(std::move(lost).WithReason("OVERLOADED")));
+  }
 }
 
-Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
+Task<bool> Orchestrator::Commit(std::string key, EntityRef whole,
                                 std::unique_ptr<kv::NewBody> body) {
   if (storing_.fetch_add(1) >= options_.max_background_stores) {
     storing_.fetch_sub(1);
     store_skipped_.Add();
     LogWarn("kv_store_skipped", {{"key", key}, {"reason", "too many stores under way"}});
     NotStored(whole);
-    co_return;
+    co_return false;
   }
   stores_under_way_.Add(1);
   kv::Record record;
@@ -428,6 +437,7 @@ Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
     LogWarn("kv_store_failed", {{"key", key}, {"error", stored.error().ToLogString()}});
     NotStored(whole);
   }
+  co_return stored.ok();
 }
 
 void Orchestrator::NotStored(const EntityRef& whole) {
