@@ -142,6 +142,12 @@ void BindTransform(Object& o, Settings& s) {
   o.Duration("asyncThreshold", s.async_threshold, {0s, 86400s});
   o.Field("maxDimension", t.max_dimension, {16, 16384});
   o.Field("maxStreams", t.max_streams, {1, 10'000});
+  o.Field("maxFrames", t.max_frames, {1, 1'000'000'000});
+  o.Field("maxAnimationPixels", t.max_animation_pixels, {10'000, 1'000'000'000'000});
+  o.Enum("frameAccuracy", t.frame_accuracy,
+         {{"exact", transform::protocol::Accuracy::kExact},
+          {"keyframe", transform::protocol::Accuracy::kKeyframe}});
+  o.Field("targetSsim", t.target_ssim, {0, 0.999});
   o.Bytes("maxOutputBytes", t.max_output_bytes, {.min = kMiB, .max = kTiB});
   o.Duration("maxCpu", t.max_cpu, {1s, 86400s});
   o.Bytes("workerMemory", t.worker_memory, {.min = 512 * kMiB, .max = kTiB});

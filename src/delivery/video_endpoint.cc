@@ -106,7 +106,9 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   p.key = variant::KeyOf(asked);
   p.digest = asked.is_original()
                  ? variant::DigestOf(asked, p.resolved.identity, kOriginalRecipe)
-                 : variant::DigestOf(asked, p.resolved.identity, deps_.producer.pool.recipe());
+                 : variant::DigestOf(
+                       asked, p.resolved.identity,
+                       transform::RecipeOf(asked, config.transform, deps_.producer.pool.recipe()));
   return p;
 }
 

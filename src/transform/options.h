@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "transform/protocol/messages.h"
+
 namespace vr::transform {
 
 struct Options {
@@ -32,6 +34,15 @@ struct Options {
   std::chrono::seconds max_cpu{std::chrono::minutes(20)};
   /// Most streams of a source; more is refused as a bomb.
   uint32_t max_streams = 64;
+  /// Most pictures decoded for one result.
+  uint64_t max_frames = 1'000'000;
+  /// Most width*height*pictures of a GIF or WebP that moves; they are held in memory or slow to
+  /// make.
+  uint64_t max_animation_pixels = 500'000'000;
+  /// Whether a frame is the picture at its time or, cheaper, the key frame before it.
+  protocol::Accuracy frame_accuracy = protocol::Accuracy::kExact;
+  /// quality=auto: the structural similarity (SSIM) to aim at, 0.8-0.999; 0 = a fixed quality.
+  double target_ssim = 0;
   /// Largest `width` or `height` that may be asked for, pixels.
   uint32_t max_dimension = 8192;
   /// Pause before the worker's parent (the zygote) is started again after it died; doubles up to 32

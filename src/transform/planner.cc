@@ -7,12 +7,17 @@
 #include <cstdio>
 #include <utility>
 
+#include "variant/key.h"
+
 namespace vr::transform {
 namespace {
 
 using variant::Format;
 using variant::MediaOptions;
 using variant::Mode;
+
+/// A tile's box when no size is asked for, pixels.
+constexpr uint32_t kTileSide = 320;
 
 std::string ExtensionOf(std::string_view path) {
   const size_t slash = path.rfind('/');
@@ -23,61 +28,6 @@ std::string ExtensionOf(std::string_view path) {
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return extension;
-}
-
-/// "2", "0.5": the shortest decimal that says the same.
-std::string Number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
-Error CannotYet(std::string_view parameter, std::string value, std::string allowed) {
-  std::string message = "parameter '";
-  message += parameter;
-  message += "' = '";
-  message += value;
-  message += "' is not supported by this version; allowed: ";
-  message += allowed;
-  return Error(Code::kUnsupported, std::move(message))
-      .WithReason("INVALID_PARAMETER")
-      .WithFact("parameter", std::string(parameter))
-      .WithFact("value", std::move(value))
-      .WithFact("allowed", std::move(allowed));
-}
-
-/// What later versions will make. Every option this version leaves undone must be named here.
-Result<void> RefuseWhatIsNotMadeYet(const variant::VariantRequest& request) {
-  if (request.mode != Mode::kVideo && request.mode != Mode::kFrame) {
-    return CannotYet("mode", std::string(variant::ToString(request.mode)), "video, frame");
-  }
-  const MediaOptions& asked = request.resolved;
-  const Format format = request.format();
-  if (request.mode == Mode::kVideo && format != Format::kMp4) {
-    return CannotYet("format", std::string(variant::ToString(format)), "mp4");
-  }
-  if (request.mode == Mode::kFrame && format != Format::kJpg && format != Format::kPng) {
-    return CannotYet("format", std::string(variant::ToString(format)), "jpg, png");
-  }
-  const std::string absent = "leave it out";
-  if (asked.fps) return CannotYet("fps", Number(asked.fps->value()), absent);
-  if (asked.speed) return CannotYet("speed", Number(asked.speed->value()), absent);
-  if (asked.rotate) return CannotYet("rotate", Number(asked.rotate->value()), absent);
-  if (asked.crop) {
-    const variant::Crop& c = *asked.crop;
-    return CannotYet("crop",
-                     std::to_string(c.width) + ":" + std::to_string(c.height) + ":" +
-                         std::to_string(c.x) + ":" + std::to_string(c.y),
-                     absent);
-  }
-  if (asked.bitrate) return CannotYet("bitrate", std::to_string(*asked.bitrate), absent);
-  if (asked.image_count) return CannotYet("imageCount", std::to_string(*asked.image_count), absent);
-  if (asked.columns) return CannotYet("columns", std::to_string(*asked.columns), absent);
-  if (asked.rows) return CannotYet("rows", std::to_string(*asked.rows), absent);
-  if (asked.interval) {
-    return CannotYet("interval", Number(variant::ToSeconds(*asked.interval)) + "s", absent);
-  }
-  return {};
 }
 
 Result<void> CheckSize(std::string_view parameter, const std::optional<uint32_t>& value,
@@ -117,18 +67,181 @@ protocol::Level LevelOf(variant::Level level) {
   return protocol::Level::kAuto;
 }
 
-/// Measured on this project's machine: decoding costs about 6 ns a pixel in, x264 veryfast 20 ns a
-/// pixel out.
+protocol::OutputFormat FormatOf(Format format) {
+  switch (format) {
+    case Format::kMp4:
+    case Format::kAuto:
+      return protocol::OutputFormat::kMp4;
+    case Format::kWebm:
+      return protocol::OutputFormat::kWebm;
+    case Format::kH265:
+      return protocol::OutputFormat::kHevc;
+    case Format::kAv1:
+      return protocol::OutputFormat::kAv1;
+    case Format::kGif:
+      return protocol::OutputFormat::kGif;
+    case Format::kWebp:
+      return protocol::OutputFormat::kWebp;
+    case Format::kJpg:
+      return protocol::OutputFormat::kJpeg;
+    case Format::kPng:
+      return protocol::OutputFormat::kPng;
+    case Format::kM4a:
+      return protocol::OutputFormat::kM4a;
+    case Format::kMp3:
+      return protocol::OutputFormat::kMp3;
+    case Format::kOpus:
+      return protocol::OutputFormat::kOpus;
+    case Format::kVtt:
+      return protocol::OutputFormat::kVtt;
+    case Format::kJson:
+      return protocol::OutputFormat::kJson;
+  }
+  return protocol::OutputFormat::kMp4;
+}
+
+protocol::Operation OperationOf(Mode mode, Format format) {
+  switch (mode) {
+    case Mode::kVideo:
+      return format == Format::kGif || format == Format::kWebp ? protocol::Operation::kAnimation
+                                                               : protocol::Operation::kVideo;
+    case Mode::kFrame:
+      return protocol::Operation::kFrame;
+    case Mode::kSpritesheet:
+      return protocol::Operation::kSheet;
+    case Mode::kAudio:
+      return protocol::Operation::kAudio;
+    case Mode::kInfo:
+      return protocol::Operation::kInfo;
+  }
+  return protocol::Operation::kVideo;
+}
+
+/// Measured on this project's machine, seconds of one core: decoding costs about 6 ns a pixel in;
+/// encoding, per pixel out, as listed; sound plays 150 times faster than it sounds.
+double EncodeCost(protocol::OutputFormat format) {
+  switch (format) {
+    case protocol::OutputFormat::kWebm:
+      return 39e-9;
+    case protocol::OutputFormat::kHevc:
+      return 90e-9;
+    case protocol::OutputFormat::kAv1:
+      return 48e-9;
+    case protocol::OutputFormat::kGif:
+    case protocol::OutputFormat::kWebp:
+      return 150e-9;
+    default:
+      return 20e-9;
+  }
+}
+
 double CostHint(const protocol::Job& job) {
   constexpr double kSourcePixels = 1280.0 * 720.0;
   constexpr double kFramesPerSecond = 30;
   constexpr double kUnknownSeconds = 60;
+  constexpr double kFramesToSeek = 30;  // half a usual group of pictures
   const double wanted =
       static_cast<double>(job.width.value_or(1280)) * static_cast<double>(job.height.value_or(720));
-  if (job.operation == protocol::Operation::kFrame)
-    return 30 * kSourcePixels * 6e-9 + wanted * 20e-9;
-  const double frames = kFramesPerSecond * job.duration_seconds.value_or(kUnknownSeconds);
-  return frames * (kSourcePixels * 6e-9 + wanted * 20e-9);
+  const double seconds = job.duration_seconds.value_or(kUnknownSeconds);
+  const double picture = kSourcePixels * 6e-9 + wanted * EncodeCost(job.format);
+  switch (job.operation) {
+    case protocol::Operation::kFrame:
+      return kFramesToSeek * kSourcePixels * 6e-9 + wanted * 20e-9;
+    case protocol::Operation::kSheet:
+      return job.format == protocol::OutputFormat::kVtt ? 0.05 : job.sheet.count * picture;
+    case protocol::Operation::kAudio:
+      return seconds / 150;
+    case protocol::Operation::kInfo:
+      return 0.05;
+    case protocol::Operation::kVideo:
+    case protocol::Operation::kAnimation:
+      break;
+  }
+  return kFramesPerSecond * seconds * picture;
+}
+
+/// The URL, relative to the WebVTT's own, of the sheet whose tiles it names.
+std::string LinkToSheet(const variant::VariantRequest& request) {
+  const std::string& path = request.source_path;
+  std::string link;
+  variant::AppendEncoded(link, std::string_view(path).substr(path.rfind('/') + 1));
+  link += "?mode=spritesheet";
+  const MediaOptions& o = request.resolved;
+  const auto add = [&link](std::string_view name, const std::string& value) {
+    link += '&';
+    link += name;
+    link += '=';
+    link += value;
+  };
+  const auto time = [](variant::Time t) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.6fs", variant::ToSeconds(t));
+    return std::string(text);
+  };
+  if (o.width) add("width", std::to_string(*o.width));
+  if (o.height) add("height", std::to_string(*o.height));
+  if (o.fit) add("fit", std::string(variant::ToString(*o.fit)));
+  if (o.time) add("time", time(*o.time));
+  if (o.duration) add("duration", time(*o.duration));
+  if (o.rotate) {
+    char degrees[32];
+    std::snprintf(degrees, sizeof degrees, "%.6f", o.rotate->value());
+    add("rotate", degrees);
+  }
+  if (o.crop) {
+    const variant::Crop& c = *o.crop;
+    add("crop", std::to_string(c.width) + ":" + std::to_string(c.height) + ":" +
+                    std::to_string(c.x) + ":" + std::to_string(c.y));
+  }
+  if (o.image_count) add("imageCount", std::to_string(*o.image_count));
+  if (o.columns) add("columns", std::to_string(*o.columns));
+  if (o.rows) add("rows", std::to_string(*o.rows));
+  if (o.interval) add("interval", time(*o.interval));
+  return link;
+}
+
+void PlanSheet(const variant::VariantRequest& request, protocol::Job& job) {
+  const MediaOptions& asked = request.resolved;
+  protocol::SheetGrid& sheet = job.sheet;
+  sheet.columns = asked.columns;
+  sheet.rows = asked.rows;
+  if (asked.image_count) {
+    sheet.count = *asked.image_count;
+  } else if (asked.columns && asked.rows) {
+    sheet.count = *asked.columns * *asked.rows;
+  }
+  if (asked.interval) sheet.interval_seconds = variant::ToSeconds(*asked.interval);
+  // With an interval and no count the source's length decides how many there are.
+  if (asked.interval && !asked.image_count && !(asked.columns && asked.rows)) sheet.count = 0;
+  if (!job.width && !job.height) {
+    job.width = job.height = kTileSide;
+    job.fit = protocol::Fit::kScaleDown;
+  }
+  if (job.format == protocol::OutputFormat::kVtt) job.link = LinkToSheet(request);
+}
+
+protocol::Limits LimitsOf(const Options& options) {
+  const double max_seconds = std::chrono::duration<double>(options.max_duration).count();
+  protocol::Limits limits;
+  limits.max_pixels = options.max_pixels;
+  limits.max_source_seconds = max_seconds;
+  limits.max_output_seconds = max_seconds;
+  limits.max_output_bytes = options.max_output_bytes;
+  limits.max_streams = options.max_streams;
+  limits.max_frames = options.max_frames;
+  limits.max_animation_pixels = options.max_animation_pixels;
+  return limits;
+}
+
+bool IsQualityAuto(const MediaOptions& asked) {
+  return asked.quality.value_or(variant::Quality()) == variant::Quality();
+}
+
+/// Whether the quality is solved for a similarity.
+bool SolvesQuality(const variant::VariantRequest& request, const Options& options) {
+  return options.target_ssim > 0 && !request.is_original() &&
+         OperationOf(request.mode, request.format()) == protocol::Operation::kVideo &&
+         IsQualityAuto(request.resolved) && !request.resolved.bitrate;
 }
 
 }  // namespace
@@ -161,18 +274,15 @@ Result<Plan> MakePlan(const variant::VariantRequest& request, const Options& opt
     plan.file_extension = ExtensionOf(request.source_path);
     return plan;
   }
-  CHECK_OK(RefuseWhatIsNotMadeYet(request));
   const MediaOptions& asked = request.resolved;
   CHECK_OK(CheckSize("width", asked.width, options.max_dimension));
   CHECK_OK(CheckSize("height", asked.height, options.max_dimension));
 
   const Format format = request.format();
   protocol::Job& job = plan.job;
-  const bool is_video = request.mode == Mode::kVideo;
-  job.operation = is_video ? protocol::Operation::kVideo : protocol::Operation::kFrame;
-  job.format = is_video                 ? protocol::OutputFormat::kMp4
-               : format == Format::kPng ? protocol::OutputFormat::kPng
-                                        : protocol::OutputFormat::kJpeg;
+  job.operation = OperationOf(request.mode, format);
+  job.format = FormatOf(format);
+  const bool is_video = job.operation == protocol::Operation::kVideo;
   job.width = asked.width;
   job.height = asked.height;
   job.fit = FitOf(asked.fit.value_or(variant::Fit::kContain));
@@ -181,22 +291,42 @@ Result<Plan> MakePlan(const variant::VariantRequest& request, const Options& opt
   job.quality_number = quality.number;
   job.compression = LevelOf(asked.compression.value_or(variant::Level::kAuto));
   if (asked.time) job.start_seconds = variant::ToSeconds(*asked.time);
-  if (is_video && asked.duration) job.duration_seconds = variant::ToSeconds(*asked.duration);
+  if (asked.duration && request.mode != Mode::kFrame) {
+    job.duration_seconds = variant::ToSeconds(*asked.duration);
+  }
   job.audio = is_video && asked.audio.value_or(true);
+  if (asked.crop) {
+    const variant::Crop& c = *asked.crop;
+    job.crop = protocol::CropBox{c.width, c.height, c.x, c.y};
+  }
+  if (asked.rotate) job.rotate_degrees = asked.rotate->value();
+  if (asked.fps) job.fps = asked.fps->value();
+  if (asked.speed) job.speed = asked.speed->value();
+  job.bit_rate = asked.bitrate.value_or(0);
+  if (request.mode == Mode::kSpritesheet) PlanSheet(request, job);
+  if (request.mode == Mode::kFrame) job.accuracy = options.frame_accuracy;
+  if (SolvesQuality(request, options)) job.target_ssim = options.target_ssim;
   job.stream = is_video;
-
-  const double max_seconds = std::chrono::duration<double>(options.max_duration).count();
-  job.limits.max_pixels = options.max_pixels;
-  job.limits.max_source_seconds = max_seconds;
-  job.limits.max_output_seconds = max_seconds;
-  job.limits.max_output_bytes = options.max_output_bytes;
-  job.limits.max_streams = options.max_streams;
+  job.limits = LimitsOf(options);
 
   plan.content_type = variant::ContentType(format, request.mode);
   plan.file_extension = variant::Extension(format, request.mode);
   plan.streams = is_video;
   plan.cost_hint = CostHint(job);
   return plan;
+}
+
+std::string RecipeOf(const variant::VariantRequest& request, const Options& options,
+                     std::string worker_recipe) {
+  if (SolvesQuality(request, options)) {
+    char text[32];
+    std::snprintf(text, sizeof text, " ssim=%.6g", options.target_ssim);
+    worker_recipe += text;
+  }
+  if (request.mode == Mode::kFrame && options.frame_accuracy != protocol::Accuracy::kExact) {
+    worker_recipe += " keyframe";
+  }
+  return worker_recipe;
 }
 
 }  // namespace vr::transform

@@ -2,8 +2,9 @@
 // I/O, so a plan can be tested without media and its bytes can name the result (the plan digest
 // reads the job).
 //
-// Cheapest right way first: original bytes when nothing is asked, else one job for a worker. What
-// this version cannot make is refused by name, never silently left out. Pure functions.
+// Original bytes when nothing is asked, else one job for a worker. Which way of making it is the
+// cheapest right one (remux, copy of one stream, key frames only, full transcode) depends on the
+// source, which only the worker opens: worker/route.h. Pure functions.
 #pragma once
 
 #include <string>
@@ -30,10 +31,13 @@ struct Plan {
   double cost_hint = 0;
 };
 
-/// @errors kUnsupported (reason INVALID_PARAMETER; the message names parameter, value and what is
-/// allowed;
-///         facts: parameter, value, allowed), kInvalidArgument (a size over options.max_dimension)
+/// @errors kInvalidArgument (INVALID_PARAMETER: a size over options.max_dimension)
 Result<Plan> MakePlan(const variant::VariantRequest& request, const Options& options);
+
+/// The part of the plan digest that says how variants are made: what the workers tell of themselves
+/// and those of our settings that change the answer to this request.
+std::string RecipeOf(const variant::VariantRequest& request, const Options& options,
+                     std::string worker_recipe);
 
 /// Media type of a source's own bytes by its file extension; "application/octet-stream" when
 /// unknown.

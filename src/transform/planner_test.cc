@@ -1,6 +1,5 @@
 #include "transform/planner.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -9,7 +8,6 @@ namespace vr::transform {
 namespace {
 
 using std::chrono::milliseconds;
-using testing::HasSubstr;
 using variant::MediaOptions;
 using variant::Mode;
 
@@ -109,41 +107,109 @@ TEST(Planner, LimitsComeFromTheOptions) {
   EXPECT_EQ(plan.job.limits.max_streams, 4u);
 }
 
-struct Refusal {
-  const char* parameter;
-  const char* value;
-  Mode mode;
-  std::function<void(MediaOptions&)> set;
-};
-
-TEST(Planner, WhatIsNotMadeYetIsRefusedByName) {
-  const std::vector<Refusal> refusals = {
-      {"mode", "spritesheet", Mode::kSpritesheet, {}},
-      {"mode", "audio", Mode::kAudio, {}},
-      {"format", "webm", Mode::kVideo, [](auto& o) { o.format = variant::Format::kWebm; }},
-      {"format", "gif", Mode::kVideo, [](auto& o) { o.format = variant::Format::kGif; }},
-      {"format", "av1", Mode::kVideo, [](auto& o) { o.format = variant::Format::kAv1; }},
-      {"format", "webp", Mode::kFrame, [](auto& o) { o.format = variant::Format::kWebp; }},
-      {"fps", "12.5", Mode::kVideo, [](auto& o) { o.fps = variant::Decimal{12'500'000}; }},
-      {"speed", "2", Mode::kVideo, [](auto& o) { o.speed = variant::Decimal{2'000'000}; }},
-      {"rotate", "90", Mode::kFrame, [](auto& o) { o.rotate = variant::Decimal{90'000'000}; }},
-      {"crop", "1:2:3:4", Mode::kFrame,
-       [](auto& o) {
-         o.crop = variant::Crop{1, 2, 3, 4};
-       }},
-      {"bitrate", "800000", Mode::kVideo, [](auto& o) { o.bitrate = 800'000; }},
-      {"imageCount", "5", Mode::kVideo, [](auto& o) { o.image_count = 5; }},
-      {"interval", "0.5s", Mode::kVideo, [](auto& o) { o.interval = milliseconds(500); }},
+TEST(Planner, EveryFormatIsItsOwnJob) {
+  using protocol::Operation;
+  using protocol::OutputFormat;
+  using variant::Format;
+  const struct {
+    Mode mode;
+    Format format;
+    Operation operation;
+    OutputFormat output;
+    const char* type;
+    bool streams;
+  } cases[] = {
+      {Mode::kVideo, Format::kWebm, Operation::kVideo, OutputFormat::kWebm, "video/webm", true},
+      {Mode::kVideo, Format::kH265, Operation::kVideo, OutputFormat::kHevc, "video/mp4", true},
+      {Mode::kVideo, Format::kAv1, Operation::kVideo, OutputFormat::kAv1, "video/mp4", true},
+      {Mode::kVideo, Format::kGif, Operation::kAnimation, OutputFormat::kGif, "image/gif", false},
+      {Mode::kVideo, Format::kWebp, Operation::kAnimation, OutputFormat::kWebp, "image/webp",
+       false},
+      {Mode::kFrame, Format::kWebp, Operation::kFrame, OutputFormat::kWebp, "image/webp", false},
+      {Mode::kSpritesheet, Format::kPng, Operation::kSheet, OutputFormat::kPng, "image/png", false},
+      {Mode::kSpritesheet, Format::kVtt, Operation::kSheet, OutputFormat::kVtt, "text/vtt", false},
+      {Mode::kAudio, Format::kM4a, Operation::kAudio, OutputFormat::kM4a, "audio/mp4", false},
+      {Mode::kAudio, Format::kMp3, Operation::kAudio, OutputFormat::kMp3, "audio/mpeg", false},
+      {Mode::kAudio, Format::kOpus, Operation::kAudio, OutputFormat::kOpus, "audio/ogg", false},
+      {Mode::kInfo, Format::kJson, Operation::kInfo, OutputFormat::kJson, "application/json",
+       false},
   };
-  for (const Refusal& refusal : refusals) {
-    auto plan = MakePlan(Ask(refusal.mode, refusal.set), Options());
-    ASSERT_FALSE(plan.ok()) << refusal.parameter;
-    EXPECT_EQ(plan.error().code, Code::kUnsupported);
-    EXPECT_EQ(plan.error().reason, "INVALID_PARAMETER");
-    EXPECT_THAT(plan.error().public_message, HasSubstr("'" + std::string(refusal.parameter) + "'"));
-    EXPECT_THAT(plan.error().public_message, HasSubstr("'" + std::string(refusal.value) + "'"));
-    EXPECT_THAT(plan.error().public_message, HasSubstr("allowed: "));
+  for (const auto& c : cases) {
+    const Plan plan = MustPlan(Ask(c.mode, [&](MediaOptions& o) { o.format = c.format; }));
+    EXPECT_EQ(plan.job.operation, c.operation) << c.type;
+    EXPECT_EQ(plan.job.format, c.output) << c.type;
+    EXPECT_EQ(plan.content_type, c.type);
+    EXPECT_EQ(plan.streams, c.streams) << c.type;
+    EXPECT_EQ(plan.job.stream, c.streams) << c.type;
+    EXPECT_GT(plan.cost_hint, 0) << c.type;
   }
+}
+
+TEST(Planner, EveryOptionReachesTheJob) {
+  const Plan plan = MustPlan(Ask(Mode::kVideo, [](MediaOptions& o) {
+    o.fps = variant::Decimal{12'500'000};
+    o.speed = variant::Decimal{2'000'000};
+    o.rotate = variant::Decimal{90'000'000};
+    o.crop = variant::Crop{1, 2, 3, 4};
+    o.bitrate = 800'000;
+  }));
+  EXPECT_EQ(plan.job.fps, 12.5);
+  EXPECT_EQ(plan.job.speed, 2);
+  EXPECT_EQ(plan.job.rotate_degrees, 90);
+  EXPECT_EQ(plan.job.crop, (protocol::CropBox{1, 2, 3, 4}));
+  EXPECT_EQ(plan.job.bit_rate, 800'000u);
+}
+
+TEST(Planner, ASheetsGridFollowsWhatWasSaid) {
+  const auto grid = [](const std::function<void(MediaOptions&)>& set) {
+    return MustPlan(Ask(Mode::kSpritesheet, set)).job.sheet;
+  };
+  EXPECT_EQ(grid({}), (protocol::SheetGrid{.count = 20}));
+  EXPECT_EQ(grid([](auto& o) { o.columns = 3; }), (protocol::SheetGrid{.count = 20, .columns = 3}));
+  EXPECT_EQ(grid([](auto& o) {
+              o.columns = 3;
+              o.rows = 4;
+            }),
+            (protocol::SheetGrid{.count = 12, .columns = 3, .rows = 4}));
+  EXPECT_EQ(grid([](auto& o) { o.interval = milliseconds(500); }),
+            (protocol::SheetGrid{.count = 0, .interval_seconds = 0.5}));
+  EXPECT_EQ(grid([](auto& o) {
+              o.interval = milliseconds(500);
+              o.image_count = 7;
+            }),
+            (protocol::SheetGrid{.count = 7, .interval_seconds = 0.5}));
+  const Plan plan = MustPlan(Ask(Mode::kSpritesheet));
+  EXPECT_EQ(plan.job.width, 320u);
+  EXPECT_EQ(plan.job.fit, protocol::Fit::kScaleDown);
+}
+
+TEST(Planner, AWebVttPointsToItsSheet) {
+  auto request = Ask(Mode::kSpritesheet, [](MediaOptions& o) {
+    o.format = variant::Format::kVtt;
+    o.width = 160;
+    o.columns = 5;
+    o.time = milliseconds(1500);
+  });
+  request.source_path = "videos/a b.mp4";
+  EXPECT_EQ(MustPlan(request).job.link,
+            "a%20b.mp4?mode=spritesheet&width=160&time=1.500000s&columns=5");
+}
+
+TEST(Planner, SettingsThatChangeTheAnswerAreInTheRecipe) {
+  Options options;
+  const auto video = Ask(Mode::kVideo, [](MediaOptions& o) { o.width = 320; });
+  const auto fixed = Ask(Mode::kVideo, [](MediaOptions& o) {
+    o.width = 320;
+    o.quality = variant::Quality{.number = 50};
+  });
+  EXPECT_EQ(RecipeOf(video, options, "r"), "r");
+  options.target_ssim = 0.97;
+  options.frame_accuracy = protocol::Accuracy::kKeyframe;
+  EXPECT_EQ(RecipeOf(video, options, "r"), "r ssim=0.97");
+  EXPECT_EQ(MustPlan(video, options).job.target_ssim, 0.97);
+  EXPECT_EQ(RecipeOf(fixed, options, "r"), "r");
+  EXPECT_EQ(MustPlan(fixed, options).job.target_ssim, 0);
+  EXPECT_EQ(RecipeOf(Ask(Mode::kFrame), options, "r"), "r keyframe");
 }
 
 TEST(Planner, SizesOverTheLimitAreRefused) {

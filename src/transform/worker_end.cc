@@ -124,7 +124,7 @@ Error ErrorOf(const protocol::Failed& failed, const protocol::Exited* exited,
     return Error(Code::kResourceExhausted, std::move(message), std::move(detail))
         .WithReason(reason);
   }
-  if (reason == "TIME_OUT_OF_RANGE") {
+  if (reason == "TIME_OUT_OF_RANGE" || reason == "INVALID_PARAMETER") {
     return Error(Code::kInvalidArgument, std::move(message), std::move(detail)).WithReason(reason);
   }
   if (reason == "SOURCE_FAILED") {

@@ -55,6 +55,8 @@ constexpr uint32_t Applicable(Mode mode) {
     case Mode::kAudio:
       return Bits({Param::kFormat, Param::kQuality, Param::kCompression, Param::kTime,
                    Param::kDuration, Param::kSpeed, Param::kBitrate});
+    case Mode::kInfo:
+      return 0;
   }
   return kAll;
 }
@@ -178,7 +180,7 @@ class QueryParser {
     switch (name.param) {
       case Param::kMode:
         mode_ = ParseMode(value);
-        if (!mode_) refused = "must be video, frame, spritesheet or audio";
+        if (!mode_) refused = "must be video, frame, spritesheet, audio or info";
         break;
       case Param::kDerivative: {
         const auto found = options_.derivatives.find(value);
@@ -279,7 +281,9 @@ class QueryParser {
     if (preset.mode) return *preset.mode;
     if (mode_) return *mode_;
     const auto& format = preset.options.format ? preset.options.format : caller_.format;
-    return format == Format::kM4a ? Mode::kAudio : Mode::kVideo;
+    const bool is_sound =
+        format == Format::kM4a || format == Format::kMp3 || format == Format::kOpus;
+    return is_sound ? Mode::kAudio : Mode::kVideo;
   }
 
   // Derivative and caller together: request.mode, .own, .resolved.

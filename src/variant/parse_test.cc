@@ -389,7 +389,7 @@ TEST(Parse, InvalidValuesAreDroppedWithAReason) {
       "no-kv-cache=x", "width=%zz", "width=64%", "mode=spritesheet&imageCount=0",
       "mode=spritesheet&interval=0",
       // right in themselves, wrong in this mode
-      "format=png", "format=mp3", "mode=frame&format=mp4", "mode=video&format=m4a",
+      "format=png", "format=vtt", "mode=frame&format=mp4", "mode=video&format=m4a",
       "mode=audio&format=webp", "mode=frame&duration=2", "mode=frame&audio=false",
       "mode=frame&fps=2", "mode=audio&width=640", "imageCount=9", "columns=3"};
   Options strict;

@@ -103,7 +103,8 @@ std::optional<T> FindWord(const Word<T> (&words)[N], std::string_view text) {
 constexpr Word<Mode> kModes[] = {{"video", Mode::kVideo},
                                  {"frame", Mode::kFrame},
                                  {"spritesheet", Mode::kSpritesheet},
-                                 {"audio", Mode::kAudio}};
+                                 {"audio", Mode::kAudio},
+                                 {"info", Mode::kInfo}};
 constexpr Word<Fit> kFits[] = {{"contain", Fit::kContain}, {"scale-down", Fit::kScaleDown},
                                {"cover", Fit::kCover},     {"pad", Fit::kPad},
                                {"crop", Fit::kCover},      {"fill", Fit::kContain}};

@@ -16,6 +16,8 @@ Format DefaultFormat(Mode mode) {
       return Format::kJpg;
     case Mode::kAudio:
       return Format::kM4a;
+    case Mode::kInfo:
+      return Format::kJson;
   }
   return Format::kMp4;
 }
@@ -29,7 +31,7 @@ bool IsCompatible(Format format, Mode mode) {
     case Format::kGif:
       return mode == Mode::kVideo;
     case Format::kWebp:
-      return mode != Mode::kAudio;
+      return mode != Mode::kAudio && mode != Mode::kInfo;
     case Format::kJpg:
     case Format::kPng:
       return mode == Mode::kFrame || mode == Mode::kSpritesheet;
@@ -39,6 +41,8 @@ bool IsCompatible(Format format, Mode mode) {
       return mode == Mode::kAudio;
     case Format::kVtt:
       return mode == Mode::kSpritesheet;
+    case Format::kJson:
+      return mode == Mode::kInfo;
     case Format::kAuto:
       return true;
   }
@@ -69,6 +73,8 @@ std::string_view ContentType(Format format, Mode mode) {
       return "audio/ogg";
     case Format::kVtt:
       return "text/vtt";
+    case Format::kJson:
+      return "application/json";
     case Format::kAuto:
       return ContentType(DefaultFormat(mode), mode);
   }
@@ -97,6 +103,8 @@ std::string_view ToString(Mode mode) {
       return "spritesheet";
     case Mode::kAudio:
       return "audio";
+    case Mode::kInfo:
+      return "info";
   }
   return "video";
 }
@@ -155,6 +163,8 @@ std::string_view ToString(Format format) {
       return "opus";
     case Format::kVtt:
       return "vtt";
+    case Format::kJson:
+      return "json";
     case Format::kAuto:
       return "auto";
   }

@@ -16,7 +16,8 @@
 
 namespace vr::variant {
 
-enum class Mode : uint8_t { kVideo, kFrame, kSpritesheet, kAudio };
+/// kInfo: what the source is, as JSON.
+enum class Mode : uint8_t { kVideo, kFrame, kSpritesheet, kAudio, kInfo };
 enum class Fit : uint8_t { kContain, kScaleDown, kCover, kPad };
 enum class Level : uint8_t { kLow, kMedium, kHigh, kAuto };
 /// `vp9` and `webm` are two names of one format (VP9 in WebM), as are `h264` and `mp4`.
@@ -33,6 +34,7 @@ enum class Format : uint8_t {
   kMp3,
   kOpus,  // audio
   kVtt,   // spritesheet: the matching WebVTT
+  kJson,  // info
   kAuto,  // still to be negotiated by Accept, see negotiate.h
 };
 
@@ -101,7 +103,7 @@ struct VariantRequest {
   bool operator==(const VariantRequest&) const = default;
 };
 
-/// The default format of a mode: mp4, jpg, jpg, m4a.
+/// The default format of a mode: mp4, jpg, jpg, m4a, json.
 Format DefaultFormat(Mode mode);
 /// Whether a mode can be answered in this format (kAuto: always).
 bool IsCompatible(Format format, Mode mode);

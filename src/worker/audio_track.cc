@@ -23,8 +23,11 @@ constexpr int kMaxChannels = 64;
 }  // namespace
 
 Result<AudioTrack> AudioTrack::Create(AVStream* stream, AvPtr<AVCodecContext> decoder,
-                                      int sample_rate, int64_t bit_rate, Window window) {
+                                      const AudioRecipe& recipe, Window window) {
   AudioTrack t;
+  t.codec_ = recipe.codec;
+  const int sample_rate = recipe.sample_rate;
+  const int64_t bit_rate = recipe.bit_rate;
   t.time_base_ = stream->time_base;
   t.window_ = window;
   if (window.end) {
@@ -33,11 +36,11 @@ Result<AudioTrack> AudioTrack::Create(AVStream* stream, AvPtr<AVCodecContext> de
   t.max_samples_ = av_rescale(window.max_microseconds, sample_rate, 1'000'000);
   t.decoder_ = std::move(decoder);
 
-  const AVCodec* codec = avcodec_find_encoder_by_name("aac");
-  if (codec == nullptr) return TransformFailed("the transform failed", "no AAC encoder");
+  const AVCodec* codec = avcodec_find_encoder_by_name(recipe.encoder);
+  if (codec == nullptr) return TransformFailed("the transform failed", "no audio encoder");
   t.encoder_.reset(avcodec_alloc_context3(codec));
   AVCodecContext* c = t.encoder_.get();
-  if (c == nullptr) return EngineError("AAC encoder", AVERROR(ENOMEM));
+  if (c == nullptr) return EngineError("audio encoder", AVERROR(ENOMEM));
   c->sample_rate = sample_rate;
   c->sample_fmt = kOutputFormat;
   av_channel_layout_default(&c->ch_layout, kOutputChannels);
@@ -46,7 +49,7 @@ Result<AudioTrack> AudioTrack::Create(AVStream* stream, AvPtr<AVCodecContext> de
   c->thread_count = 1;
   c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
   const int r = avcodec_open2(c, codec, nullptr);
-  if (r < 0) return EngineError("AAC encoder", r);
+  if (r < 0) return EngineError("audio encoder", r);
   t.fifo_.reset(av_audio_fifo_alloc(kOutputFormat, kOutputChannels, 1 << 14));
   t.decoded_ = NewFrame();
   t.converted_ = NewFrame();
@@ -229,7 +232,7 @@ Result<void> AudioTrack::EncodeFull(bool flush, const PacketSink& sink) {
     for (;;) {
       const int r = avcodec_receive_packet(encoder_.get(), packet_.get());
       if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) return {};
-      if (r < 0) return EngineError("AAC encoding", r);
+      if (r < 0) return EngineError("audio encoding", r);
       CHECK_OK(sink(*packet_));
       av_packet_unref(packet_.get());
     }
@@ -247,12 +250,12 @@ Result<void> AudioTrack::EncodeFull(bool flush, const PacketSink& sink) {
     frame->pts = encoded_;
     encoded_ += frame->nb_samples;
     r = avcodec_send_frame(encoder_.get(), frame.get());
-    if (r < 0) return EngineError("AAC encoding", r);
+    if (r < 0) return EngineError("audio encoding", r);
     CHECK_OK(drain());
   }
   if (flush) {
     const int r = avcodec_send_frame(encoder_.get(), nullptr);
-    if (r < 0 && r != AVERROR_EOF) return EngineError("AAC encoding", r);
+    if (r < 0 && r != AVERROR_EOF) return EngineError("audio encoding", r);
     CHECK_OK(drain());
   }
   return {};

@@ -12,7 +12,8 @@
 
 #include "base/result.h"
 #include "worker/av.h"
-#include "worker/h264_encoder.h"
+#include "worker/recipe.h"
+#include "worker/video_encoder.h"
 
 namespace vr::worker {
 
@@ -22,11 +23,12 @@ class AudioTrack {
     int64_t begin = 0;           ///< microseconds in the source's presentation time = output time 0
     std::optional<int64_t> end;  ///< likewise, exclusive
     int64_t max_microseconds = 0;  ///< of output; more is refused
+    double speed = 1;              ///< output seconds = source seconds / speed; the pitch stays
   };
 
   /// @param decoder opened for `stream`
-  static Result<AudioTrack> Create(AVStream* stream, AvPtr<AVCodecContext> decoder, int sample_rate,
-                                   int64_t bit_rate, Window window);
+  static Result<AudioTrack> Create(AVStream* stream, AvPtr<AVCodecContext> decoder,
+                                   const AudioRecipe& recipe, Window window);
 
   /// @param packet null = no more. A packet that cannot be decoded is counted, not an error.
   /// @errors SOURCE_TOO_LARGE, TRANSFORM_FAILED, what sink returns
@@ -38,6 +40,8 @@ class AudioTrack {
 
   /// Nothing after this can be heard.
   bool complete() const { return complete_; }
+  /// "aac", "opus", "mp3"
+  const char* codec() const { return codec_; }
   const AVCodecContext* encoder() const { return encoder_.get(); }
   int64_t samples() const { return encoded_; }
   double seconds() const;
@@ -56,6 +60,7 @@ class AudioTrack {
   Window window_;
   std::optional<int64_t> end_sample_;
   int64_t max_samples_ = 0;
+  const char* codec_ = "aac";
   AvPtr<AVCodecContext> decoder_;
   AvPtr<AVCodecContext> encoder_;
   AvPtr<SwrContext> resampler_;

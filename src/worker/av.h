@@ -20,6 +20,7 @@ namespace vr::worker {
 struct AvFree {
   void operator()(AVFrame* p) const { av_frame_free(&p); }
   void operator()(AVPacket* p) const { av_packet_free(&p); }
+  void operator()(AVCodecParameters* p) const { avcodec_parameters_free(&p); }
   void operator()(AVCodecContext* p) const { avcodec_free_context(&p); }
   void operator()(AVFilterGraph* p) const { avfilter_graph_free(&p); }
   void operator()(SwrContext* p) const { swr_free(&p); }

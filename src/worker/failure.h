@@ -26,6 +26,10 @@ inline Error OutOfRange(std::string message, std::string detail = {}) {
   return Error(Code::kInvalidArgument, std::move(message), std::move(detail))
       .WithReason("TIME_OUT_OF_RANGE");
 }
+/// What was asked does not fit this source. The message names the parameter and what is allowed.
+inline Error InvalidParameter(std::string message) {
+  return Error(Code::kInvalidArgument, std::move(message)).WithReason("INVALID_PARAMETER");
+}
 inline Error SourceBroken(std::string detail) {
   return Error(Code::kUnavailable, "the source could not be read", std::move(detail))
       .WithReason("SOURCE_FAILED");

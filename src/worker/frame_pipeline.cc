@@ -153,8 +153,7 @@ Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source,
       av_guess_sample_aspect_ratio(media->format(), media->video(), found.frame.get());
   SourceShape shape{found.frame->width, found.frame->height,
                     sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1, media->orientation()};
-  TRY(const Placement placement,
-      Place(shape, {job.width, job.height, job.fit}, job.limits.max_pixels));
+  TRY(const Placement placement, Place(shape, BoxOf(job), job.limits.max_pixels));
   const PictureShape picture = ShapeOf(*found.frame);
   PictureTarget target;
   if (job.format == protocol::OutputFormat::kPng) {

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <numbers>
 #include <string>
+#include <tuple>
 
 #include "worker/failure.h"
 
@@ -35,10 +37,76 @@ Size DisplaySize(const SourceShape& s) {
   return d;
 }
 
-void SetScaled(Placement& p) {
-  const bool turned = p.orientation.quarter_turns % 2 == 1;
-  p.scaled_width = turned ? p.picture_height : p.picture_width;
-  p.scaled_height = turned ? p.picture_width : p.picture_height;
+/// The size of the upright rectangle that holds a turned one.
+Size Turned(const Size& d, double angle) {
+  const double c = std::abs(std::cos(angle)), s = std::abs(std::sin(angle));
+  return {d.width * c + d.height * s, d.width * s + d.height * c};
+}
+
+/// A rectangle of the source, in decoded pixels.
+struct Region {
+  int x = 0, y = 0, width = 0, height = 0;
+};
+
+/// Where an upright crop lies in the decoded picture. @return nullopt: nowhere
+std::optional<Region> RegionOf(const SourceShape& s, const transform::protocol::CropBox& crop) {
+  const Size up = DisplaySize(s);
+  double x = crop.x, y = crop.y;
+  double w = std::min<double>(crop.width, up.width - x);
+  double h = std::min<double>(crop.height, up.height - y);
+  if (w < 2 || h < 2) return std::nullopt;
+  const double ratio = SaneRatio(s.sample_aspect_ratio);
+  const double dw = s.width * ratio, dh = s.height;
+  switch (s.orientation.quarter_turns) {
+    case 1:
+      std::tie(x, y, w, h) = std::tuple(y, dh - x - w, h, w);
+      break;
+    case 2:
+      std::tie(x, y) = std::tuple(dw - x - w, dh - y - h);
+      break;
+    case 3:
+      std::tie(x, y, w, h) = std::tuple(dw - y - h, x, h, w);
+      break;
+    default:
+      break;
+  }
+  if (s.orientation.mirror) x = dw - x - w;
+  // Even offsets and sizes keep chroma samples whole.
+  Region r;
+  r.x = std::clamp(static_cast<int>(std::lround(x / ratio)) / 2 * 2, 0, std::max(0, s.width - 2));
+  r.y = std::clamp(static_cast<int>(std::lround(y)) / 2 * 2, 0, std::max(0, s.height - 2));
+  r.width = std::min(NearEven(w / ratio), s.width - r.x);
+  r.height = std::min(NearEven(h), s.height - r.y);
+  return r;
+}
+
+/// What remains to be placed once crop and quarter turns are taken account of.
+struct Subject {
+  SourceShape shape;  ///< of the region, with all quarter turns
+  Region region;
+  double angle = 0;
+};
+
+Subject SubjectOf(const SourceShape& source, const Box& box, bool& crop_missed) {
+  Subject subject{source, {0, 0, source.width, source.height}, 0};
+  crop_missed = false;
+  if (box.crop) {
+    if (const std::optional<Region> region = RegionOf(source, *box.crop)) {
+      subject.region = *region;
+      subject.shape.width = region->width;
+      subject.shape.height = region->height;
+    } else {
+      crop_missed = true;
+    }
+  }
+  if (std::isfinite(box.rotate_degrees)) {
+    const double turns = std::round(box.rotate_degrees / 90);
+    const double left = box.rotate_degrees - turns * 90;
+    subject.shape.orientation.quarter_turns =
+        ((source.orientation.quarter_turns + static_cast<int>(turns)) % 4 + 4) % 4;
+    if (std::abs(left) > 1e-3) subject.angle = left * std::numbers::pi / 180;
+  }
+  return subject;
 }
 
 /// Centre crop in source pixels so that what remains has the aspect of width x height.
@@ -56,12 +124,34 @@ void CropTo(const SourceShape& s, double width, double height, Placement& p) {
   p.crop_y = (s.height - p.crop_height) / 4 * 2;
 }
 
-Placement Whole(const SourceShape& s) {
+Placement Whole(const Subject& subject) {
   Placement p;
-  p.crop_width = s.width;
-  p.crop_height = s.height;
-  p.orientation = s.orientation;
+  p.crop_width = subject.shape.width;
+  p.crop_height = subject.shape.height;
+  p.orientation = subject.shape.orientation;
+  p.angle = subject.angle;
   return p;
+}
+
+/// Fills in what follows from picture_*: turned and scaled sizes. @param scale of the display size,
+/// for free angles
+void SetScaled(const Subject& subject, double scale, Placement& p) {
+  p.crop_x += subject.region.x;
+  p.crop_y += subject.region.y;
+  int width = p.picture_width, height = p.picture_height;
+  p.turned_width = width;
+  p.turned_height = height;
+  if (p.angle != 0) {
+    const Size d = DisplaySize(subject.shape);
+    width = NearEven(d.width * scale);
+    height = NearEven(d.height * scale);
+    const Size turned = Turned({1.0 * width, 1.0 * height}, p.angle);
+    p.turned_width = std::max(NearEven(turned.width), p.picture_width);
+    p.turned_height = std::max(NearEven(turned.height), p.picture_height);
+  }
+  const bool swapped = p.orientation.quarter_turns % 2 == 1;
+  p.scaled_width = swapped ? height : width;
+  p.scaled_height = swapped ? width : height;
 }
 
 void PadInto(int width, int height, Placement& p) {
@@ -89,16 +179,32 @@ Orientation OrientationOf(const int32_t* matrix) {
   return out;
 }
 
+Box BoxOf(const transform::protocol::Job& job) {
+  return {job.width, job.height, job.fit, job.crop, job.rotate_degrees};
+}
+
 Result<Placement> Place(const SourceShape& source, const Box& box, uint64_t max_pixels) {
-  const Size d = DisplaySize(source);
-  Placement p = Whole(source);
+  bool crop_missed = false;
+  const Subject subject = SubjectOf(source, box, crop_missed);
+  if (crop_missed) {
+    const Size up = DisplaySize(source);
+    char text[120];
+    std::snprintf(text, sizeof text,
+                  "parameter 'crop' lies outside of the source; allowed: within %.0fx%.0f",
+                  up.width, up.height);
+    return InvalidParameter(text);
+  }
+  const Size d = Turned(DisplaySize(subject.shape), subject.angle);
+  Placement p = Whole(subject);
   double scale = 1;
   const bool both = box.width && box.height;
+  const bool covers = both && box.fit == Fit::kCover;
   double width = 0, height = 0;
-  if (both && box.fit == Fit::kCover) {
+  if (covers) {
     p.picture_width = FloorEven(*box.width);
     p.picture_height = FloorEven(*box.height);
-    CropTo(source, p.picture_width, p.picture_height, p);
+    if (subject.angle == 0) CropTo(subject.shape, p.picture_width, p.picture_height, p);
+    scale = std::max(p.picture_width / d.width, p.picture_height / d.height);
     width = p.picture_width;
     height = p.picture_height;
   } else {
@@ -118,6 +224,7 @@ Result<Placement> Place(const SourceShape& source, const Box& box, uint64_t max_
     return w > kMaxSide || h > kMaxSide || w * h > static_cast<double>(max_pixels);
   };
   if (too_large(width, height) ||
+      (subject.angle != 0 && too_large(d.width * scale, d.height * scale)) ||
       (both && box.fit == Fit::kPad && too_large(*box.width, *box.height))) {
     return TooLarge("the resulting picture would be too large",
                     std::to_string(width) + "x" + std::to_string(height));
@@ -132,7 +239,7 @@ Result<Placement> Place(const SourceShape& source, const Box& box, uint64_t max_
       p.picture_height = std::min(p.picture_height, FloorEven(d.height));
     }
   }
-  SetScaled(p);
+  SetScaled(subject, scale, p);
   if (both && box.fit == Fit::kPad) {
     PadInto(FloorEven(*box.width), FloorEven(*box.height), p);
   } else {
@@ -141,19 +248,23 @@ Result<Placement> Place(const SourceShape& source, const Box& box, uint64_t max_
   return p;
 }
 
-Placement PlaceInto(const SourceShape& source, int width, int height, Fit fit) {
-  Placement p = Whole(source);
-  if (fit == Fit::kCover) {
+Placement PlaceInto(const SourceShape& source, int width, int height, const Box& box) {
+  bool crop_missed = false;  // then the whole picture is better than none
+  const Subject subject = SubjectOf(source, box, crop_missed);
+  Placement p = Whole(subject);
+  const Size d = Turned(DisplaySize(subject.shape), subject.angle);
+  double scale = 0;
+  if (box.fit == Fit::kCover && box.width && box.height) {
     p.picture_width = width;
     p.picture_height = height;
-    CropTo(source, width, height, p);
+    if (subject.angle == 0) CropTo(subject.shape, width, height, p);
+    scale = std::max(width / d.width, height / d.height);
   } else {
-    const Size d = DisplaySize(source);
-    const double scale = std::min(width / d.width, height / d.height);
+    scale = std::min(width / d.width, height / d.height);
     p.picture_width = std::min(NearEven(d.width * scale), width);
     p.picture_height = std::min(NearEven(d.height * scale), height);
   }
-  SetScaled(p);
+  SetScaled(subject, scale, p);
   PadInto(width, height, p);
   return p;
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 
@@ -107,12 +108,12 @@ TEST(Geometry, RefusesResultsBeyondTheLimit) {
 }
 
 TEST(Geometry, LaterShapesFitTheFirstOnesOutput) {
-  const Placement p = PlaceInto({640, 480, 1, {}}, 320, 180, Fit::kContain);
+  const Placement p = PlaceInto({640, 480, 1, {}}, 320, 180, {320, 180, Fit::kContain});
   EXPECT_EQ(p.width, 320);
   EXPECT_EQ(p.height, 180);
   EXPECT_EQ(p.picture_width, 240);
   EXPECT_EQ(p.pad_x, 40);
-  EXPECT_EQ(PlaceInto({640, 480, 1, {}}, 320, 180, Fit::kCover).picture_width, 320);
+  EXPECT_EQ(PlaceInto({640, 480, 1, {}}, 320, 180, {320, 180, Fit::kCover}).picture_width, 320);
 }
 
 TEST(Geometry, EveryPlacementIsEvenInsideItsSourceAndKeepsTheAspect) {
@@ -177,6 +178,102 @@ TEST(Orientation, ReadsTurnsAndMirrorsFromTheMatrix) {
   EXPECT_EQ(of(0, 2, -2, 0), (Orientation{1, false}));
   EXPECT_EQ(of(0, 0, 0, 0), Orientation());
   EXPECT_EQ(of(0.99, 0.05, -0.05, 0.99), Orientation());
+}
+
+struct Cut {
+  Orientation orientation;
+  int x, y, width, height;  // expected, decoded pixels
+};
+
+TEST(Geometry, ACropNamesPixelsOfTheUprightPicture) {
+  // 100x60 at (200, 40) of what is seen; the decoded picture is 640x360, or lies on its side.
+  const transform::protocol::CropBox crop{100, 60, 200, 40};
+  Box box;
+  box.crop = crop;
+  const Cut upright[] = {{{0, false}, 200, 40, 100, 60},
+                         {{0, true}, 340, 40, 100, 60},
+                         {{2, false}, 340, 260, 100, 60},
+                         {{1, false}, 40, 60, 60, 100},  // seen: 360x640
+                         {{3, false}, 540, 200, 60, 100}};
+  for (const Cut& c : upright) {
+    const Placement p = Placed({640, 360, 1, c.orientation}, box);
+    EXPECT_EQ(p.width, 100);
+    EXPECT_EQ(p.height, 60);
+    const int turns = c.orientation.quarter_turns;
+    EXPECT_EQ((std::array{p.crop_x, p.crop_y, p.crop_width, p.crop_height}),
+              (std::array{c.x, c.y, c.width, c.height}))
+        << turns << c.orientation.mirror;
+  }
+}
+
+TEST(Geometry, ACropCountsDisplayedPixels) {
+  Box box;
+  box.crop = transform::protocol::CropBox{100, 60, 200, 40};
+  const Placement p = Placed({320, 360, 2, {}}, box);
+  EXPECT_EQ(p.crop_x, 100);
+  EXPECT_EQ(p.crop_width, 50);
+  EXPECT_EQ(p.width, 100);
+}
+
+TEST(Geometry, ACropEndsWithTheSourceAndOneOutsideIsRefused) {
+  Box box;
+  box.crop = transform::protocol::CropBox{5000, 5000, 1900, 1000};
+  const Placement p = Placed(kHd, box);
+  EXPECT_EQ(p.width, 20);
+  EXPECT_EQ(p.height, 80);
+  box.crop = transform::protocol::CropBox{10, 10, 1920, 0};
+  const auto refused = Place(kHd, box, kPixels);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().reason, "INVALID_PARAMETER");
+}
+
+TEST(Geometry, ACropIsPlacedLikeASourceOfItsSize) {
+  Box box{320u, 320u, Fit::kContain, transform::protocol::CropBox{400, 200, 100, 100}};
+  const Placement p = Placed(kHd, box);
+  EXPECT_EQ(p.width, 320);
+  EXPECT_EQ(p.height, 160);
+  box.fit = Fit::kCover;
+  const Placement cover = Placed(kHd, box);
+  EXPECT_EQ(cover.width, 320);
+  EXPECT_EQ(cover.crop_width, 200);
+  EXPECT_EQ(cover.crop_x, 100 + 100);
+  EXPECT_EQ(cover.crop_y, 100);
+}
+
+TEST(Geometry, QuarterTurnsSwapTheSidesAndTheBoxIsOfTheResult) {
+  Box box;
+  box.rotate_degrees = 90;
+  EXPECT_EQ(Size(kHd, box), (std::pair{1080, 1920}));
+  box.width = 540;
+  EXPECT_EQ(Size(kHd, box), (std::pair{540, 960}));
+  const Placement p = Placed(kHd, box);
+  EXPECT_EQ(p.scaled_width, 960);
+  EXPECT_EQ(p.scaled_height, 540);
+  EXPECT_EQ(p.orientation.quarter_turns, 1);
+  EXPECT_EQ(p.angle, 0);
+  box.rotate_degrees = 270;
+  EXPECT_EQ(Placed(kHd, box).orientation.quarter_turns, 3);
+  // On top of what the source says of itself.
+  EXPECT_EQ(Placed({1920, 1080, 1, {3, false}}, box).orientation.quarter_turns, 2);
+}
+
+TEST(Geometry, AnyAngleKeepsTheWholePictureInTheBox) {
+  for (const double degrees : {1.0, 30.0, 44.9, 45.0, 60.0, 135.0, 359.0}) {
+    for (const Fit fit : {Fit::kContain, Fit::kCover, Fit::kPad, Fit::kScaleDown}) {
+      Box box{640u, 480u, fit, {}, degrees};
+      const Placement p = Placed(kHd, box);
+      EXPECT_NE(p.angle, 0) << degrees;
+      EXPECT_LE(std::abs(p.angle), 0.7854) << degrees;
+      EXPECT_LE(p.width, 640);
+      EXPECT_LE(p.height, 480);
+      EXPECT_GE(p.turned_width, p.picture_width);
+      EXPECT_GE(p.turned_height, p.picture_height);
+      if (fit == Fit::kCover || fit == Fit::kPad) {
+        EXPECT_EQ(p.width, 640);
+        EXPECT_EQ(p.height, 480);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@ extern "C" {
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <vector>
 
 #include "worker/av_log.h"
@@ -74,9 +75,9 @@ Media::~Media() {
   avformat_close_input(&format_);
 }
 
-Result<std::unique_ptr<Media>> Media::Open(SourceIo& io,
-                                           const transform::protocol::Limits& limits) {
-  std::unique_ptr<Media> media(new Media(io, limits));
+Result<std::unique_ptr<Media>> Media::Open(SourceIo& io, const transform::protocol::Limits& limits,
+                                           Want want) {
+  std::unique_ptr<Media> media(new Media(io, limits, want));
   CHECK_OK(media->Probe());
   CHECK_OK(media->ChooseStreams());
   return media;
@@ -97,6 +98,35 @@ double Media::stream_duration() const {
   const double longest = std::max(DurationOf(video_), DurationOf(audio_));
   if (DurationOf(video_) <= 0 || duration_ <= 0) return duration_;
   return std::min(longest, duration_);
+}
+
+VideoFacts Media::video_facts() const {
+  VideoFacts f;
+  const AVCodecParameters* p = video_->codecpar;
+  f.codec = p->codec_id;
+  f.profile = p->profile;
+  f.pixels = static_cast<AVPixelFormat>(p->format);
+  const AVRational sar = av_guess_sample_aspect_ratio(format_, video_, nullptr);
+  f.shape = {p->width, p->height, sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1, orientation_};
+  AVFrame tags{};
+  tags.format = p->format;
+  tags.width = p->width;
+  tags.height = p->height;
+  tags.colorspace = p->color_space;
+  tags.color_primaries = p->color_primaries;
+  tags.color_trc = p->color_trc;
+  tags.color_range = p->color_range;
+  f.colour = ColourOf(tags);
+  f.is_progressive = p->field_order == AV_FIELD_UNKNOWN || p->field_order == AV_FIELD_PROGRESSIVE;
+  const AVDictionaryEntry* alpha = av_dict_get(video_->metadata, "alpha_mode", nullptr, 0);
+  f.has_alpha = HasAlpha(f.pixels) || (alpha != nullptr && std::string(alpha->value) == "1");
+  const std::string_view container = format_->iformat->name;
+  const bool is_indexed = container.starts_with("mov,") || container.starts_with("matroska,");
+  f.has_exact_packets = is_indexed && (p->extradata_size > 0 || p->codec_id == AV_CODEC_ID_VP9);
+  f.fps = av_q2d(frame_rate_);
+  f.bit_rate = video_bit_rate_;
+  f.duration_seconds = stream_duration();
+  return f;
 }
 
 Error Media::WhyNoPicture(std::string detail) const {
@@ -207,27 +237,36 @@ Result<void> Media::ChooseStreams() {
       }
     }
   }
-  if (video_ == nullptr) {
+  if (want_ == Want::kSound) {
+    video_ = nullptr;
+    if (audio_ == nullptr) return Unsupported("the source has no sound that can be decoded");
+  } else if (video_ == nullptr && !(want_ == Want::kAnything && audio_ != nullptr)) {
     if (AvLogSawTooManyPixels()) return WhyNoPicture("choosing streams");
     if (seen_video) return Unsupported("the source's video codec is not supported");
     return Unsupported(audio_ != nullptr ? "the source has sound but no video"
                                          : "the source has no video");
   }
-  if (video_->codecpar->width <= 0 || video_->codecpar->height <= 0) {
+  if (video_ != nullptr && (video_->codecpar->width <= 0 || video_->codecpar->height <= 0)) {
     return WhyNoPicture("no picture size");
   }
   for (unsigned i = 0; i < format_->nb_streams; ++i) {
     AVStream* s = format_->streams[i];
     if (s != video_ && s != audio_) s->discard = AVDISCARD_ALL;
   }
-  origin_ = format_->start_time != AV_NOPTS_VALUE ? format_->start_time : 0;
-  if (format_->duration != AV_NOPTS_VALUE && format_->duration > 0) {
-    duration_ = static_cast<double>(format_->duration) / 1e6;
-  }
+  ReadFacts();
   if (duration_ > limits_.max_source_seconds) {
     return TooLarge("the source is too long", std::to_string(duration_) + " s")
         .WithFact("limit", "duration");
   }
+  return {};
+}
+
+void Media::ReadFacts() {
+  origin_ = format_->start_time != AV_NOPTS_VALUE ? format_->start_time : 0;
+  if (format_->duration != AV_NOPTS_VALUE && format_->duration > 0) {
+    duration_ = static_cast<double>(format_->duration) / 1e6;
+  }
+  if (video_ == nullptr) return;
   orientation_ = OrientationOf(reinterpret_cast<const int32_t*>(
       av_stream_get_side_data(video_, AV_PKT_DATA_DISPLAYMATRIX, nullptr)));
   for (const AVRational rate : {video_->avg_frame_rate, video_->r_frame_rate}) {
@@ -241,7 +280,6 @@ Result<void> Media::ChooseStreams() {
   if (video_bit_rate_ <= 0 && duration_ > 0 && io_.size() > 0) {
     video_bit_rate_ = static_cast<int64_t>(static_cast<double>(io_.size()) * 8 / duration_);
   }
-  return {};
 }
 
 Result<bool> Media::Read(AVPacket* packet) {
@@ -256,7 +294,7 @@ Result<bool> Media::Read(AVPacket* packet) {
       broke_off_ = true;
       return false;
     }
-    if (packet->stream_index != video_->index &&
+    if ((video_ == nullptr || packet->stream_index != video_->index) &&
         (audio_ == nullptr || packet->stream_index != audio_->index)) {
       continue;
     }
@@ -269,8 +307,9 @@ Result<bool> Media::Read(AVPacket* packet) {
 
 bool Media::Seek(double seconds) {
   const int64_t us = static_cast<int64_t>(std::llround(seconds * 1e6)) + origin_;
-  const int64_t ts = av_rescale_q(us, kMicroseconds, video_->time_base);
-  return av_seek_frame(format_, video_->index, ts, AVSEEK_FLAG_BACKWARD) >= 0;
+  const AVStream* stream = video_ != nullptr ? video_ : audio_;
+  const int64_t ts = av_rescale_q(us, kMicroseconds, stream->time_base);
+  return av_seek_frame(format_, stream->index, ts, AVSEEK_FLAG_BACKWARD) >= 0;
 }
 
 Result<AvPtr<AVCodecContext>> Media::OpenDecoder(AVStream* stream, int threads,

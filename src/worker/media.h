@@ -12,8 +12,16 @@
 #include "worker/av.h"
 #include "worker/geometry.h"
 #include "worker/source_io.h"
+#include "worker/video_route.h"
 
 namespace vr::worker {
+
+/// What a source must have to be of use.
+enum class Want {
+  kPicture,   ///< a video stream; sound when there is some
+  kSound,     ///< an audio stream; of the video nothing is read
+  kAnything,  ///< either
+};
 
 /// Must not outlive the SourceIo it was opened on. Main thread only.
 class Media {
@@ -22,12 +30,14 @@ class Media {
   /// SOURCE_CORRUPT,
   ///   SOURCE_TOO_LARGE, SOURCE_FAILED
   static Result<std::unique_ptr<Media>> Open(SourceIo& io,
-                                             const transform::protocol::Limits& limits);
+                                             const transform::protocol::Limits& limits,
+                                             Want want = Want::kPicture);
   ~Media();
   Media(const Media&) = delete;
   Media& operator=(const Media&) = delete;
 
   AVFormatContext* format() const { return format_; }
+  /// Null only when no picture was wanted.
   AVStream* video() const { return video_; }
   AVStream* audio() const { return audio_; }
   /// Seconds from origin() on as the container tells, 0 = unknown.
@@ -43,6 +53,8 @@ class Media {
   AVRational frame_rate() const { return frame_rate_; }
   /// Of the video stream, bits per second; 0 = unknown.
   int64_t video_bit_rate() const { return video_bit_rate_; }
+  /// What decides whether the video's packets may be copied.
+  VideoFacts video_facts() const;
   /// Why nothing may have come out: tells a broken source from corrupt data, size limits and
   /// encryption.
   Error WhyNoPicture(std::string detail) const;
@@ -52,7 +64,8 @@ class Media {
   /// @errors SOURCE_FAILED, SOURCE_UNSUPPORTED (encrypted)
   Result<bool> Read(AVPacket* packet);
   bool broke_off() const { return broke_off_; }
-  /// To the last key frame of the video at or before `seconds`. @return false when the container
+  /// To the last key frame of the video (without one: packet of the sound) at or before `seconds`.
+  /// @return false when the container
   /// cannot.
   bool Seek(double seconds);
 
@@ -61,14 +74,16 @@ class Media {
                                             bool want_alpha = false) const;
 
  private:
-  explicit Media(SourceIo& io, const transform::protocol::Limits& limits)
-      : io_(io), limits_(limits) {}
+  Media(SourceIo& io, const transform::protocol::Limits& limits, Want want)
+      : io_(io), limits_(limits), want_(want) {}
   Result<void> Probe();
   Result<void> ChooseStreams();
+  void ReadFacts();
   Result<void> CheckSizes() const;
 
   SourceIo& io_;
   const transform::protocol::Limits limits_;
+  const Want want_;
   AVFormatContext* format_ = nullptr;
   AVStream* video_ = nullptr;
   AVStream* audio_ = nullptr;

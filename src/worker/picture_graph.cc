@@ -6,6 +6,7 @@ extern "C" {
 #include <libavutil/pixdesc.h>
 }
 
+#include <cstdio>
 #include <cstring>
 
 #include "worker/failure.h"
@@ -15,6 +16,11 @@ namespace {
 
 std::string Number(int value) {
   return std::to_string(value);
+}
+
+/// What shows where the picture is not.
+std::string Ground(AVPixelFormat format) {
+  return HasAlpha(format) ? "black@0" : "black";
 }
 
 std::string ScaleTo(int width, int height, const Colour* from, const Colour& to) {
@@ -69,9 +75,18 @@ std::string DescribeGraph(const PictureShape& shape, const Placement& p,
   if (p.orientation.quarter_turns == 1) g += ",transpose=clock";
   if (p.orientation.quarter_turns == 2) g += ",hflip,vflip";
   if (p.orientation.quarter_turns == 3) g += ",transpose=cclock";
+  if (p.angle != 0) {
+    char angle[32];
+    std::snprintf(angle, sizeof angle, "%.9f", p.angle);
+    g += ",rotate=a=" + std::string(angle) + ":ow=" + Number(p.turned_width) +
+         ":oh=" + Number(p.turned_height) + ":c=" + Ground(target.format);
+    if (p.turned_width != p.picture_width || p.turned_height != p.picture_height) {
+      g += ",crop=w=" + Number(p.picture_width) + ":h=" + Number(p.picture_height);
+    }
+  }
   if (p.width != p.picture_width || p.height != p.picture_height) {
     g += ",pad=w=" + Number(p.width) + ":h=" + Number(p.height) + ":x=" + Number(p.pad_x) +
-         ":y=" + Number(p.pad_y) + ":color=black";
+         ":y=" + Number(p.pad_y) + ":color=" + Ground(target.format);
   }
   return g + ",setsar=1";
 }

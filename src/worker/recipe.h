@@ -4,38 +4,64 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "transform/protocol/messages.h"
 
 namespace vr::worker {
 
-inline constexpr int kRecipeRevision = 1;
+inline constexpr int kRecipeRevision = 2;
 
 inline constexpr double kKeyframeSeconds = 2;
 inline constexpr double kMaxOutputFps = 120;
+/// Of the auto quality, for CeilingRate.
+inline constexpr double kAutoBitsPerPixel = 0.35;
 
-struct H264Recipe {
-  int crf = 23;
-  const char* preset = "veryfast";
-  /// Highest rate, bits per second, over about two seconds.
-  int64_t max_rate = 0;
+/// How pictures are encoded.
+struct VideoRecipe {
+  const char* encoder = "libx264";  ///< libav's name
+  const char* codec = "h264";       ///< "h264", "hevc", "vp9", "av1"
+  double rate_factor = 0;  ///< constant quality on the encoder's own scale; 0: bit_rate counts
+  int64_t bit_rate = 0;    ///< average, bits per second; 0: rate_factor counts
+  int64_t max_rate = 0;    ///< over about two seconds, bits per second; 0 = no ceiling
+  std::vector<std::pair<std::string, std::string>> options;  ///< the encoder's, by libav's names
 };
-/// @param source_bit_rate of the source's video, 0 = unknown; `ratio` = output pixels / source
-/// pixels
-H264Recipe H264RecipeFor(const transform::protocol::Job& job, int width, int height, double fps,
-                         int64_t source_bit_rate, double ratio);
+struct OutputShape {
+  int width = 0, height = 0;
+  double fps = 30;
+  int64_t source_bit_rate = 0;  ///< of the source's video, bits per second; 0 = unknown
+  double ratio = 1;             ///< output pixels / source pixels
+};
+VideoRecipe VideoRecipeFor(const transform::protocol::Job& job, const OutputShape& shape);
 
-/// Bits per second of stereo AAC.
-int64_t AacBitRate(const transform::protocol::Job& job);
-/// 48000 or 44100.
-int AacSampleRate(int source_rate);
+/// The encoder's quality scale: where rate factors begin and end, best first.
+struct RateFactorRange {
+  double best = 0, worst = 0;
+};
+RateFactorRange RateFactorsOf(transform::protocol::OutputFormat format);
+
+/// Highest sensible rate for pictures of this size, bits per second: above it a source is not
+/// copied but made smaller.
+int64_t CeilingRate(int width, int height, double fps, double bits_per_pixel);
+
+/// How sound is encoded, always stereo.
+struct AudioRecipe {
+  const char* encoder = "aac";  ///< libav's name
+  const char* codec = "aac";    ///< "aac", "opus", "mp3"
+  int sample_rate = 48000;
+  int64_t bit_rate = 128'000;
+};
+/// By the job's format; `source_rate` in Hz.
+AudioRecipe AudioRecipeFor(const transform::protocol::Job& job, int source_rate);
+
 /// libav's quantiser scale for JPEG, 2 (best) .. 31.
 int JpegScale(const transform::protocol::Job& job);
 /// zlib level for PNG.
 int PngLevel(const transform::protocol::Job& job);
 
 /// Hello.recipe: revision, library versions, encoder builds. @param x264_build as the encoder names
-/// itself
-std::string RecipeId(const std::string& x264_build);
+/// itself, `libraries` the linked encoders with their versions
+std::string RecipeId(const std::string& x264_build, const std::vector<std::string>& libraries);
 
 }  // namespace vr::worker

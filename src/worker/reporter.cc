@@ -21,6 +21,12 @@ void Reporter::SetDone(double done) {
   now_.percent = std::max(now_.percent, std::min(percent, 99u));
 }
 
+void Reporter::SetEstimate(double seconds) {
+  if (!(seconds > 0)) return;
+  now_.estimated_seconds = seconds;
+  Send();
+}
+
 void Reporter::Tick() {
   if (std::chrono::steady_clock::now() - last_ >= kInterval) Send();
 }

@@ -18,6 +18,8 @@ class Reporter {
   void SetStoredBytes(uint64_t bytes) { now_.stored_bytes = bytes; }
   /// @param done 0..1; never makes the percentage smaller
   void SetDone(double done);
+  /// Wall time of the whole job, seconds; told at once, before any byte. Once.
+  void SetEstimate(double seconds);
   /// Call often: sends when 100 ms have passed.
   void Tick();
 

@@ -34,4 +34,15 @@ bool LastPictureStillShown(double start, double last_end, double video_duration,
   return last_end >= declared - kSlack;
 }
 
+AVRational FrameRateOf(double fps) {
+  // NTSC rates are written with two or three digits and meant exactly.
+  for (const int whole : {24, 30, 48, 60, 120}) {
+    const double ntsc = whole * 1000.0 / 1001;
+    if (std::abs(fps - ntsc) < 0.005 && std::abs(fps - whole) > 0.005) {
+      return AVRational{whole * 1000, 1001};
+    }
+  }
+  return av_d2q(fps, 1'000'000);
+}
+
 }  // namespace vr::worker

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "worker/av.h"
 
 namespace vr::worker {
 
@@ -22,5 +23,8 @@ Result<void> CheckStart(double start, double duration);
 /// The last picture ends at `last_end`, before `start`: may it be taken as what is shown at `start`
 /// (sound goes on after the picture), or has the source ended? Seconds; 0 = unknown.
 bool LastPictureStillShown(double start, double last_end, double video_duration, double duration);
+
+/// The rational that a decimal means: 29.97 is 30000/1001, 12.5 is 25/2. @param fps > 0
+AVRational FrameRateOf(double fps);
 
 }  // namespace vr::worker

@@ -12,13 +12,14 @@
 #include "worker/audio_track.h"
 #include "worker/av_log.h"
 #include "worker/failure.h"
-#include "worker/h264_encoder.h"
 #include "worker/media.h"
-#include "worker/mp4_output.h"
+#include "worker/media_output.h"
 #include "worker/picture_decoder.h"
 #include "worker/picture_graph.h"
+#include "worker/quality_probe.h"
 #include "worker/recipe.h"
 #include "worker/timing.h"
+#include "worker/video_encoder.h"
 
 namespace vr::worker {
 namespace {
@@ -35,67 +36,111 @@ constexpr auto kMinGapTicks = static_cast<int64_t>(kTicksPerSecond / kMaxOutputF
 constexpr int64_t kMaxAudioLag = 10'000'000;  // microseconds
 // Packets may be out of order by this much around the end of the window.
 constexpr int64_t kReadPastEnd = 10'000'000;
+// So many packets are looked at before the first is copied.
+constexpr int kPacketsToCheck = 32;
+
+// For estimates, measured on this project's machine: seconds of one core per pixel.
+constexpr double kDecodeCost = 6e-9;
+constexpr double kCopiedBytesPerSecond = 300e6;
+double EncodeCostOf(protocol::OutputFormat format) {
+  switch (format) {
+    case protocol::OutputFormat::kWebm:
+      return 39e-9;
+    case protocol::OutputFormat::kHevc:
+      return 90e-9;
+    case protocol::OutputFormat::kAv1:
+      return 60e-9;
+    default:
+      return 20e-9;
+  }
+}
 
 int64_t Microseconds(double seconds) {
   return static_cast<int64_t>(std::llround(seconds * 1e6));
 }
 
+/// Pictures at the fixed times of a constant frame rate: at each, the one shown then.
+class FrameClock {
+ public:
+  /// @param fps > 0
+  explicit FrameClock(double fps) : rate_(FrameRateOf(fps)) {}
+
+  AVRational rate() const { return rate_; }
+  /// Times (kOutputTimeBase) in [from, to) that no picture has been given to yet.
+  std::vector<int64_t> Take(int64_t from, int64_t to) {
+    std::vector<int64_t> times;
+    for (int64_t at = At(next_); at < to; at = At(++next_)) {
+      if (at + kSameTimeTicks >= from) times.push_back(at);
+    }
+    return times;
+  }
+
+ private:
+  int64_t At(int64_t n) const { return av_rescale_q(n, av_inv_q(rate_), kOutputTimeBase); }
+  const AVRational rate_;
+  int64_t next_ = 0;
+};
+
+/// How a run over the source ended.
+enum class RunEnd {
+  kDone,
+  kSeekFurtherBack,  ///< this seek point lies behind the wanted picture
+  kCannotCopy,       ///< its packets are not as their container says
+};
+
 /// One run over the source from one seek point.
 class Transcoder {
  public:
+  struct Plan {
+    bool may_retry = false;  ///< there are earlier seek points
+    bool may_copy = true;
+    double rate_factor = 0;  ///< solved; 0 = by the job's quality
+  };
+
   Transcoder(const protocol::Job& job, Media& media, const JobFiles& files, Reporter& reporter,
-             bool may_retry)
+             Plan plan)
       : job_(job),
         media_(media),
         files_(files),
         reporter_(reporter),
-        may_retry_(may_retry),
+        plan_(plan),
         begin_(media.origin() + Microseconds(job.start_seconds)) {}
 
-  /// @return nullopt: this seek point lies behind the wanted picture, try an earlier one
-  Result<std::optional<protocol::Done>> Run() {
+  Result<RunEnd> Run() {
     CHECK_OK(Prepare());
     AvPtr<AVPacket> packet = NewPacket();
-    const PictureDecoder::OnPicture on_picture = [this](AvPtr<AVFrame> frame, int64_t ticks) {
-      return OnPicture(std::move(frame), ticks);
-    };
-    while (!(video_done_ && (!audio_ || audio_->complete()))) {
+    while (!IsComplete()) {
       reporter_.Tick();
       TRY(const bool more, media_.Read(packet.get()));
       if (!more) break;
       const int64_t at = TimeOf(*packet);
       if (end_us_ && video_done_ && at > *end_us_ + kReadPastEnd) break;
       if (packet->stream_index == media_.video()->index) {
-        if (!video_done_) {
-          TRY(const bool wanted, decoder_->Feed(packet.get(), on_picture));
-          video_done_ = !wanted;
-          retry_ = retry_ || decoder_->missed();
-        }
-        if (retry_) return std::optional<protocol::Done>();
-        if (audio_ && at > kMaxAudioLag && PlausibleTime(at)) {
-          CHECK_OK(audio_->FillUpTo(at - kMaxAudioLag, AudioSink()));
-        }
-      } else if (audio_) {
-        CHECK_OK(audio_->Feed(packet.get(), AudioSink()));
+        CHECK_OK(OnVideoPacket(*packet, at));
+      } else {
+        CHECK_OK(OnAudioPacket(*packet));
       }
+      if (end_ != RunEnd::kDone) return end_;
     }
-    if (!video_done_) {
-      TRY(const bool wanted, decoder_->Feed(nullptr, on_picture));
-      video_done_ = !wanted;
-      if (retry_) return std::optional<protocol::Done>();
-    }
-    return Finish();
+    CHECK_OK(Finish());
+    return end_;
   }
 
+  protocol::Done TakeDone() { return std::move(done_); }
+
  private:
+  bool IsComplete() const {
+    const bool audio_done = copy_audio_ ? false : !audio_ || audio_->complete();
+    return video_done_ && audio_done;
+  }
+
+  // ---- before the first packet
+
   Result<void> Prepare() {
-    TRY(PictureDecoder decoder,
-        PictureDecoder::Create(media_, static_cast<int>(job_.decoder_threads), begin_, false,
-                               may_retry_));
-    decoder_.emplace(std::move(decoder));
     if (job_.duration_seconds) {
       if (!(*job_.duration_seconds > 0)) return OutOfRange("the duration is impossible");
-      const double seconds = std::min(*job_.duration_seconds, job_.limits.max_output_seconds + 1);
+      const double seconds =
+          std::min(*job_.duration_seconds, job_.limits.max_output_seconds * job_.speed + 1);
       end_us_ = Microseconds(seconds);
       end_ticks_ = std::max<int64_t>(1, av_rescale_q(*end_us_, kMicroseconds, kOutputTimeBase));
     }
@@ -106,15 +151,62 @@ class Transcoder {
       expected_ticks_ =
           expected_ticks_ > 0 ? std::min<double>(expected_ticks_, *end_ticks_) : *end_ticks_;
     }
-    const AVCodecParameters* p = media_.video()->codecpar;
-    SourceShape shape{p->width, p->height, SampleAspect(nullptr), media_.orientation()};
-    TRY(const Placement placement,
-        Place(shape, {job_.width, job_.height, job_.fit}, job_.limits.max_pixels));
-    const double shrink = std::min(1.0 * p->width / placement.scaled_width,
-                                   1.0 * p->height / placement.scaled_height);
-    if (shrink >= 2) decoder_->SkipLoopFilter(job_.compression == protocol::Level::kLow);
+    const VideoFacts facts = media_.video_facts();
+    TRY(const Placement placement, Place(facts.shape, BoxOf(job_), job_.limits.max_pixels));
+    VideoRoute route = VideoRouteFor(job_, facts, placement);
+    copy_video_ = route.copy && plan_.may_copy;
+    why_ = route.why;
+    keeps_alpha_ = facts.has_alpha && job_.format == protocol::OutputFormat::kWebm;
+    CHECK_OK(CheckExpected());
+    Estimate(facts, placement);
+    if (!copy_video_) {
+      TRY(PictureDecoder decoder,
+          PictureDecoder::Create(media_, static_cast<int>(job_.decoder_threads), begin_,
+                                 facts.has_alpha, plan_.may_retry));
+      decoder_.emplace(std::move(decoder));
+      if (route.skip_loop_filter)
+        decoder_->SkipLoopFilter(job_.compression == protocol::Level::kLow);
+      if (job_.fps > 0) clock_.emplace(std::min(job_.fps, kMaxOutputFps));
+      if (job_.speed > 1 && !clock_) {
+        // Twice as fast is not twice as many pictures.
+        min_gap_ = std::max(
+            min_gap_, static_cast<int64_t>(kTicksPerSecond * 0.9 / av_q2d(media_.frame_rate())));
+      }
+    }
     if (job_.audio && media_.audio() != nullptr) CHECK_OK(PrepareAudio());
+    if (copy_video_) {
+      placement_ = placement;
+      TRY(TrackFormat video, TrackFormat::Of(*media_.video()));
+      tracks_.push_back(std::move(video));
+    }
     return {};
+  }
+
+  /// Refuses at once what would be refused at the end.
+  Result<void> CheckExpected() const {
+    const double seconds = expected_ticks_ / kTicksPerSecond;
+    const double limit = job_.limits.max_output_seconds;
+    if (job_.speed < 1 && seconds > 0 && seconds / job_.speed > limit && seconds <= limit) {
+      return TooLarge("the result would be too long").WithFact("limit", "output seconds");
+    }
+    if (!copy_video_ && seconds > 0 &&
+        seconds * av_q2d(media_.frame_rate()) > 2.0 * static_cast<double>(job_.limits.max_frames)) {
+      return TooLarge("the source has too many pictures").WithFact("limit", "frames");
+    }
+    return {};
+  }
+
+  void Estimate(const VideoFacts& facts, const Placement& placement) {
+    const double seconds = expected_ticks_ / kTicksPerSecond;
+    if (copy_video_) {
+      reporter_.SetEstimate(static_cast<double>(job_.source_size) / kCopiedBytesPerSecond);
+      return;
+    }
+    const double in = 1.0 * facts.shape.width * facts.shape.height * facts.fps * seconds;
+    const double fps = job_.fps > 0 ? std::min(job_.fps, facts.fps) : facts.fps;
+    const double out = 1.0 * placement.width * placement.height * fps * seconds;
+    reporter_.SetEstimate(in * kDecodeCost / std::max(1u, job_.decoder_threads) +
+                          out * EncodeCostOf(job_.format));
   }
 
   Result<void> PrepareAudio() {
@@ -129,9 +221,12 @@ class Transcoder {
     window.begin = begin_;
     if (end_us_) window.end = begin_ + *end_us_;
     window.max_microseconds = Microseconds(job_.limits.max_output_seconds);
+    window.speed = job_.speed;
+    protocol::Job audio_job = job_;
+    audio_job.bit_rate = 0;  // that of the video
     TRY(AudioTrack track,
         AudioTrack::Create(stream, std::move(*decoder),
-                           AacSampleRate(stream->codecpar->sample_rate), AacBitRate(job_), window));
+                           AudioRecipeFor(audio_job, stream->codecpar->sample_rate), window));
     audio_.emplace(std::move(track));
     return {};
   }
@@ -141,7 +236,9 @@ class Transcoder {
     return sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1;
   }
 
-  /// Microseconds of output time.
+  // ---- packets
+
+  /// Microseconds of the source after the start.
   int64_t TimeOf(const AVPacket& packet) const {
     const int64_t pts = packet.pts != AV_NOPTS_VALUE ? packet.pts : packet.dts;
     if (pts == AV_NOPTS_VALUE) return 0;
@@ -154,16 +251,106 @@ class Transcoder {
     return media_.duration() <= 0 || static_cast<double>(us) / 1e6 <= media_.duration() + 60;
   }
 
+  Result<void> OnVideoPacket(AVPacket& packet, int64_t at) {
+    if (copy_video_) {
+      CHECK_OK(CopyVideo(packet));
+    } else if (!video_done_) {
+      const PictureDecoder::OnPicture on_picture = [this](AvPtr<AVFrame> frame, int64_t ticks) {
+        return OnPicture(std::move(frame), ticks);
+      };
+      TRY(const bool wanted, decoder_->Feed(&packet, on_picture));
+      video_done_ = !wanted;
+      if (decoder_->missed()) end_ = RunEnd::kSeekFurtherBack;
+    }
+    if (end_ == RunEnd::kDone && audio_ && at > kMaxAudioLag && PlausibleTime(at)) {
+      CHECK_OK(audio_->FillUpTo(at - kMaxAudioLag, AudioSink()));
+    }
+    return {};
+  }
+
+  Result<void> OnAudioPacket(AVPacket& packet) {
+    if (copy_audio_) return CopyPacket(packet, kAudioStream);
+    if (audio_) return audio_->Feed(&packet, AudioSink());
+    return {};
+  }
+
+  // ---- packets as they are
+
+  /// Holds the first packets back until it is clear that they can be copied.
+  Result<void> CopyVideo(AVPacket& packet) {
+    if (checked_ >= kPacketsToCheck) return CopyPacket(packet, kVideoStream);
+    const int64_t pts = packet.pts, dts = packet.dts;
+    const bool is_first = checked_ == 0;
+    if (is_first) first_pts_ = pts;
+    const bool ordered = pts != AV_NOPTS_VALUE && dts != AV_NOPTS_VALUE && dts <= pts &&
+                         (is_first || dts > last_dts_) && pts >= first_pts_;
+    if (!ordered || (is_first && (packet.flags & AV_PKT_FLAG_KEY) == 0) ||
+        (packet.flags & (AV_PKT_FLAG_DISCARD | AV_PKT_FLAG_CORRUPT)) != 0) {
+      end_ = RunEnd::kCannotCopy;
+      return {};
+    }
+    last_dts_ = dts;
+    AvPtr<AVPacket> copy(av_packet_clone(&packet));
+    if (copy == nullptr) return EngineError("copying", AVERROR(ENOMEM));
+    early_video_.push_back(std::move(copy));
+    if (++checked_ < kPacketsToCheck) return {};
+    return StartCopying();
+  }
+
+  Result<void> StartCopying() {
+    checked_ = kPacketsToCheck;
+    started_ = true;
+    last_dts_ = INT64_MIN;
+    CHECK_OK(OpenOutputs());
+    for (const AvPtr<AVPacket>& packet : early_video_) CHECK_OK(CopyPacket(*packet, kVideoStream));
+    early_video_.clear();
+    return {};
+  }
+
+  /// With the source's clock set to zero at the origin.
+  Result<void> CopyPacket(AVPacket& packet, int index) {
+    const AVStream* stream = media_.format()->streams[packet.stream_index];
+    const int64_t shift = av_rescale_q(begin_, kMicroseconds, stream->time_base);
+    AvPtr<AVPacket> copy(av_packet_clone(&packet));
+    if (copy == nullptr) return EngineError("copying", AVERROR(ENOMEM));
+    if (copy->pts == AV_NOPTS_VALUE) copy->pts = copy->dts;
+    if (copy->pts == AV_NOPTS_VALUE) return {};  // nobody can say when
+    if (copy->dts == AV_NOPTS_VALUE) copy->dts = copy->pts;
+    copy->pts -= shift;
+    copy->dts -= shift;
+    if (index == kVideoStream) {
+      // What is damaged further on is put in order; the muxer insists.
+      if (last_dts_ != INT64_MIN) copy->dts = std::max(copy->dts, last_dts_ + 1);
+      copy->pts = std::max(copy->pts, copy->dts);
+      last_dts_ = copy->dts;
+      const int64_t end = av_rescale_q(copy->pts + std::max<int64_t>(copy->duration, 0),
+                                       stream->time_base, kOutputTimeBase);
+      copied_ticks_ = std::max(copied_ticks_, end);
+      ++frames_;
+      if (expected_ticks_ > 0) reporter_.SetDone(static_cast<double>(end) / expected_ticks_);
+    }
+    if (!stored_) {
+      early_audio_.push_back(std::move(copy));
+      return {};
+    }
+    return Mux(*copy, index);
+  }
+
+  // ---- pictures
+
   Result<bool> OnPicture(AvPtr<AVFrame> frame, int64_t ticks) {
     reporter_.Tick();
+    if (static_cast<uint64_t>(decoder_->pictures()) > job_.limits.max_frames) {
+      return TooLarge("the source has too many pictures").WithFact("limit", "frames");
+    }
     if (ticks < -kSameTimeTicks) {
+      held_end_ = ticks + decoder_->DurationOf(*frame);
       held_ = std::move(frame);
-      held_end_ = ticks + decoder_->DurationOf(*held_);
       return true;
     }
     if (!started_) {
-      if (ticks > kSameTimeTicks && !held_ && may_retry_) {
-        retry_ = true;
+      if (ticks > kSameTimeTicks && !held_ && plan_.may_retry) {
+        end_ = RunEnd::kSeekFurtherBack;
         return false;
       }
       if (ticks > kSameTimeTicks && held_) {
@@ -176,15 +363,21 @@ class Transcoder {
       held_.reset();
     }
     if (end_ticks_ && ticks >= *end_ticks_) {
-      last_duration_ = *end_ticks_ - last_ticks_;
+      shown_until_ = OutputTicks(*end_ticks_);
       return false;
     }
     CHECK_OK(Show(std::move(frame), ticks));
     return true;
   }
 
-  Result<void> Show(AvPtr<AVFrame> frame, int64_t ticks) {
-    if (started_ && ticks - last_ticks_ < kMinGapTicks) return {};
+  int64_t OutputTicks(int64_t source_ticks) const {
+    if (job_.speed == 1) return source_ticks;
+    return std::llround(static_cast<double>(source_ticks) / job_.speed);
+  }
+
+  /// @param source_ticks after the start
+  Result<void> Show(AvPtr<AVFrame> frame, int64_t source_ticks) {
+    const int64_t ticks = OutputTicks(source_ticks);
     if (static_cast<double>(ticks) / kTicksPerSecond > job_.limits.max_output_seconds) {
       return TooLarge("the result would be too long").WithFact("limit", "output seconds");
     }
@@ -192,41 +385,93 @@ class Transcoder {
         job_.limits.max_pixels) {
       return TooLarge("the source has too many pixels").WithFact("limit", "pixels");
     }
-    last_duration_ = decoder_->DurationOf(*frame);
+    if (expected_ticks_ > 0) reporter_.SetDone(static_cast<double>(source_ticks) / expected_ticks_);
+    shown_until_ = std::max(shown_until_, OutputTicks(source_ticks + decoder_->DurationOf(*frame)));
+    if (!clock_) {
+      if (started_ && ticks - last_ticks_ < min_gap_) return {};
+      return Filter(std::move(frame), ticks);
+    }
+    interlaced_ = interlaced_ || frame->interlaced_frame != 0;
+    // What was shown until now fills the clock's times up to here.
+    if (waiting_) CHECK_OK(FillClock(ticks));
+    waiting_ = std::move(frame);
+    waiting_ticks_ = ticks;
+    if (!started_) CHECK_OK(Start(*waiting_));
+    return {};
+  }
+
+  Result<void> FillClock(int64_t to) {
+    for (const int64_t at : clock_->Take(waiting_ticks_, to - kSameTimeTicks)) {
+      AvPtr<AVFrame> copy(av_frame_clone(waiting_.get()));
+      if (copy == nullptr) return EngineError("filtering", AVERROR(ENOMEM));
+      CHECK_OK(Filter(std::move(copy), at));
+    }
+    return {};
+  }
+
+  Result<void> Filter(AvPtr<AVFrame> frame, int64_t ticks) {
     last_ticks_ = ticks;
-    if (expected_ticks_ > 0) reporter_.SetDone(static_cast<double>(ticks) / expected_ticks_);
     frame->pts = ticks;
     interlaced_ = interlaced_ || frame->interlaced_frame != 0;
     PictureShape shape = ShapeOf(*frame);
     shape.interlaced = interlaced_;
-    if (!started_) CHECK_OK(Start(*frame, shape));
+    if (!started_) CHECK_OK(Start(*frame));
     if (!graph_ || !(graph_->shape() == shape)) CHECK_OK(Rebuild(*frame, shape));
     CHECK_OK(graph_->Send(std::move(frame)));
     return EncodeFiltered();
   }
 
+  AVRational OutputFrameRate() const {
+    if (clock_) return clock_->rate();
+    const AVRational rate = media_.frame_rate();
+    if (job_.speed >= 1) return rate;  // see min_gap_
+    return FrameRateOf(av_q2d(rate) * job_.speed);
+  }
+
   /// The first picture decides the output's size and colours.
-  Result<void> Start(AVFrame& frame, const PictureShape& shape) {
+  Result<void> Start(AVFrame& frame) {
     started_ = true;
+    const PictureShape shape = ShapeOf(frame);
     SourceShape source{frame.width, frame.height, SampleAspect(&frame), media_.orientation()};
-    TRY(placement_, Place(source, {job_.width, job_.height, job_.fit}, job_.limits.max_pixels));
-    target_ = {AV_PIX_FMT_YUV420P, VideoColour(shape.colour)};
-    const double ratio = 1.0 * placement_.width * placement_.height / frame.width / frame.height;
-    const H264Recipe recipe =
-        H264RecipeFor(job_, placement_.width, placement_.height, av_q2d(media_.frame_rate()),
-                      media_.video_bit_rate(), ratio);
-    TRY(H264Encoder encoder, H264Encoder::Create(placement_.width, placement_.height,
-                                                 media_.frame_rate(), target_.colour, recipe));
+    TRY(placement_, Place(source, BoxOf(job_), job_.limits.max_pixels));
+    keeps_alpha_ = keeps_alpha_ && HasAlpha(static_cast<AVPixelFormat>(frame.format));
+    target_ = {keeps_alpha_ ? AV_PIX_FMT_YUVA420P : AV_PIX_FMT_YUV420P, VideoColour(shape.colour)};
+    OutputShape out;
+    out.width = placement_.width;
+    out.height = placement_.height;
+    out.fps = av_q2d(OutputFrameRate());
+    out.source_bit_rate = media_.video_bit_rate();
+    out.ratio = 1.0 * placement_.width * placement_.height / frame.width / frame.height;
+    protocol::Job asked = job_;
+    asked.known_rate_factor = plan_.rate_factor;
+    recipe_ = VideoRecipeFor(asked, out);
+    const PictureFormat format{placement_.width, placement_.height, target_.format,
+                               OutputFrameRate(), target_.colour};
+    TRY(VideoEncoder encoder, VideoEncoder::Create(format, recipe_));
     encoder_.emplace(std::move(encoder));
-    std::vector<const AVCodecContext*> encoders{encoder_->context()};
-    if (audio_) encoders.push_back(audio_->encoder());
+    TRY(TrackFormat video, TrackFormat::Of(*encoder_->context()));
+    tracks_.push_back(std::move(video));
+    return OpenOutputs();
+  }
+
+  Result<void> OpenOutputs() {
+    if (audio_) {
+      TRY(TrackFormat sound, TrackFormat::Of(*audio_->encoder()));
+      tracks_.push_back(std::move(sound));
+    } else if (copy_audio_) {
+      TRY(TrackFormat sound, TrackFormat::Of(*media_.audio()));
+      tracks_.push_back(std::move(sound));
+    }
+    const bool webm = job_.format == protocol::OutputFormat::kWebm;
+    using Form = MediaOutput::Form;
     if (files_.stream) {
-      TRY(stream_, Mp4Output::Create(files_.stream.get(), Mp4Output::Form::kFragmented,
-                                     job_.limits.max_output_bytes, encoders));
+      TRY(stream_,
+          MediaOutput::Create(files_.stream.get(), webm ? Form::kWebmLive : Form::kFragmented,
+                              job_.limits.max_output_bytes, tracks_));
       reporter_.SetStreamBytes(stream_->size());
     }
-    TRY(stored_, Mp4Output::Create(files_.stored.get(), Mp4Output::Form::kIndexed,
-                                   job_.limits.max_output_bytes, encoders));
+    TRY(stored_, MediaOutput::Create(files_.stored.get(), webm ? Form::kWebm : Form::kIndexed,
+                                     job_.limits.max_output_bytes, tracks_));
     for (const AvPtr<AVPacket>& packet : early_audio_) CHECK_OK(Mux(*packet, kAudioStream));
     early_audio_.clear();
     return {};
@@ -240,7 +485,7 @@ class Transcoder {
       const PictureShape& before = graph_->shape();
       if (before.width != shape.width || before.height != shape.height) {
         SourceShape source{frame.width, frame.height, SampleAspect(&frame), media_.orientation()};
-        placement = PlaceInto(source, placement_.width, placement_.height, job_.fit);
+        placement = PlaceInto(source, placement_.width, placement_.height, BoxOf(job_));
       } else {
         placement = current_placement_;
       }
@@ -263,6 +508,8 @@ class Transcoder {
       reporter_.Tick();
     }
   }
+
+  // ---- muxing
 
   PacketSink VideoSink() {
     return [this](AVPacket& packet) { return Mux(packet, kVideoStream); };
@@ -287,6 +534,8 @@ class Transcoder {
     return {};
   }
 
+  // ---- the end
+
   /// Nothing was shown. Either the window lies behind the end, or nothing could be decoded.
   Result<void> StartLate() {
     if (!held_) {
@@ -304,20 +553,57 @@ class Transcoder {
     return Show(std::move(shown), 0);
   }
 
-  Result<std::optional<protocol::Done>> Finish() {
+  /// @return seconds of video
+  Result<double> FinishCopy() {
+    if (!stored_) {
+      if (early_video_.empty()) {
+        // The container promised pictures; decoding will tell what is wrong.
+        end_ = RunEnd::kCannotCopy;
+        return 0.0;
+      }
+      CHECK_OK(StartCopying());
+    }
+    return static_cast<double>(copied_ticks_) / kTicksPerSecond;
+  }
+
+  Result<double> FinishPictures() {
+    if (!video_done_) {
+      const PictureDecoder::OnPicture on_picture = [this](AvPtr<AVFrame> frame, int64_t ticks) {
+        return OnPicture(std::move(frame), ticks);
+      };
+      TRY(const bool wanted, decoder_->Feed(nullptr, on_picture));
+      video_done_ = !wanted;
+      if (end_ != RunEnd::kDone) return 0.0;
+    }
     if (!started_) {
-      if (may_retry_ && !held_) return std::optional<protocol::Done>();
+      if (plan_.may_retry && !held_) {
+        end_ = RunEnd::kSeekFurtherBack;
+        return 0.0;
+      }
       CHECK_OK(StartLate());
     }
-    if (end_ticks_) last_duration_ = std::min(last_duration_, *end_ticks_ - last_ticks_);
-    last_duration_ = std::max<int64_t>(last_duration_, 1);
+    if (end_ticks_) shown_until_ = std::min(shown_until_, OutputTicks(*end_ticks_));
+    if (waiting_) {
+      CHECK_OK(FillClock(shown_until_ + kSameTimeTicks));
+      if (frames_ == 0 && !graph_) CHECK_OK(Filter(std::move(waiting_), 0));
+      // One period per picture, the last like the others.
+      const int64_t period = av_rescale_q(1, av_inv_q(clock_->rate()), kOutputTimeBase);
+      if (!end_ticks_) shown_until_ = last_ticks_ + period;
+    }
+    const int64_t last_duration = std::max<int64_t>(shown_until_ - last_ticks_, 1);
     if (graph_) {
       CHECK_OK(graph_->Send(nullptr));
       CHECK_OK(EncodeFiltered());
     }
-    CHECK_OK(encoder_->Finish(last_duration_, VideoSink()));
-    const double video_seconds =
-        static_cast<double>(last_ticks_ + last_duration_) / kTicksPerSecond;
+    CHECK_OK(encoder_->Finish(last_duration, VideoSink()));
+    return static_cast<double>(last_ticks_ + last_duration) / kTicksPerSecond;
+  }
+
+  Result<void> Finish() {
+    Result<double> finished = copy_video_ ? FinishCopy() : FinishPictures();
+    if (!finished.ok()) return std::move(finished).error();
+    if (end_ != RunEnd::kDone) return {};
+    const double video_seconds = *finished;
     if (audio_) {
       CHECK_OK(audio_->Feed(nullptr, AudioSink()));
       if (audio_->samples() == 0)
@@ -329,25 +615,34 @@ class Transcoder {
       reporter_.SetStreamBytes(stream_->size());
     }
     CHECK_OK(stored_->Finish());
+    Report(video_seconds);
+    return {};
+  }
 
-    protocol::Done done;
-    done.stored_bytes = stored_->size();
-    done.stream_bytes = stream_ ? stream_->size() : 0;
-    done.width = static_cast<uint32_t>(placement_.width);
-    done.height = static_cast<uint32_t>(placement_.height);
-    done.has_audio = audio_.has_value();
-    done.duration_seconds = std::max(video_seconds, audio_ ? audio_->seconds() : 0);
-    done.frames = static_cast<uint64_t>(frames_);
-    done.fps = video_seconds > 0 ? static_cast<double>(frames_) / video_seconds : 0;
-    done.video_codec = "h264";
-    if (audio_) done.audio_codec = "aac";
+  void Report(double video_seconds) {
+    done_.stored_bytes = stored_->size();
+    done_.stream_bytes = stream_ ? stream_->size() : 0;
+    done_.width = static_cast<uint32_t>(placement_.width);
+    done_.height = static_cast<uint32_t>(placement_.height);
+    done_.has_audio = audio_.has_value() || copy_audio_;
+    done_.duration_seconds = std::max(video_seconds, audio_ ? audio_->seconds() : 0);
+    done_.frames = static_cast<uint64_t>(frames_);
+    done_.fps = video_seconds > 0 ? static_cast<double>(frames_) / video_seconds : 0;
+    done_.video_codec =
+        copy_video_ ? avcodec_get_name(media_.video()->codecpar->codec_id) : recipe_.codec;
+    if (audio_) done_.audio_codec = audio_->codec();
+    if (copy_audio_) done_.audio_codec = avcodec_get_name(media_.audio()->codecpar->codec_id);
+    done_.route = copy_video_ && (copy_audio_ || !done_.has_audio) ? "remux"
+                  : copy_video_                                    ? "copy video"
+                  : copy_audio_                                    ? "copy audio"
+                                                                   : "transcode";
+    done_.rate_factor = plan_.rate_factor;
     AddWarnings(video_seconds);
-    done.warnings = warnings_;
-    return std::optional<protocol::Done>(std::move(done));
+    done_.warnings = warnings_;
   }
 
   void AddWarnings(double video_seconds) {
-    if (decoder_->skipped_packets() > 0) {
+    if (decoder_ && decoder_->skipped_packets() > 0) {
       warnings_.push_back("damaged: " + std::to_string(decoder_->skipped_packets()) +
                           " packets of the video could not be decoded");
     }
@@ -357,7 +652,7 @@ class Transcoder {
     }
     if (media_.broke_off()) warnings_.push_back("damaged: reading ended early");
     const double seconds = std::max(video_seconds, audio_ ? audio_->seconds() : 0);
-    const double expected = expected_ticks_ / kTicksPerSecond;
+    const double expected = expected_ticks_ / kTicksPerSecond / job_.speed;
     if (expected > 0 && seconds < expected - 1 && seconds < expected * 0.9) {
       char text[96];
       std::snprintf(text, sizeof text, "shorter than declared: %.2f of %.2f seconds", seconds,
@@ -370,27 +665,42 @@ class Transcoder {
   Media& media_;
   const JobFiles& files_;
   Reporter& reporter_;
-  const bool may_retry_;
+  const Plan plan_;
   const int64_t begin_;  // source microseconds at output time 0
 
-  std::optional<int64_t> end_us_, end_ticks_;
-  double expected_ticks_ = 0;
+  std::optional<int64_t> end_us_, end_ticks_;  // of the source, after the start
+  double expected_ticks_ = 0;                  // likewise
+  RunEnd end_ = RunEnd::kDone;
+  bool copy_video_ = false, copy_audio_ = false, keeps_alpha_ = false;
+  std::string why_;
   std::optional<PictureDecoder> decoder_;
   std::optional<AudioTrack> audio_;
+  std::optional<FrameClock> clock_;
   std::optional<PictureGraph> graph_;
-  std::optional<H264Encoder> encoder_;
-  std::unique_ptr<Mp4Output> stream_, stored_;
-  std::vector<AvPtr<AVPacket>> early_audio_;
+  std::optional<VideoEncoder> encoder_;
+  VideoRecipe recipe_;
+  std::vector<TrackFormat> tracks_;
+  std::unique_ptr<MediaOutput> stream_, stored_;
+  std::vector<AvPtr<AVPacket>> early_audio_, early_video_;
   Placement placement_, current_placement_;
   PictureTarget target_;
 
-  AvPtr<AVFrame> held_;  // the last picture before the window
-  int64_t held_end_ = 0;
-  bool started_ = false, video_done_ = false, retry_ = false, interlaced_ = false;
-  int64_t last_ticks_ = 0, last_duration_ = 0;
+  // Copying.
+  int checked_ = 0;
+  int64_t first_pts_ = 0, last_dts_ = INT64_MIN, copied_ticks_ = 0;
+
+  // Pictures. Times are output ticks unless said otherwise.
+  AvPtr<AVFrame> held_;     // the last picture before the window
+  int64_t held_end_ = 0;    // source ticks
+  AvPtr<AVFrame> waiting_;  // shown until the next one comes; with a clock only
+  int64_t waiting_ticks_ = 0;
+  bool started_ = false, video_done_ = false, interlaced_ = false;
+  int64_t min_gap_ = kMinGapTicks;
+  int64_t last_ticks_ = 0, shown_until_ = 0;
   int64_t last_encoded_ = INT64_MIN;
   int64_t frames_ = 0;
   std::vector<std::string> warnings_;
+  protocol::Done done_;
 };
 
 }  // namespace
@@ -403,20 +713,35 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
       media->duration() - job.start_seconds > job.limits.max_output_seconds) {
     return TooLarge("the result would be too long").WithFact("limit", "output seconds");
   }
+  Transcoder::Plan plan;
+  if (job.target_ssim > 0) {
+    plan.rate_factor = job.known_rate_factor;
+    if (plan.rate_factor <= 0) {
+      media.reset();
+      TRY(plan.rate_factor, SolveRateFactor(job, source, reporter));
+      TRY(media, Media::Open(source, job.limits));
+    }
+  }
   bool moved = false;
-  for (const double point : SeekPoints(job.start_seconds)) {
-    const bool from_start = point == 0;
+  std::vector<double> points = SeekPoints(job.start_seconds);
+  for (size_t i = 0; i < points.size(); ++i) {
+    const bool from_start = points[i] == 0;
     if (from_start && moved) {
       // Containers disagree on what seeking to the start means; opening anew is the same
       // everywhere.
       media.reset();
       TRY(media, Media::Open(source, job.limits));
     }
-    if (!from_start && !media->Seek(point)) continue;
+    if (!from_start && !media->Seek(points[i])) continue;
     moved = true;
-    Transcoder transcoder(job, *media, files, reporter, !from_start);
-    TRY(std::optional<protocol::Done> done, transcoder.Run());
-    if (done) return std::move(*done);
+    plan.may_retry = !from_start;
+    Transcoder transcoder(job, *media, files, reporter, plan);
+    TRY(const RunEnd end, transcoder.Run());
+    if (end == RunEnd::kDone) return transcoder.TakeDone();
+    if (end == RunEnd::kCannotCopy) {
+      plan.may_copy = false;
+      points.push_back(0);
+    }
   }
   return media->WhyNoPicture("no picture was decoded");
 }

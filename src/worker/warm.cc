@@ -1,13 +1,20 @@
 #include "worker/warm.h"
 
+#include <link.h>
 #include <malloc.h>
 
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
 #include <ctime>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "worker/av.h"
 #include "worker/av_log.h"
-#include "worker/h264_encoder.h"
 #include "worker/recipe.h"
+#include "worker/video_encoder.h"
 
 extern "C" {
 #include <libavutil/cpu.h>
@@ -18,6 +25,29 @@ namespace vr::worker {
 namespace {
 // One allocation; the largest planes of an 8K picture at 16 bit are far below.
 constexpr size_t kMaxAllocation = 512u << 20;
+
+/// File names of the linked encoders, version included ("libvpx.so.7.1.0"): libav does not say it,
+/// and another version may make other bytes.
+std::vector<std::string> LinkedEncoders() {
+  std::vector<std::string> names;
+  const auto visit = [](dl_phdr_info* info, size_t, void* out) {
+    const std::string_view path = info->dlpi_name != nullptr ? info->dlpi_name : "";
+    const std::string_view file = path.substr(path.rfind('/') + 1);
+    for (const std::string_view name :
+         {"libx264.", "libx265.", "libvpx.", "libSvtAv1Enc.", "libaom.", "libwebp.", "libwebpmux.",
+          "libopus.", "libmp3lame.", "libzimg."}) {
+      if (!file.starts_with(name)) continue;
+      char real[PATH_MAX];
+      std::string found(file);
+      if (realpath(info->dlpi_name, real) != nullptr) found = real;
+      static_cast<std::vector<std::string>*>(out)->push_back(found.substr(found.rfind('/') + 1));
+    }
+    return 0;
+  };
+  dl_iterate_phdr(visit, &names);
+  std::sort(names.begin(), names.end());
+  return names;
+}
 }  // namespace
 
 std::string WarmUp() {
@@ -28,7 +58,7 @@ std::string WarmUp() {
   av_get_cpu_flags();
   tzset();
   const std::string build = X264Build();
-  return RecipeId(build);
+  return RecipeId(build, LinkedEncoders());
 }
 
 }  // namespace vr::worker

@@ -5,9 +5,13 @@
 #include <string>
 #include <utility>
 
+#include "worker/animation_pipeline.h"
+#include "worker/audio_pipeline.h"
 #include "worker/failure.h"
 #include "worker/frame_pipeline.h"
+#include "worker/info_pipeline.h"
 #include "worker/job_files.h"
+#include "worker/sheet_pipeline.h"
 #include "worker/video_pipeline.h"
 
 namespace vr::worker {
@@ -40,6 +44,14 @@ Result<protocol::Done> RunJob(Channel& channel, const protocol::Job& job) {
       return TranscodeVideo(job, source, files, reporter);
     case protocol::Operation::kFrame:
       return ExtractFrame(job, source, files, reporter);
+    case protocol::Operation::kSheet:
+      return MakeSheet(job, source, files, reporter);
+    case protocol::Operation::kAudio:
+      return ExtractAudio(job, source, files, reporter);
+    case protocol::Operation::kAnimation:
+      return MakeAnimation(job, source, files, reporter);
+    case protocol::Operation::kInfo:
+      return DescribeSource(job, source, files, reporter);
   }
   return TransformFailed("the transform failed", "unknown operation");
 }

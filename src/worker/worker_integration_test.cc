@@ -880,7 +880,9 @@ TEST_F(WorkerTest, ProcessorTimeIsLimited) {
   WorkerClient client(VR_WORKER_PATH, limits);
   const std::string clip =
       Clip("slow.mp4", "-f lavfi -i testsrc2=s=1280x720:r=50:d=12 -c:v libx264 -preset ultrafast");
-  const Outcome o = client.Run(Job(), clip, kLimit);
+  Job job;
+  job.height = 360;
+  const Outcome o = client.Run(job, clip, kLimit);
   EXPECT_FALSE(o.done);
   ASSERT_TRUE(o.exited);
   EXPECT_TRUE(WIFSIGNALED(o.exited->wait_status));

@@ -2,9 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <set>
+#include <string>
+
 #include "worker/colour.h"
 #include "worker/extents.h"
 #include "worker/picture_graph.h"
+#include "worker/quality_probe.h"
 #include "worker/recipe.h"
 #include "worker/timing.h"
 
@@ -15,6 +20,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using transform::protocol::Job;
 using transform::protocol::Level;
+using transform::protocol::OutputFormat;
 
 TEST(Extents, MergesNeighboursAndOverlaps) {
   ExtentSet set;
@@ -37,7 +43,7 @@ TEST(Extents, MergesNeighboursAndOverlaps) {
 
 TEST(Recipe, QualityMapsLinearlyAndByName) {
   Job job;
-  const auto crf = [&] { return H264RecipeFor(job, 640, 360, 30, 0, 1).crf; };
+  const auto crf = [&] { return VideoRecipeFor(job, {640, 360, 30}).rate_factor; };
   EXPECT_EQ(crf(), 23);
   job.quality = Level::kLow;
   EXPECT_EQ(crf(), 28);
@@ -47,7 +53,7 @@ TEST(Recipe, QualityMapsLinearlyAndByName) {
   EXPECT_EQ(crf(), 40);
   job.quality_number = 100;
   EXPECT_EQ(crf(), 16);
-  int last = 40;
+  double last = 40;
   for (uint32_t q = 1; q <= 100; ++q) {
     job.quality_number = q;
     EXPECT_LE(crf(), last);
@@ -58,12 +64,13 @@ TEST(Recipe, QualityMapsLinearlyAndByName) {
 
 TEST(Recipe, APoorSourceIsNotInflated) {
   const Job job;
-  const int64_t rich = H264RecipeFor(job, 640, 360, 30, 0, 1).max_rate;
-  EXPECT_LT(H264RecipeFor(job, 640, 360, 30, 500'000, 0.25).max_rate, rich);
-  EXPECT_EQ(H264RecipeFor(job, 640, 360, 30, 18'000, 0.25).max_rate, 200'000);
+  const int64_t rich = VideoRecipeFor(job, {640, 360, 30}).max_rate;
+  EXPECT_LT(VideoRecipeFor(job, {640, 360, 30, 500'000, 0.25}).max_rate, rich);
+  EXPECT_EQ(VideoRecipeFor(job, {640, 360, 30, 18'000, 0.25}).max_rate, 200'000);
 }
 
 TEST(Recipe, SoundKeepsTheFamilyOfItsRate) {
+  const auto AacSampleRate = [](int rate) { return AudioRecipeFor(Job(), rate).sample_rate; };
   EXPECT_EQ(AacSampleRate(44100), 44100);
   EXPECT_EQ(AacSampleRate(11025), 44100);
   EXPECT_EQ(AacSampleRate(48000), 48000);
@@ -141,6 +148,65 @@ TEST(PictureGraph, DoesOnlyWhatIsNeeded) {
   const std::string full = DescribeGraph(shape, turned, target);
   EXPECT_THAT(full, HasSubstr("bwdif"));
   EXPECT_THAT(full, HasSubstr("hflip,transpose=clock"));
+}
+
+TEST(Timing, DecimalRatesMeanTheBroadcastOnes) {
+  const auto rate = [](double fps) {
+    const AVRational r = FrameRateOf(fps);
+    return std::pair(r.num, r.den);
+  };
+  EXPECT_EQ(rate(29.97), (std::pair{30000, 1001}));
+  EXPECT_EQ(rate(23.976), (std::pair{24000, 1001}));
+  EXPECT_EQ(rate(59.94), (std::pair{60000, 1001}));
+  EXPECT_EQ(rate(12.5), (std::pair{25, 2}));
+  EXPECT_EQ(rate(30), (std::pair{30, 1}));
+  EXPECT_EQ(rate(0.1), (std::pair{1, 10}));
+}
+
+TEST(Recipe, ABitRateReplacesTheQualityTarget) {
+  for (const auto format :
+       {OutputFormat::kMp4, OutputFormat::kHevc, OutputFormat::kWebm, OutputFormat::kAv1}) {
+    Job job;
+    job.format = format;
+    job.bit_rate = 800'000;
+    const VideoRecipe r = VideoRecipeFor(job, {640, 360, 30});
+    EXPECT_EQ(r.bit_rate, 800'000);
+    for (const auto& [name, value] : r.options) EXPECT_NE(name, "crf");
+    job.bit_rate = 0;
+    const VideoRecipe by_quality = VideoRecipeFor(job, {640, 360, 30});
+    EXPECT_EQ(by_quality.bit_rate, 0);
+    EXPECT_EQ(by_quality.options.back().first, "crf");
+  }
+}
+
+TEST(Recipe, EveryQualityAndEffortDiffersInEveryCodec) {
+  for (const auto format :
+       {OutputFormat::kMp4, OutputFormat::kHevc, OutputFormat::kWebm, OutputFormat::kAv1}) {
+    std::set<double> factors;
+    std::set<std::string> efforts;
+    for (const Level level : {Level::kLow, Level::kMedium, Level::kHigh}) {
+      Job job;
+      job.format = format;
+      job.quality = level;
+      factors.insert(VideoRecipeFor(job, {640, 360, 30}).rate_factor);
+      job.compression = level;
+      for (const auto& [name, value] : VideoRecipeFor(job, {640, 360, 30}).options) {
+        if (name == "preset" || name == "cpu-used") efforts.insert(value);
+      }
+    }
+    EXPECT_EQ(factors.size(), 3u) << static_cast<int>(format);
+    EXPECT_EQ(efforts.size(), 3u) << static_cast<int>(format);
+  }
+}
+
+TEST(QualityProbe, TheFactorLiesOnTheLineThroughTheTrials) {
+  // 20 dB at 23, 17 dB at 29: half a decibel per step.
+  EXPECT_NEAR(FactorFor(0.99, 23, 0.99, 29, 1 - std::pow(10, -1.7)), 23, 1e-6);
+  EXPECT_NEAR(FactorFor(1 - std::pow(10, -1.5), 23, 0.99, 29, 1 - std::pow(10, -1.7)), 33, 1e-6);
+  EXPECT_NEAR(FactorFor(1 - std::pow(10, -2.2), 23, 0.99, 29, 1 - std::pow(10, -1.7)), 19, 1e-6);
+  // Nothing to see either way: the smaller one.
+  EXPECT_EQ(FactorFor(0.97, 23, 1, 29, 1), 29);
+  EXPECT_EQ(FactorFor(0.97, 23, 0.5, 29, 0.5), 23);
 }
 
 }  // namespace

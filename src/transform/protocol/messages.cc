@@ -162,6 +162,8 @@ void Write(Writer& w, const Limits& m) {
   w.Put(m.max_output_seconds);
   w.Put(m.max_output_bytes);
   w.Put(m.max_streams);
+  w.Put(m.max_frames);
+  w.Put(m.max_animation_pixels);
 }
 void Read(Reader& r, Limits& m) {
   r.Get(m.max_pixels);
@@ -169,6 +171,21 @@ void Read(Reader& r, Limits& m) {
   r.Get(m.max_output_seconds);
   r.Get(m.max_output_bytes);
   r.Get(m.max_streams);
+  r.Get(m.max_frames);
+  r.Get(m.max_animation_pixels);
+}
+
+void Write(Writer& w, const SheetGrid& m) {
+  w.Put(m.count);
+  w.Put(m.columns);
+  w.Put(m.rows);
+  w.Put(m.interval_seconds);
+}
+void Read(Reader& r, SheetGrid& m) {
+  r.Get(m.count);
+  r.Get(m.columns);
+  r.Get(m.rows);
+  r.Get(m.interval_seconds);
 }
 
 Type Write(Writer& w, const Job& m) {
@@ -184,6 +201,18 @@ Type Write(Writer& w, const Job& m) {
   w.Put(m.start_seconds);
   w.Put(m.duration_seconds);
   w.Put(m.audio);
+  w.Put(m.crop.has_value());
+  const CropBox crop = m.crop.value_or(CropBox());
+  for (const uint32_t part : {crop.width, crop.height, crop.x, crop.y}) w.Put(part);
+  w.Put(m.rotate_degrees);
+  w.Put(m.fps);
+  w.Put(m.speed);
+  w.Put(m.bit_rate);
+  Write(w, m.sheet);
+  w.Put(m.link);
+  w.PutEnum(m.accuracy);
+  w.Put(m.target_ssim);
+  w.Put(m.known_rate_factor);
   w.Put(m.source_size);
   w.Put(m.source_complete);
   w.Put(m.stream);
@@ -193,8 +222,8 @@ Type Write(Writer& w, const Job& m) {
 }
 void Read(Reader& r, Job& m) {
   r.GetVersion(m.version);
-  r.GetEnum(m.operation, Operation::kFrame);
-  r.GetEnum(m.format, OutputFormat::kPng);
+  r.GetEnum(m.operation, Operation::kInfo);
+  r.GetEnum(m.format, OutputFormat::kJson);
   r.Get(m.width);
   r.Get(m.height);
   r.GetEnum(m.fit, Fit::kPad);
@@ -204,6 +233,20 @@ void Read(Reader& r, Job& m) {
   r.Get(m.start_seconds);
   r.Get(m.duration_seconds);
   r.Get(m.audio);
+  bool has_crop = false;
+  r.Get(has_crop);
+  CropBox crop;
+  for (uint32_t* part : {&crop.width, &crop.height, &crop.x, &crop.y}) r.Get(*part);
+  if (has_crop) m.crop = crop;
+  r.Get(m.rotate_degrees);
+  r.Get(m.fps);
+  r.Get(m.speed);
+  r.Get(m.bit_rate);
+  Read(r, m.sheet);
+  r.Get(m.link);
+  r.GetEnum(m.accuracy, Accuracy::kKeyframe);
+  r.Get(m.target_ssim);
+  r.Get(m.known_rate_factor);
   r.Get(m.source_size);
   r.Get(m.source_complete);
   r.Get(m.stream);
@@ -243,12 +286,14 @@ Type Write(Writer& w, const Progress& m) {
   w.Put(m.stream_bytes);
   w.Put(m.stored_bytes);
   w.Put(m.percent);
+  w.Put(m.estimated_seconds);
   return Type::kProgress;
 }
 void Read(Reader& r, Progress& m) {
   r.Get(m.stream_bytes);
   r.Get(m.stored_bytes);
   r.Get(m.percent);
+  r.Get(m.estimated_seconds);
 }
 
 Type Write(Writer& w, const Done& m) {
@@ -263,6 +308,8 @@ Type Write(Writer& w, const Done& m) {
   w.Put(m.cpu_seconds);
   w.Put(m.video_codec);
   w.Put(m.audio_codec);
+  w.Put(m.route);
+  w.Put(m.rate_factor);
   w.Put(m.warnings);
   return Type::kDone;
 }
@@ -278,6 +325,8 @@ void Read(Reader& r, Done& m) {
   r.Get(m.cpu_seconds);
   r.Get(m.video_codec);
   r.Get(m.audio_codec);
+  r.Get(m.route);
+  r.Get(m.rate_factor);
   r.Get(m.warnings);
 }
 

@@ -18,12 +18,38 @@
 
 namespace vr::transform::protocol {
 
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 inline constexpr size_t kMaxFrameBytes = 1 << 20;
 
-enum class Operation : uint8_t { kVideo = 1, kFrame = 2 };
+/// What a job makes. kAnimation: a moving picture without sound (GIF, WebP); kInfo: facts as JSON.
+enum class Operation : uint8_t {
+  kVideo = 1,
+  kFrame = 2,
+  kSheet = 3,
+  kAudio = 4,
+  kAnimation = 5,
+  kInfo = 6,
+};
 enum class Fit : uint8_t { kContain = 1, kScaleDown = 2, kCover = 3, kPad = 4 };
-enum class OutputFormat : uint8_t { kMp4 = 1, kJpeg = 2, kPng = 3 };
+/// kMp4: H.264 and AAC; kWebm: VP9 and Opus; kHevc, kAv1: in MP4 with AAC; kVtt: the tiles of a
+/// sheet.
+enum class OutputFormat : uint8_t {
+  kMp4 = 1,
+  kJpeg = 2,
+  kPng = 3,
+  kWebm = 4,
+  kHevc = 5,
+  kAv1 = 6,
+  kGif = 7,
+  kWebp = 8,
+  kM4a = 9,
+  kMp3 = 10,
+  kOpus = 11,
+  kVtt = 12,
+  kJson = 13,
+};
+/// Which picture a frame or tile is: the one shown at its time, or the key frame before that.
+enum class Accuracy : uint8_t { kExact = 1, kKeyframe = 2 };
 enum class Level : uint8_t { kLow = 1, kMedium = 2, kHigh = 3, kAuto = 4 };
 
 struct Limits {
@@ -32,6 +58,22 @@ struct Limits {
   double max_output_seconds = 4 * 3600.0;
   uint64_t max_output_bytes = 4ull << 30;  ///< per output file
   uint32_t max_streams = 64;
+  uint64_t max_frames = 1'000'000;              ///< pictures decoded for one result
+  uint64_t max_animation_pixels = 500'000'000;  ///< width*height*pictures of a GIF or WebP
+};
+
+/// A part of the upright source, in its displayed pixels.
+struct CropBox {
+  uint32_t width = 0, height = 0, x = 0, y = 0;
+  bool operator==(const CropBox&) const = default;
+};
+
+/// The grid of a spritesheet. Absent columns and rows are chosen from the count.
+struct SheetGrid {
+  uint32_t count = 20;  ///< tiles; fewer when the source has fewer
+  std::optional<uint32_t> columns, rows;
+  std::optional<double> interval_seconds;  ///< between tiles; absent: spread over the source
+  bool operator==(const SheetGrid&) const = default;
 };
 
 /// One job. Everything that decides the output bytes is in here, nothing of it depends on the
@@ -48,9 +90,19 @@ struct Job {
   double start_seconds = 0;
   std::optional<double> duration_seconds;
   bool audio = true;
-  uint64_t source_size = 0;     ///< bytes
-  bool source_complete = true;  ///< false: ask Need before reading
-  bool stream = true;           ///< descriptor 2 is there: also write fragmented MP4
+  std::optional<CropBox> crop;  ///< before everything else
+  double rotate_degrees = 0;    ///< clockwise, [0, 360), after the source's own orientation
+  double fps = 0;               ///< constant frame rate; 0 = as the source
+  double speed = 1;             ///< 0.25-4
+  uint64_t bit_rate = 0;        ///< of the main stream, bits per second; 0 = by quality
+  SheetGrid sheet;
+  std::string link;  ///< what a WebVTT's cues point to: the sheet's relative URL
+  Accuracy accuracy = Accuracy::kExact;
+  double target_ssim = 0;  ///< with quality auto: solve for this similarity; 0 = fixed quality
+  double known_rate_factor = 0;  ///< what an earlier job on this source solved; 0 = not known
+  uint64_t source_size = 0;      ///< bytes
+  bool source_complete = true;   ///< false: ask Need before reading
+  bool stream = true;            ///< descriptor 2 is there: also write fragmented MP4
   uint32_t decoder_threads = 1;
   Limits limits;
 };
@@ -72,6 +124,8 @@ struct Progress {
   uint64_t stream_bytes = 0;  ///< watermark of the stream output
   uint64_t stored_bytes = 0;  ///< bytes written so far (informational)
   uint32_t percent = 0;       ///< monotonic 0..100
+  /// Of the whole job, wall time; 0 = not known. Told before the first stream byte.
+  double estimated_seconds = 0;
 };
 struct Done {
   uint64_t stored_bytes = 0, stream_bytes = 0;
@@ -82,11 +136,13 @@ struct Done {
   bool has_audio = false;
   double cpu_seconds = 0;
   std::string video_codec, audio_codec;  ///< "h264", "aac", "mjpeg", "png"
-  std::vector<std::string> warnings;     ///< "damaged: 3 packets skipped"
+  std::string route;       ///< "remux", "copy video", "copy audio", "transcode", "keyframes", ...
+  double rate_factor = 0;  ///< solved for target_ssim; 0 = none was
+  std::vector<std::string> warnings;  ///< "damaged: 3 packets skipped"
 };
 /// `reason` is an API error code of docs/http.md: SOURCE_UNSUPPORTED, SOURCE_CORRUPT,
-/// SOURCE_TOO_LARGE, TIME_OUT_OF_RANGE, TRANSFORM_FAILED; or SOURCE_FAILED when reading the source
-/// failed (the server knows why).
+/// SOURCE_TOO_LARGE, TIME_OUT_OF_RANGE, INVALID_PARAMETER, TRANSFORM_FAILED; or SOURCE_FAILED when
+/// reading the source failed (the server knows why).
 struct Failed {
   std::string reason;
   std::string message;  ///< safe for clients

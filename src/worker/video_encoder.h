@@ -1,6 +1,6 @@
-// H264Encoder: upright yuv420p pictures in, H.264 High packets out. One thread, so that bytes do
-// not depend on the machine. A key frame at least every two seconds, closed groups. Main thread
-// only.
+// VideoEncoder: upright pictures in, packets of H.264, HEVC, VP9 or AV1 out. Its threads are pinned
+// by the recipe, so that bytes do not depend on the machine. A key frame at least every two
+// seconds, closed groups. Main thread only.
 #pragma once
 
 #include <functional>
@@ -15,10 +15,17 @@ namespace vr::worker {
 
 using PacketSink = std::function<Result<void>(AVPacket&)>;
 
-class H264Encoder {
+/// The pictures that will come.
+struct PictureFormat {
+  int width = 0, height = 0;
+  AVPixelFormat pixels = AV_PIX_FMT_YUV420P;  ///< or YUVA420P, VP9 only
+  AVRational frame_rate{30, 1};
+  Colour colour;
+};
+
+class VideoEncoder {
  public:
-  static Result<H264Encoder> Create(int width, int height, AVRational frame_rate,
-                                    const Colour& colour, const H264Recipe& recipe);
+  static Result<VideoEncoder> Create(const PictureFormat& format, const VideoRecipe& recipe);
 
   /// @param frame pts in kOutputTimeBase, strictly increasing
   Result<void> Encode(AVFrame& frame, const PacketSink& sink);

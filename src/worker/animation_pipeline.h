@@ -1,0 +1,18 @@
+// Animation: a GIF or WebP that moves, without sound.
+#pragma once
+
+#include "base/result.h"
+#include "transform/protocol/messages.h"
+#include "worker/job_files.h"
+#include "worker/reporter.h"
+#include "worker/source_io.h"
+
+namespace vr::worker {
+
+/// Writes the animation to files.stored.
+/// @errors SOURCE_*, TIME_OUT_OF_RANGE, INVALID_PARAMETER, TRANSFORM_FAILED
+Result<transform::protocol::Done> MakeAnimation(const transform::protocol::Job& job,
+                                                SourceIo& source, const JobFiles& files,
+                                                Reporter& reporter);
+
+}  // namespace vr::worker
