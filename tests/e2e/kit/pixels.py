@@ -131,10 +131,9 @@ class Sound:
         return self.samples[a:max(a, round((last - self.start) * self.rate))]
 
 
-def sound(path, rate=16000, until=None, stream="a:0", seek=None, downmix="pan=mono|c0=.5*c0+.5*c1"):
-    """The decoded sound with gaps and late starts where they are. `downmix`: of the two channels after ffmpeg's own stereo downmix."""
-    chain = f"aresample={rate}:async=1:first_pts=0,aformat=channel_layouts=stereo,{downmix},ashowinfo" if seek is None else \
-        f"aresample={rate},aformat=channel_layouts=stereo,{downmix},ashowinfo"
+def sound(path, rate=16000, until=None, stream="a:0", seek=None):
+    """The decoded sound, mixed to one channel; each block lies where its time stamp says, gaps are silence."""
+    chain = f"aresample={rate},aformat=channel_layouts=stereo,pan=mono|c0=.5*c0+.5*c1,ashowinfo"
     command = ["ffmpeg", "-nostdin", "-hide_banner", "-v", "info", "-nostats", "-copyts"]
     if seek is not None:
         command += ["-ss", f"{seek:.6f}"]
@@ -142,9 +141,20 @@ def sound(path, rate=16000, until=None, stream="a:0", seek=None, downmix="pan=mo
     if until is not None:
         command += ["-to", f"{until:.6f}"]
     done = _run(command + ["-map", f"0:{stream}", "-vn", "-af", chain, "-f", "f32le", "-"])
-    first = re.search(r"n:0 pts:\S+ pts_time:(\S+)", done.stderr.decode("utf-8", "replace"))
-    assert first and done.stdout, f"no sound in {path}"
-    return Sound(rate, float(first.group(1)), np.frombuffer(done.stdout, np.float32))
+    blocks = re.findall(r" n:\d+ pts:\S+ pts_time:(\S+) .*?nb_samples:(\d+) ", done.stderr.decode("utf-8", "replace"))
+    samples = np.frombuffer(done.stdout, np.float32)
+    assert blocks and len(samples), f"no sound in {path}"
+    start, taken, pieces, end = float(blocks[0][0]), 0, [], 0
+    for time, count in blocks:
+        at = round((float(time) - start) * rate)
+        if at > end + rate // 200:  # jitter below 5 ms is no gap
+            pieces.append(np.zeros(at - end, np.float32))
+            end = at
+        piece = samples[taken:taken + int(count)]
+        taken += int(count)
+        pieces.append(piece)
+        end += len(piece)
+    return Sound(rate, start, np.concatenate(pieces))
 
 
 def frequency(samples, rate):
