@@ -55,6 +55,12 @@ def ask(server, target, folder=None, name=None, timeout=280, headers=()):
     answer = Answer(target, reply, body, time.monotonic() - begin)
     if answer.code == "INVALID_PARAMETER" and b"not supported by this version" in body:
         raise NotYet(answer.body.decode()[:160])
+    if answer.code == "TRANSFORM_FAILED":
+        path = target.split("?")[0].lstrip("/")
+        with server._changed:
+            failed = [e for e in server.log[-50:] if e.get("event") == "production_failed" and e.get("source") == path and "not there yet" in e.get("error", "")]
+        if failed:
+            raise NotYet(f"{target}: {failed[-1]['error'].rsplit(': ', 2)[-2]}: not there yet")
     dropped = re.findall(r"(?:^|; )([\w-]+): ", reply["X-Param-Warnings"] or "")
     if dropped and answer.code is None and "w=abc" not in target:
         raise NotYet(f"{target}: dropped by validation: {reply['X-Param-Warnings']}")
