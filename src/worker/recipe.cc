@@ -19,6 +19,7 @@ namespace {
 
 using transform::protocol::Job;
 using transform::protocol::Level;
+using transform::protocol::Operation;
 using transform::protocol::OutputFormat;
 
 /// SVT-AV1 encodes nothing smaller.
@@ -41,6 +42,15 @@ double Quality(const Job& job, double worst, double best, const double (&by_leve
       break;
   }
   return by_level[3];
+}
+
+/// The nearest of MPEG-1 layer III's.
+int64_t LegalMp3Rate(int64_t bit_rate) {
+  int64_t best = 320'000;
+  for (const int64_t k : {32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320}) {
+    if (std::abs(k * 1000 - bit_rate) < std::abs(best - bit_rate)) best = k * 1000;
+  }
+  return best;
 }
 
 std::string Version(unsigned v) {
@@ -178,22 +188,35 @@ VideoRecipe VideoRecipeFor(const Job& job, const OutputShape& shape) {
 
 AudioRecipe AudioRecipeFor(const Job& job, int source_rate) {
   AudioRecipe r;
+  const auto rate = [&job](double worst, double best, const double(&by_level)[4], int64_t low,
+                           int64_t high) {
+    const bool asked = job.operation == Operation::kAudio && job.bit_rate > 0;
+    const auto bits = asked ? static_cast<int64_t>(std::min<uint64_t>(job.bit_rate, 1u << 30))
+                            : std::llround(Quality(job, worst, best, by_level));
+    return std::clamp<int64_t>(bits, low, high);
+  };
+  const bool quick = job.compression == Level::kLow, slow = job.compression == Level::kHigh;
   switch (job.format) {
     case OutputFormat::kWebm:
     case OutputFormat::kOpus:
       r.encoder = "libopus";
       r.codec = "opus";
-      r.bit_rate = static_cast<int64_t>(Quality(job, 32e3, 160e3, {64e3, 96e3, 128e3, 96e3}));
+      r.bit_rate = rate(32e3, 160e3, {64e3, 96e3, 128e3, 96e3}, 6'000, 510'000);
+      r.effort = quick ? 2 : job.compression == Level::kMedium ? 8 : 10;
       return r;  // libopus works at 48 kHz
     case OutputFormat::kMp3:
       r.encoder = "libmp3lame";
       r.codec = "mp3";
-      r.bit_rate = static_cast<int64_t>(Quality(job, 64e3, 320e3, {96e3, 160e3, 224e3, 160e3}));
+      r.bit_rate = LegalMp3Rate(rate(64e3, 320e3, {96e3, 160e3, 224e3, 160e3}, 32'000, 320'000));
+      r.effort = quick ? 7 : slow ? 0 : 3;
       break;
     default:
-      r.bit_rate = static_cast<int64_t>(Quality(job, 64e3, 192e3, {96e3, 128e3, 160e3, 128e3}));
+      r.bit_rate = rate(64e3, 192e3, {96e3, 128e3, 160e3, 128e3}, 32'000, 512'000);
+      r.coder = quick ? "fast" : "twoloop";
   }
-  r.sample_rate = source_rate > 0 && 44100 % source_rate == 0 ? 44100 : 48000;
+  const bool is_cd_family =
+      source_rate > 0 && (44100 % source_rate == 0 || source_rate % 44100 == 0);
+  r.sample_rate = is_cd_family ? 44100 : 48000;
   return r;
 }
 

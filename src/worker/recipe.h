@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,7 +12,7 @@
 
 namespace vr::worker {
 
-inline constexpr int kRecipeRevision = 2;
+inline constexpr int kRecipeRevision = 3;
 
 inline constexpr double kKeyframeSeconds = 2;
 inline constexpr double kMaxOutputFps = 120;
@@ -51,8 +52,11 @@ struct AudioRecipe {
   const char* codec = "aac";    ///< "aac", "opus", "mp3"
   int sample_rate = 48000;
   int64_t bit_rate = 128'000;
+  std::optional<int> effort;    ///< libav's compression_level: Opus 0-10, MP3 9 (quick) - 0
+  const char* coder = nullptr;  ///< AAC's aac_coder
 };
-/// By the job's format; `source_rate` in Hz.
+/// By the job's format; `source_rate` in Hz. `job.bit_rate` counts when the job is about sound
+/// alone; it is brought within what the encoder can do (MP3: to the nearest legal rate).
 AudioRecipe AudioRecipeFor(const transform::protocol::Job& job, int source_rate);
 
 /// libav's quantiser scale for JPEG, 2 (best) .. 31.

@@ -39,6 +39,9 @@ constexpr int64_t kReadPastEnd = 10'000'000;
 // So many packets are looked at before the first is copied.
 constexpr int kPacketsToCheck = 32;
 
+// x265 encodes nothing smaller.
+constexpr int kHevcMinSide = 16;
+
 // For estimates, measured on this project's machine: seconds of one core per pixel.
 constexpr double kDecodeCost = 6e-9;
 constexpr double kCopiedBytesPerSecond = 300e6;
@@ -155,7 +158,7 @@ class Transcoder {
     TRY(const Placement placement, Place(facts.shape, BoxOf(job_), job_.limits.max_pixels));
     VideoRoute route = VideoRouteFor(job_, facts, placement);
     copy_video_ = route.copy && plan_.may_copy;
-    why_ = route.why;
+    why_ = copy_video_ == route.copy ? route.why : "packets";
     keeps_alpha_ = facts.has_alpha && job_.format == protocol::OutputFormat::kWebm;
     CHECK_OK(CheckExpected());
     Estimate(facts, placement);
@@ -282,14 +285,16 @@ class Transcoder {
     const int64_t pts = packet.pts, dts = packet.dts;
     const bool is_first = checked_ == 0;
     if (is_first) first_pts_ = pts;
-    const bool ordered = pts != AV_NOPTS_VALUE && dts != AV_NOPTS_VALUE && dts <= pts &&
-                         (is_first || dts > last_dts_) && pts >= first_pts_;
-    if (!ordered || (is_first && (packet.flags & AV_PKT_FLAG_KEY) == 0) ||
+    // Matroska has no decoding times; libav makes them up, but for the first few.
+    const bool has_order =
+        dts == AV_NOPTS_VALUE ? last_dts_ == INT64_MIN : dts <= pts && dts > last_dts_;
+    if (pts == AV_NOPTS_VALUE || pts < first_pts_ || !has_order ||
+        (is_first && (packet.flags & AV_PKT_FLAG_KEY) == 0) ||
         (packet.flags & (AV_PKT_FLAG_DISCARD | AV_PKT_FLAG_CORRUPT)) != 0) {
       end_ = RunEnd::kCannotCopy;
       return {};
     }
-    last_dts_ = dts;
+    if (dts != AV_NOPTS_VALUE) last_dts_ = dts;
     AvPtr<AVPacket> copy(av_packet_clone(&packet));
     if (copy == nullptr) return EngineError("copying", AVERROR(ENOMEM));
     early_video_.push_back(std::move(copy));
@@ -297,9 +302,24 @@ class Transcoder {
     return StartCopying();
   }
 
+  /// Decoding times for the first packets that have none: a frame's length apart.
+  void FillDecodingTimes() {
+    const auto known =
+        std::find_if(early_video_.begin(), early_video_.end(),
+                     [](const AvPtr<AVPacket>& p) { return p->dts != AV_NOPTS_VALUE; });
+    const int64_t frame = std::max<int64_t>(
+        1, av_rescale_q(1, av_inv_q(media_.frame_rate()), media_.video()->time_base));
+    int64_t dts = known != early_video_.end() ? (*known)->dts : first_pts_;
+    for (auto p = std::make_reverse_iterator(known); p != early_video_.rend(); ++p) {
+      dts = std::min(dts - frame, (*p)->pts);
+      (*p)->dts = dts;
+    }
+  }
+
   Result<void> StartCopying() {
     checked_ = kPacketsToCheck;
     started_ = true;
+    FillDecodingTimes();
     last_dts_ = INT64_MIN;
     CHECK_OK(OpenOutputs());
     for (const AvPtr<AVPacket>& packet : early_video_) CHECK_OK(CopyPacket(*packet, kVideoStream));
@@ -434,6 +454,14 @@ class Transcoder {
     const PictureShape shape = ShapeOf(frame);
     SourceShape source{frame.width, frame.height, SampleAspect(&frame), media_.orientation()};
     TRY(placement_, Place(source, BoxOf(job_), job_.limits.max_pixels));
+    if (job_.format == protocol::OutputFormat::kHevc &&
+        std::min(placement_.width, placement_.height) < kHevcMinSide) {
+      char text[120];
+      std::snprintf(text, sizeof text,
+                    "parameter 'format' = 'h265' needs pictures of at least %dx%d; these are %dx%d",
+                    kHevcMinSide, kHevcMinSide, placement_.width, placement_.height);
+      return InvalidParameter(text);
+    }
     keeps_alpha_ = keeps_alpha_ && HasAlpha(static_cast<AVPixelFormat>(frame.format));
     target_ = {keeps_alpha_ ? AV_PIX_FMT_YUVA420P : AV_PIX_FMT_YUV420P, VideoColour(shape.colour)};
     OutputShape out;
@@ -635,7 +663,7 @@ class Transcoder {
     done_.route = copy_video_ && (copy_audio_ || !done_.has_audio) ? "remux"
                   : copy_video_                                    ? "copy video"
                   : copy_audio_                                    ? "copy audio"
-                                                                   : "transcode";
+                                                                   : "transcode: " + why_;
     done_.rate_factor = plan_.rate_factor;
     AddWarnings(video_seconds);
     done_.warnings = warnings_;

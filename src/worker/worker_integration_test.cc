@@ -990,5 +990,291 @@ TEST_F(WorkerTest, DamagedFilesNeverCrashAWorker) {
   }
 }
 
+// ------------------------------------------------------------------- formats, options and routes
+
+struct VideoCase {
+  OutputFormat format;
+  const char* codec;
+  const char* sound;
+};
+
+TEST_F(WorkerTest, EveryVideoFormatHasBothFormsAndTheSameBytesEveryTime) {
+  for (const VideoCase& c :
+       {VideoCase{OutputFormat::kMp4, "h264", "aac"}, VideoCase{OutputFormat::kHevc, "hevc", "aac"},
+        VideoCase{OutputFormat::kAv1, "av1", "aac"},
+        VideoCase{OutputFormat::kWebm, "vp9", "opus"}}) {
+    SCOPED_TRACE(c.codec);
+    Job job;
+    job.format = c.format;
+    job.width = 160;
+    const Outcome o = Run(job, Standard());
+    ASSERT_TRUE(o.done) << Why(o);
+    EXPECT_EQ(o.done->video_codec, c.codec);
+    EXPECT_EQ(o.done->audio_codec, c.sound);
+    EXPECT_EQ(o.done->frames, 50u);
+    EXPECT_EQ(o.done->route, "transcode: size");
+    auto video = Facts(Path("stored"), "v");
+    EXPECT_EQ(video["codec_name"], c.codec);
+    EXPECT_EQ(video["pix_fmt"], "yuv420p");
+    EXPECT_EQ(video["width"], "160");
+    EXPECT_EQ(video["height"], "90");
+    EXPECT_EQ(video["nb_read_frames"], "50");
+    if (c.format == OutputFormat::kHevc) {
+      EXPECT_EQ(video["codec_tag_string"], "hvc1");
+    }
+    EXPECT_EQ(Facts(Path("stored"), "a")["codec_name"], c.sound);
+    EXPECT_EQ(PictureHashes(Path("stored")), PictureHashes(Path("stream")));
+    job.decoder_threads = 3;
+    const Outcome again = Run(job, Standard());
+    ASSERT_TRUE(again.done) << Why(again);
+    EXPECT_TRUE(again.stored == o.stored);
+    EXPECT_TRUE(again.stream == o.stream);
+  }
+}
+
+TEST_F(WorkerTest, TinyPicturesWorkInEveryCodec) {
+  const std::string clip =
+      Clip("tiny.mp4",
+           "-f lavfi -i testsrc2=s=64x64:r=10:d=1 -c:v libx264 -preset ultrafast -pix_fmt yuv420p");
+  for (const OutputFormat format :
+       {OutputFormat::kMp4, OutputFormat::kHevc, OutputFormat::kAv1, OutputFormat::kWebm}) {
+    Job job;
+    job.format = format;
+    job.width = 16;
+    job.height = 10;
+    job.fit = Fit::kCover;
+    const Outcome o = Run(job, clip);
+    if (format == OutputFormat::kHevc) {
+      ASSERT_TRUE(o.failed);
+      EXPECT_EQ(o.failed->reason, "INVALID_PARAMETER") << "its encoder begins at 16x16";
+      EXPECT_THAT(o.failed->message, HasSubstr("16x10"));
+    } else {
+      EXPECT_TRUE(o.done) << static_cast<int>(format) << Why(o);
+    }
+  }
+}
+
+/// Mean grey of every picture of the stored video.
+std::vector<int> Greys(const std::string& path) {
+  constexpr size_t kBytes = 6;  // 2x2 yuv420p
+  const std::string raw = Output("ffmpeg -v error -i '" + path +
+                                 "' -fps_mode passthrough -vf scale=2:2:flags=area -pix_fmt "
+                                 "yuv420p -f rawvideo -");
+  std::vector<int> greys;
+  for (size_t at = 0; at + kBytes <= raw.size(); at += kBytes) {
+    greys.push_back(static_cast<uint8_t>(raw[at]));
+  }
+  return greys;
+}
+
+TEST_F(WorkerTest, AConstantRateShowsWhatIsShownAtEachOfItsTimes) {
+  Job job;
+  job.fps = 10;
+  job.quality_number = 100;
+  const Outcome o = Run(job, Counting());
+  ASSERT_TRUE(o.done) << Why(o);
+  const std::vector<int> greys = Greys(Path("stored"));
+  ASSERT_EQ(greys.size(), 20u);
+  for (size_t n = 0; n < greys.size(); ++n) {
+    const auto picture = static_cast<int>(std::floor(static_cast<double>(n) * 2.5 + 1e-9));
+    EXPECT_NEAR(greys[n], 4 * picture + 20, 2) << n;
+  }
+  EXPECT_NEAR(o.done->duration_seconds, 2, 0.001);
+  EXPECT_EQ(Facts(Path("stored"), "v")["r_frame_rate"], "10/1");
+}
+
+TEST_F(WorkerTest, ARateAboveTheSourcesRepeatsPictures) {
+  Job job;
+  job.fps = 50;
+  job.quality_number = 100;
+  const Outcome o = Run(job, Counting());
+  ASSERT_TRUE(o.done) << Why(o);
+  const std::vector<int> greys = Greys(Path("stored"));
+  ASSERT_EQ(greys.size(), 100u);
+  for (size_t n = 0; n < greys.size(); ++n)
+    EXPECT_NEAR(greys[n], 4 * static_cast<int>(n / 2) + 20, 2) << n;
+}
+
+TEST_F(WorkerTest, APartAtAConstantRateIsThatPart) {
+  Job job;
+  job.fps = 5;
+  job.start_seconds = 1;
+  job.duration_seconds = 0.8;
+  job.quality_number = 100;
+  const Outcome o = Run(job, Counting());
+  ASSERT_TRUE(o.done) << Why(o);
+  const std::vector<int> greys = Greys(Path("stored"));
+  ASSERT_EQ(greys.size(), 4u);
+  for (size_t n = 0; n < greys.size(); ++n)
+    EXPECT_NEAR(greys[n], 4 * static_cast<int>(25 + 5 * n) + 20, 2);
+  EXPECT_NEAR(o.done->duration_seconds, 0.8, 0.001);
+}
+
+TEST_F(WorkerTest, SpeedChangesTimeAndNotTheNumberOfPicturesPerSecond) {
+  for (const double speed : {0.5, 2.0}) {
+    Job job;
+    job.speed = speed;
+    job.quality_number = 100;
+    const Outcome o = Run(job, Counting());
+    ASSERT_TRUE(o.done) << Why(o);
+    EXPECT_NEAR(o.done->duration_seconds, 2 / speed, 0.001) << speed;
+    EXPECT_NEAR(std::stod(Facts(Path("stored"), "v")["duration"]), 2 / speed, 0.001) << speed;
+    const std::vector<int> greys = Greys(Path("stored"));
+    ASSERT_EQ(greys.size(), speed > 1 ? 25u : 50u) << speed;
+    const int step = speed > 1 ? 8 : 4;
+    for (size_t n = 0; n < greys.size(); ++n)
+      EXPECT_NEAR(greys[n], step * static_cast<int>(n) + 20, 2) << n;
+  }
+}
+
+/// Red, green / blue, white quarters.
+std::string Quarters() {
+  return "-f lavfi -i color=red:s=160x90:r=10:d=1 -f lavfi -i color=lime:s=160x90:r=10:d=1 "
+         "-f lavfi -i color=blue:s=160x90:r=10:d=1 -f lavfi -i color=white:s=160x90:r=10:d=1 "
+         "-filter_complex 'xstack=inputs=4:layout=0_0|w0_0|0_h0|w0_h0' -c:v libx264 -qp 4 "
+         "-pix_fmt yuv420p";
+}
+
+void ExpectColour(const std::array<int, 3>& seen, std::array<int, 3> wanted) {
+  for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(seen[i], wanted[i], 12) << i;
+}
+
+TEST_F(WorkerTest, CropAndRotationMoveTheRightPictures) {
+  const std::string clip = Clip("quarters.mp4", Quarters());
+  Job job;
+  job.quality_number = 100;
+  job.crop = protocol::CropBox{160, 90, 160, 0};
+  Outcome o = Run(job, clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  EXPECT_EQ(o.done->width, 160u);
+  EXPECT_EQ(o.done->height, 90u);
+  ExpectColour(ColourAt("140:70:10:10"), {0, 255, 0});
+  job.crop.reset();
+  job.rotate_degrees = 90;  // clockwise: what was bottom left is top left
+  o = Run(job, clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  EXPECT_EQ(o.done->width, 180u);
+  EXPECT_EQ(o.done->height, 320u);
+  ExpectColour(ColourAt("60:100:10:10"), {0, 0, 255});
+  ExpectColour(ColourAt("60:100:110:10"), {255, 0, 0});
+  job.rotate_degrees = 45;
+  o = Run(job, clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  EXPECT_NEAR(o.done->width, (320 + 180) * std::sqrt(0.5), 2);
+  ExpectColour(ColourAt("20:20:0:0"), {0, 0, 0});
+  ExpectColour(ColourAt("20:20:168:60"), {255, 0, 0});
+}
+
+TEST_F(WorkerTest, ABitRateIsHonoured) {
+  const std::string clip = Clip("busy.mp4",
+                                "-f lavfi -i testsrc2=s=640x360:r=25:d=10,noise=alls=30:allf=t "
+                                "-c:v libx264 -preset ultrafast "
+                                "-qp 20 -pix_fmt yuv420p");
+  for (const OutputFormat format :
+       {OutputFormat::kMp4, OutputFormat::kHevc, OutputFormat::kAv1, OutputFormat::kWebm}) {
+    Job job;
+    job.format = format;
+    job.width = 320;
+    job.bit_rate = 400'000;
+    const Outcome o = Run(job, clip);
+    ASSERT_TRUE(o.done) << Why(o);
+    const double rate = static_cast<double>(o.done->stored_bytes) * 8 / o.done->duration_seconds;
+    EXPECT_NEAR(rate, 400e3, 80e3) << static_cast<int>(format);
+  }
+}
+
+/// The packets themselves, in decoding order.
+std::string PacketHashes(const std::string& path, const std::string& stream) {
+  std::istringstream lines(
+      Output("ffmpeg -v error -i '" + path + "' -map 0:" + stream + " -c copy -f framemd5 -"));
+  std::string all;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("#")) all += line.substr(line.rfind(',') + 1) + "\n";
+  }
+  return all;
+}
+
+TEST_F(WorkerTest, WhatNeedsNothingDoneIsCopiedPacketByPacket) {
+  const std::string clip =
+      Clip("copy.mkv",
+           "-f lavfi -i testsrc2=s=320x180:r=25:d=4 -f lavfi -i sine=440:r=48000:d=4 -c:v libx264 "
+           "-preset veryfast -bf 2 -g 25 -profile:v main -pix_fmt yuv420p -color_range tv -c:a aac "
+           "-ac 2");
+  Job job;
+  job.audio = false;
+  const Outcome o = Run(job, clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  EXPECT_EQ(o.done->route, "remux");
+  EXPECT_EQ(o.done->frames, 100u);
+  EXPECT_NEAR(o.done->duration_seconds, 4, 0.05);
+  EXPECT_TRUE(PacketHashes(Path("stored"), "v") == PacketHashes(clip, "v"));
+  EXPECT_TRUE(PictureHashes(Path("stream")) == PictureHashes(clip));
+  EXPECT_EQ(TopBoxes(o.stored)[1], "moov");
+  EXPECT_LT(o.done->cpu_seconds, 0.5);
+}
+
+TEST_F(WorkerTest, PacketsThatAreNotAllShownAreNotCopied) {
+  // Cut by an edit list: the packets before the cut are there, and must not be seen.
+  const std::string whole =
+      Clip("copy_whole.mp4",
+           "-f lavfi -i nullsrc=s=64x64:r=25:d=4,geq=lum=2*N+20:cb=128:cr=128 -c:v libx264 -preset "
+           "veryfast -qp 4 -bf 2 -g 50 -pix_fmt yuv420p -color_range tv");
+  const std::string cut = Clip("copy_cut.mp4", "-ss 1 -i '" + whole + "' -c copy");
+  Job job;
+  job.audio = false;
+  const Outcome o = Run(job, cut);
+  ASSERT_TRUE(o.done) << Why(o);
+  const std::vector<int> greys = Greys(Path("stored"));
+  ASSERT_FALSE(greys.empty());
+  EXPECT_NEAR(greys.front(), 2 * 25 + 20, 3);
+}
+
+TEST_F(WorkerTest, QualityIsSolvedForTheWantedSimilarity) {
+  const std::string clip = Clip(
+      "title.mp4",
+      "-f lavfi -i mandelbrot=s=640x360:r=25 -t 4 -c:v libx264 -preset ultrafast -qp 10 -pix_fmt "
+      "yuv420p");
+  double last = 100;
+  std::string bytes;
+  for (const double target : {0.93, 0.97, 0.99}) {
+    Job job;
+    job.width = 480;
+    job.target_ssim = target;
+    const Outcome o = Run(job, clip);
+    ASSERT_TRUE(o.done) << Why(o);
+    EXPECT_GE(o.done->rate_factor, 16) << target;
+    EXPECT_LT(o.done->rate_factor, last) << target;
+    last = o.done->rate_factor;
+    bytes = o.stored;
+    // What was solved once is taken as it is, with the same bytes.
+    job.known_rate_factor = last;
+    const Outcome again = Run(job, clip);
+    ASSERT_TRUE(again.done) << Why(again);
+    WriteFile("/tmp/t/q2.mp4", again.stored);
+    EXPECT_TRUE(again.stored == bytes);
+  }
+}
+
+TEST_F(WorkerTest, TheEstimateComesBeforeTheFirstByte) {
+  Job job;
+  job.width = 160;
+  const Outcome o = Run(job, Standard());
+  ASSERT_TRUE(o.done) << Why(o);
+  const auto estimate =
+      std::find_if(o.progress.begin(), o.progress.end(),
+                   [](const protocol::Progress& p) { return p.estimated_seconds > 0; });
+  ASSERT_NE(estimate, o.progress.end());
+  EXPECT_EQ(estimate->stream_bytes, 0u);
+}
+
+TEST_F(WorkerTest, MorePicturesThanAllowedAreRefused) {
+  Job job;
+  job.width = 160;
+  job.limits.max_frames = 30;
+  const Outcome o = Run(job, Standard());
+  ASSERT_TRUE(o.failed);
+  EXPECT_EQ(o.failed->reason, "SOURCE_TOO_LARGE");
+}
+
 }  // namespace
 }  // namespace vr::worker
