@@ -18,6 +18,7 @@ using http::Response;
 
 constexpr size_t kDefaultLimit = 100;
 constexpr size_t kMaxLimit = 1000;
+constexpr std::string_view kJobPrefix = "/admin/jobs/";
 /// Listing and removing 100,000 entries takes seconds; a proxy in front gives up earlier than this.
 constexpr std::chrono::minutes kPurgeTime{10};
 
@@ -60,6 +61,33 @@ Json ViewOf(const cache::EntryView& view) {
   j["layers"]["edge"] = view.in_edge;
   j["layers"]["KV"] = view.in_kv;
   j["metadata"] = Json::parse(view.metadata_json, nullptr, false);
+  return j;
+}
+
+Json ViewOf(const cache::JobRow& row) {
+  const cache::Job::View& view = row.view;
+  Json j;
+  j["id"] = row.names.id;
+  j["key"] = row.names.key;
+  j["path"] = row.names.target;
+  j["state"] = cache::ToString(view.state);
+  j["percent"] = view.percent;
+  j["origin"] = row.names.origin;
+  if (!view.has_ended()) {
+    j["priority"] = cache::ToString(row.interest);
+    j["waiters"] = row.waiters;
+  }
+  j["seconds"] = row.seconds;
+  if (view.estimated_seconds > 0) j["estimatedSeconds"] = view.estimated_seconds;
+  j["createdAt"] = view.created_ms;
+  if (view.started_ms != 0) j["startedAt"] = view.started_ms;
+  if (view.ended_ms != 0) j["endedAt"] = view.ended_ms;
+  if (view.error) {
+    j["error"]["code"] = view.error->reason.empty() ? ToString(view.error->code)
+                                                    : std::string_view(view.error->reason);
+    j["error"]["message"] = view.error->public_message;
+    j["error"]["detail"] = view.error->detail;
+  }
   return j;
 }
 
@@ -147,11 +175,15 @@ std::optional<Response> AdminHandler::TryNow(const Request& request) {
   const bool is_read =
       request.method == http::Method::kGet || request.method == http::Method::kHead;
   const bool is_purge = request.path == "/admin/purge";
-  if (is_purge ? request.method != http::Method::kPost : !is_read) {
+  const bool is_job = request.path.starts_with(kJobPrefix);
+  const bool is_allowed = is_purge ? request.method == http::Method::kPost
+                          : is_job ? request.method == http::Method::kDelete
+                                   : is_read;
+  if (!is_allowed) {
+    const std::string allowed = is_purge ? "POST" : is_job ? "DELETE" : "GET, HEAD";
     Response refused =
-        Refusal(http::kMethodNotAllowed, "METHOD_NOT_ALLOWED",
-                is_purge ? "only POST is answered here" : "only GET and HEAD are answered here");
-    refused.Add("Allow", is_purge ? "POST" : "GET, HEAD");
+        Refusal(http::kMethodNotAllowed, "METHOD_NOT_ALLOWED", "answered here: " + allowed);
+    refused.Add("Allow", allowed);
     return refused;
   }
   if (request.path == "/metrics") {
@@ -164,7 +196,8 @@ std::optional<Response> AdminHandler::TryNow(const Request& request) {
     return Text(http::kServiceUnavailable, "text/plain; charset=utf-8",
                 "not ready: " + *why + "\n");
   }
-  if (!is_purge && request.path != "/admin/variants" && request.path != "/admin/entry") {
+  if (!is_purge && !is_job && request.path != "/admin/variants" && request.path != "/admin/entry" &&
+      request.path != "/admin/jobs") {
     return Refusal(http::kNotFound, "NOT_FOUND", "no such admin route");
   }
   if (token_.empty()) {
@@ -176,6 +209,8 @@ std::optional<Response> AdminHandler::TryNow(const Request& request) {
     refused.Add("WWW-Authenticate", "Bearer");
     return refused;
   }
+  if (is_job) return CancelJob(request.path.substr(kJobPrefix.size()));
+  if (request.path == "/admin/jobs") return Jobs();
   return std::nullopt;
 }
 
@@ -249,10 +284,33 @@ Task<Response> AdminHandler::Entry(Context ctx, const Request& request) {
   co_return JsonAnswer(j);
 }
 
+Response AdminHandler::Jobs() {
+  Json j;
+  Json jobs = Json::array();
+  for (const cache::JobRow& row : orchestrator_.jobs().List()) jobs.push_back(ViewOf(row));
+  j["jobs"] = std::move(jobs);
+  return JsonAnswer(j);
+}
+
+Response AdminHandler::CancelJob(std::string_view id) {
+  switch (orchestrator_.CancelJob(id)) {
+    case cache::CancelOutcome::kUnknown:
+      return Refusal(http::kNotFound, "NOT_FOUND", "no job has this id, or it ended long ago");
+    case cache::CancelOutcome::kEnded:
+      return Refusal(http::kConflict, "ALREADY_ENDED", "this job has ended, or is being stored");
+    case cache::CancelOutcome::kCancelled:
+      break;
+  }
+  Json j;
+  j["id"] = id;
+  j["state"] = cache::ToString(cache::JobState::kCancelled);
+  return JsonAnswer(j);
+}
+
 void AdminHandler::Finished(const Request& request, const Response& response,
                             const http::Sent& sent) {
   // What changes something leaves a line; probes and scrapes do not.
-  if (request.path == "/admin/purge") {
+  if (request.path == "/admin/purge" || request.path.starts_with(kJobPrefix)) {
     LogInfo(
         "admin_request",
         {{"target", request.target}, {"status", response.status}, {"peer", request.peer_address}});

@@ -4,6 +4,8 @@
 //   POST /admin/purge                         bearer token; what the body names leaves every layer
 //   GET  /admin/variants?source=…&cursor=…    bearer token; the variants of a source
 //   GET  /admin/entry?key=…                   bearer token; one entry's metadata
+//   GET  /admin/jobs                          bearer token; productions going on, and ended of late
+//   DELETE /admin/jobs/{id}                   bearer token; ends one
 //
 // The listener is separate and on loopback by default. Without a configured token the routes under
 // /admin/ are closed. docs/operations.md has the bodies.
@@ -52,6 +54,8 @@ class AdminHandler final : public http::Handler {
   Task<http::Response> Purge(Context ctx, const http::Request& request);
   Task<http::Response> Variants(Context ctx, const http::Request& request);
   Task<http::Response> Entry(Context ctx, const http::Request& request);
+  http::Response Jobs();
+  http::Response CancelJob(std::string_view id);
 
   const Metrics& metrics_;
   cache::Orchestrator& orchestrator_;

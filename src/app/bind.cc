@@ -139,7 +139,8 @@ void BindTransform(Object& o, Settings& s) {
   o.Duration("maxDuration", t.max_duration, {1s, 168h});
   o.Duration("timeout", t.timeout, {1s, 24h});
   o.Duration("noProgressTimeout", t.no_progress_timeout, {1s, 1h});
-  o.Duration("asyncThreshold", s.async_threshold, {0s, 86400s});
+  o.Duration("asyncThreshold", s.delivery.async_threshold, {0s, 86400s});
+  o.Field("maxEventStreams", s.delivery.max_event_streams, {0, 100'000});
   o.Field("maxDimension", t.max_dimension, {16, 16384});
   o.Field("maxStreams", t.max_streams, {1, 10'000});
   o.Field("maxFrames", t.max_frames, {1, 1'000'000'000});
@@ -327,7 +328,7 @@ void BindSettings(Object& o, Settings& s) {
   public_url.check = [check = HttpUrl().check](const std::string& url) {
     return url.empty() || check(url);
   };
-  o.Field("publicUrl", s.public_url, public_url);
+  o.Field("publicUrl", s.delivery.public_url, public_url);
   o.Optional("tls", s.tls, BindTls);
   o.Nested("http", [&](Object& n) { BindHttp(n, s); });
   o.Nested("admin", [&](Object& n) { BindAdmin(n, s.admin); });

@@ -57,8 +57,6 @@ const Unimplemented kUnimplemented[] = {
        return out;
      }},
     {Severity::kWarning,
-     [](const Settings& s) { return When(!s.public_url.empty(), "/publicUrl"); }},
-    {Severity::kWarning,
      [](const Settings& s) { return When(s.admin.on_main_listener, "/admin/onMainListener"); }},
     {Severity::kWarning, [](const Settings& s) { return When(!s.buckets.empty(), "/buckets"); }},
     {Severity::kWarning,
@@ -79,10 +77,6 @@ const Unimplemented kUnimplemented[] = {
          if (s.origins[i].cache_control) out.push_back(At("/origins", i, "/cacheControl"));
        }
        return out;
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(s.async_threshold != Defaults().async_threshold, "/transform/asyncThreshold");
      }},
     {Severity::kWarning,
      [](const Settings& s) {

@@ -52,6 +52,8 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   auto snapshot = std::make_shared<delivery::Snapshot>();
   snapshot->variant = settings.variant;
   snapshot->delivery = settings.delivery;
+  std::string& public_url = snapshot->delivery.public_url;
+  while (public_url.ends_with('/')) public_url.pop_back();
   snapshot->transform = settings.transform;
   snapshot->ttl = settings.cache.ttl;
   snapshot->freshness = settings.freshness;
@@ -132,8 +134,10 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{
           *app->passthrough_client_,
           delivery::ExchangeDeps{*app->http_store_, *app->staging_, app->clock_}, app->metrics_});
-  app->router_ =
-      std::make_unique<delivery::Router>(*app->snapshots_, *app->endpoint_, *app->passthrough_);
+  app->events_ = std::make_unique<delivery::JobEvents>(*app->snapshots_, app->orchestrator_->jobs(),
+                                                       app->metrics_);
+  app->router_ = std::make_unique<delivery::Router>(*app->snapshots_, *app->endpoint_,
+                                                    *app->passthrough_, *app->events_);
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
                                                               s.admin.token, not_ready);
   app->loops_.Start();
@@ -213,6 +217,7 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
   is_draining_ = true;
   LogInfo("draining", {{"connections", server_->connections()}});
   server_->Drain();
+  events_->Drain();
   while (server_->connections() > 0 && std::chrono::steady_clock::now() < deadline && !hurry) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "cache/http_store.h"
 #include "cache/orchestrator.h"
+#include "delivery/job_events.h"
 #include "delivery/passthrough_endpoint.h"
 #include "delivery/router.h"
 #include "delivery/snapshot.h"
@@ -70,6 +71,7 @@ class ServerApp {
   std::unique_ptr<cache::HttpStore> http_store_;
   std::unique_ptr<http::Client> passthrough_client_;  ///< ends before the endpoint it calls back
   std::unique_ptr<delivery::PassthroughEndpoint> passthrough_;
+  std::unique_ptr<delivery::JobEvents> events_;
   std::unique_ptr<delivery::Router> router_;
   std::unique_ptr<admin::AdminHandler> admin_handler_;
   std::unique_ptr<http::Server> server_;

@@ -66,7 +66,6 @@ struct KvNamespace {
 struct Settings {
   http::ServerOptions server;  ///< of the main listener; the admin listener takes its limits too
   std::chrono::seconds drain_timeout{30};  ///< from SIGTERM until running answers are cut
-  std::string public_url;
   std::optional<TlsOptions> tls;
   AdminOptions admin;
   std::filesystem::path data =
@@ -83,7 +82,6 @@ struct Settings {
   delivery::PassthroughPolicy passthrough;
   std::optional<KvNamespace> kv_namespace;
   transform::Options transform;
-  std::chrono::seconds async_threshold{60};
   AccessOptions access;
   delivery::Options delivery;
   LogOptions log;

@@ -127,8 +127,8 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
   EXPECT_THAT(Lines(outcome.problems),
               ElementsAre("f:4:10: /tls: " + why, "f:15:19: /origins/0/sources/2/type: " + why));
   EXPECT_THAT(Pointers(outcome.warnings),
-              ElementsAre("/publicUrl", "/buckets", "/responsive", "/cache/kvNamespace",
-                          "/access/signing/keys", "/access/allowedSources"));
+              ElementsAre("/buckets", "/responsive", "/cache/kvNamespace", "/access/signing/keys",
+                          "/access/allowedSources"));
 }
 
 TEST(Settings, TheContractsExampleLoadsWithoutThat) {
@@ -377,13 +377,11 @@ TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
 
 TEST(Settings, WhatHasNoEffectYetIsAWarning) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"("publicUrl": "https://x.example")", "/publicUrl"},
       {R"("admin": {"onMainListener": true})", "/admin/onMainListener"},
       {R"("buckets": {"B": {"endpoint": "https://s3.example", "bucket": "b"}})", "/buckets"},
       {R"("access": {"signing": {"keys": {"k": "${T}"}}})", "/access/signing/keys"},
       {R"("access": {"allowedSources": ["*.example.com"]})", "/access/allowedSources"},
       {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
-      {R"("transform": {"asyncThreshold": "2m"})", "/transform/asyncThreshold"},
       {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
   };
   EXPECT_THAT(

@@ -27,7 +27,7 @@ Task<void> Orchestrator::RunWatch(ProductionRef production, std::string flight) 
     const uint64_t ticket = production->ticket();
     if (production->Look().phase >= Production::Phase::kDone) co_return;
     const SteadyTime now = std::chrono::steady_clock::now();
-    if (production->waiters() > 0) {
+    if (production->is_wanted()) {
       until.reset();
     } else if (!until) {
       until = now + options_.abandon_after;
@@ -36,7 +36,7 @@ Task<void> Orchestrator::RunWatch(ProductionRef production, std::string flight) 
       if (production->percent() >= options_.keep_from_percent) co_return;
       MutexLock lock(mutex_);
       // Whoever joins does so under this lock. From now on they start afresh.
-      if (production->waiters() == 0) {
+      if (!production->is_wanted()) {
         const auto found = flights_.find(flight);
         if (found != flights_.end() && found->second.production == production) {
           flights_.erase(found);
@@ -51,6 +51,41 @@ Task<void> Orchestrator::RunWatch(ProductionRef production, std::string flight) 
   abandoned_.Add();
   LogDebug("production_abandoned", {{"percent", production->percent()}});
   production->Abandon();
+}
+
+void Orchestrator::AbandonUnwanted() {
+  std::vector<ProductionRef> given_up;
+  {
+    MutexLock lock(mutex_);
+    for (auto flight = flights_.begin(); flight != flights_.end();) {
+      const ProductionRef& production = flight->second.production;
+      const bool is_needed = production->is_wanted() || !production->is_making() ||
+                             production->Look().phase >= Production::Phase::kDone;
+      if (!is_needed) given_up.push_back(production);
+      flight = is_needed ? std::next(flight) : flights_.erase(flight);
+    }
+  }
+  if (given_up.empty()) return;
+  LogInfo("productions_given_up", {{"count", given_up.size()}});
+  for (const ProductionRef& production : given_up) {
+    abandoned_.Add();
+    production->Abandon();
+  }
+}
+
+CancelOutcome Orchestrator::CancelJob(std::string_view id) {
+  const JobRef job = jobs_.Find(id);
+  if (!job) return CancelOutcome::kUnknown;
+  const ProductionRef production = jobs_.ProductionOf(id);
+  if (!production) return CancelOutcome::kEnded;
+  // Whoever joins does so under this lock: nobody who has seen the failure joins it again.
+  MutexLock lock(mutex_);
+  if (!production->Cancel(Error(Code::kCancelled, "the production was cancelled by an operator"))) {
+    return CancelOutcome::kEnded;
+  }
+  const auto found = flights_.find(job->names().flight);
+  if (found != flights_.end() && found->second.production == production) flights_.erase(found);
+  return CancelOutcome::kCancelled;
 }
 
 }  // namespace vr::cache

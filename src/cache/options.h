@@ -32,6 +32,15 @@ struct EdgeOptions {
   uint32_t max_open_files = 4096;              ///< edge entries that hold a descriptor
 };
 
+/// How long what has ended can be asked for (job_registry.h).
+struct JobOptions {
+  std::chrono::seconds keep_ended{600};  ///< an ended job can be asked for this long
+  size_t max_ended = 1000;               ///< and the oldest goes when there are more
+  /// Who was sent away with a 202 and asks again this soon after the failure gets its error; the
+  /// production is not begun anew behind its back.
+  std::chrono::seconds failure_memory{15};
+};
+
 struct Options {
   bool enable_kv = true;  ///< false: the KV is neither read nor written
   TtlOptions ttl;
@@ -44,6 +53,7 @@ struct Options {
   /// `keep_from_percent` far. Percent 0: never given up.
   std::chrono::milliseconds abandon_after{5'000};
   uint32_t keep_from_percent = 25;
+  JobOptions jobs;
   uint32_t max_background_stores = 256;  ///< beyond: not stored, counted
 };
 

@@ -77,6 +77,7 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
       stores_under_way_(metrics.GetGauge("video_resizer_kv_stores_under_way",
                                          "Variants being stored in the background")),
       edge_(options.edge),
+      jobs_(options.jobs, clock),
       negative_(EdgeOptions{options.negative_max_bytes, options.edge.max_object_in_memory, 0}) {
   auto edge_bytes = metrics.GetGauge("video_resizer_edge_bytes", "Memory of edge entries");
   auto edge_entries = metrics.GetGauge("video_resizer_edge_entries", "Entries in the edge");
@@ -181,6 +182,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
     }
   }
   const std::string flight = query.join ? FlightOf(query) : ApartFlightOf(query);
+  if (const auto told = jobs_.FailureOf(flight)) co_return Error(*told);
   bool leads = false;
   const ProductionRef production = JoinOrLeadWaiting(query, flight, &leads);
   const auto waiter = std::make_shared<const Waiter>(production);
@@ -190,7 +192,8 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
     WatchWaiters(executor, production, flight);
   }
 
-  const SteadyTime range_deadline = std::chrono::steady_clock::now() + options_.cold_range_wait;
+  const SteadyTime begun = std::chrono::steady_clock::now();
+  const SteadyTime range_deadline = begun + options_.cold_range_wait;
   for (;;) {
     const uint64_t ticket = production->ticket();
     const Production::View view = production->Look();
@@ -204,6 +207,14 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
       co_return Answer{std::move(outcome.entity), nullptr, layer, outcome.freshness};
     }
     if (view.phase == Production::Phase::kFailed) co_return Error(*production->error());
+    SteadyTime look_again = SteadyTime::max();
+    if (IsTooLong(*production, view, query.patience, begun, look_again)) {
+      production->Hold();
+      Answer told;
+      told.job = production->job();
+      told.layer = made;
+      co_return told;
+    }
     const bool takes_any = query.growing == Growing::kAny;
     if (view.phase == Production::Phase::kStreaming &&
         (takes_any ||
@@ -212,8 +223,9 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
     }
     SteadyTime deadline = ctx.deadline;
     if (!takes_any) deadline = std::min(deadline, range_deadline);
-    const bool changed = co_await production->WaitChange(ticket, deadline);
-    if (!changed) {
+    const SteadyTime wake = std::min(deadline, look_again);
+    const bool changed = co_await production->WaitChange(ticket, wake);
+    if (!changed && wake == deadline) {
       if (!takes_any && deadline == range_deadline) {
         co_return Error(Code::kResourceExhausted,
                         "this part of the variant is still being made; try again shortly")
@@ -223,6 +235,25 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
           .WithReason("TRANSFORM_TIMEOUT");
     }
   }
+}
+
+bool Orchestrator::IsTooLong(const Production& production, const Production::View& view,
+                             const Patience& patience, SteadyTime begun, SteadyTime& deadline) {
+  const JobRef job = production.job();
+  if (!job) return false;  // still being looked for
+  const SteadyTime now = std::chrono::steady_clock::now();
+  const auto is_over = [&](SteadyTime end) {
+    if (now >= end) return true;
+    deadline = std::min(deadline, end);
+    return false;
+  };
+  if (patience.most && is_over(begun + *patience.most)) return true;
+  if (patience.threshold.count() == 0) return false;
+  if (std::chrono::duration<double>(production.estimated_seconds()) > patience.threshold) {
+    return true;
+  }
+  // Waiting for a worker, or for a slow source, counts as well.
+  return view.phase == Production::Phase::kWorking && is_over(job->begun() + patience.threshold);
 }
 
 void Orchestrator::LeaveFlight(const std::string& flight, const ProductionRef& production) {
@@ -281,6 +312,7 @@ Task<Explanation> Orchestrator::Explain(Context ctx, std::string key, Hash128 di
 
 bool Orchestrator::Drain(SteadyTime deadline) {
   group_.Close();
+  AbandonUnwanted();
   return group_.WaitEmpty(deadline);
 }
 

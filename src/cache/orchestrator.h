@@ -21,6 +21,7 @@
 #include "cache/edge.h"
 #include "cache/entity.h"
 #include "cache/inspect.h"
+#include "cache/job_registry.h"
 #include "cache/production.h"
 #include "cache/purge.h"
 #include "cache/purge_journal.h"
@@ -56,12 +57,24 @@ enum class Growing {
   kNone,        ///< several ranges
 };
 
+/// When a caller would rather be told of a production than wait for it.
+struct Patience {
+  /// This long and no longer, whatever there is to read meanwhile; nullopt: by the threshold only.
+  std::optional<std::chrono::milliseconds> most;
+  /// A production that is said to take longer than this, or has taken so long without a byte to
+  /// read, is not waited for; 0 = every one is.
+  std::chrono::milliseconds threshold{0};
+};
+
+enum class CancelOutcome { kCancelled, kEnded, kUnknown };
+
 /// One question to the cache. The flags come from the bypass rules (cache contract §6).
 struct Query {
   std::string key;
   Hash128 digest;      ///< plan digest; a stored entity with another one is a miss and is replaced
   std::string source;  ///< canonical source path
   std::string origin;  ///< name of the origin
+  std::string target;  ///< path and query, as the job of its production shows them
   std::vector<std::string> tags;
   TtlOptions ttl;  ///< of the origin
   FreshnessOptions freshness;
@@ -70,9 +83,11 @@ struct Query {
   bool join = true;             ///< false: a production of its own (debug, nocache)
   uint64_t expected_bytes = 0;  ///< of the body, for the store's choice of place; 0 = unknown
   Growing growing = Growing::kAny;
+  Patience patience;
 };
 
-/// Either `entity` (whole) or `live` (in phase kStreaming or later) is set.
+/// Either `entity` (whole), `live` (in phase kStreaming or later) or `job` (not to be waited for;
+/// it goes on, whoever leaves) is set.
 struct Answer {
   EntityRef entity;
   ProductionRef live;
@@ -80,6 +95,7 @@ struct Answer {
   Freshness freshness = Freshness::kFresh;
   /// With `live`: to be held for as long as it is read.
   std::shared_ptr<const Waiter> waiter;
+  JobRef job;
 };
 
 /// How a failure is remembered (negative caching): an answer with its own status and body.
@@ -125,7 +141,7 @@ class Orchestrator {
 
   /// The same for who does not want anything made (HEAD): what a layer holds is answered as by
   /// Fetch, and promoted; with what has expired goes what Fetch would do about it.
-  /// @return an Answer with neither entity nor live: nobody has made it
+  /// @return an Answer with neither entity nor live nor job: nobody has made it
   Task<Result<Answer>> Peek(Context ctx, Query query, std::shared_ptr<Producer> producer);
 
   /// Whether this hit should be followed by CheckSource: its source has not been looked at for
@@ -162,8 +178,12 @@ class Orchestrator {
   /// The production of this key and plan that is under way, or null.
   ProductionRef InFlight(const std::string& key, const Hash128& digest);
 
-  /// Refuses new productions, then waits (blocking this non-loop thread) for running ones and their
-  /// stores.
+  /// Ends a production: those who wait get kCancelled, and whoever comes next starts afresh.
+  CancelOutcome CancelJob(std::string_view id);
+  JobRegistry& jobs() { return jobs_; }
+
+  /// Refuses new productions and gives up those that nobody wants, then waits (blocking this
+  /// non-loop thread) for the others and for stores.
   /// @return false when the deadline came first
   bool Drain(SteadyTime deadline);
 
@@ -203,7 +223,8 @@ class Orchestrator {
   Task<bool> Revalidate(Context ctx, Query query, Outcome held, Settler& settler,
                         std::shared_ptr<Producer> producer);
   Task<void> Make(Context ctx, Query query, Settler& settler, std::shared_ptr<Producer> producer);
-  Task<void> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
+  /// @return whether the KV has it now
+  Task<bool> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
   /// The KV has refused it after all: answers from the edge must not say otherwise.
   void NotStored(const EntityRef& whole);
   Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);
@@ -230,6 +251,11 @@ class Orchestrator {
   void WatchWaiters(io::Executor executor, const ProductionRef& production,
                     const std::string& flight);
   Task<void> RunWatch(ProductionRef production, std::string flight);
+  void AbandonUnwanted();
+  /// Whether who is so patient is told of `production` instead of waiting for it.
+  /// @param[in,out] deadline brought forward to when that has to be asked again
+  static bool IsTooLong(const Production& production, const Production::View& view,
+                        const Patience& patience, SteadyTime begun, SteadyTime& deadline);
 
   const Options options_;
   kv::KvStore* const kv_;  ///< null when the KV is switched off
@@ -246,6 +272,7 @@ class Orchestrator {
   std::vector<PurgeTarget*> purge_targets_;
 
   Edge edge_;
+  JobRegistry jobs_;
   Edge negative_;  ///< remembered failures; apart, so that they never displace a variant
   mutable Mutex mutex_;
   std::unordered_map<std::string, Flight> flights_ GUARDED_BY(mutex_);

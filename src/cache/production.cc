@@ -1,6 +1,7 @@
 #include "cache/production.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace vr::cache {
 
@@ -24,22 +25,29 @@ void Production::Advance(uint64_t watermark) {
 }
 
 void Production::Finish(Outcome outcome) {
+  JobRef job;
   {
     MutexLock lock(mutex_);
     if (view_.phase == Phase::kDone || view_.phase == Phase::kFailed) return;
     view_.phase = Phase::kDone;
     outcome_ = std::move(outcome);
+    job = job_;
   }
+  if (job) job->Store();
   notifier_.NotifyAll();
 }
 
 void Production::Fail(Error error) {
+  JobRef job;
+  auto shared = std::make_shared<const Error>(std::move(error));
   {
     MutexLock lock(mutex_);
     if (view_.phase == Phase::kDone || view_.phase == Phase::kFailed) return;
     view_.phase = Phase::kFailed;
-    error_ = std::make_shared<const Error>(std::move(error));
+    error_ = shared;
+    job = job_;
   }
+  if (job) job->Fail(std::move(shared));
   notifier_.NotifyAll();
 }
 
@@ -66,6 +74,7 @@ std::shared_ptr<const Error> Production::error() const {
 void Production::AddWaiter() {
   MutexLock lock(mutex_);
   ++waiters_;
+  had_waiters_ = true;
 }
 
 void Production::DropWaiter() {
@@ -81,9 +90,44 @@ size_t Production::waiters() const {
   return waiters_;
 }
 
+void Production::Hold() {
+  MutexLock lock(mutex_);
+  is_held_ = true;
+}
+
+bool Production::is_held() const {
+  MutexLock lock(mutex_);
+  return is_held_;
+}
+
+bool Production::is_wanted() const {
+  MutexLock lock(mutex_);
+  return waiters_ > 0 || is_held_;
+}
+
+Interest Production::interest() const {
+  MutexLock lock(mutex_);
+  if (waiters_ > 0) return Interest::kWaiting;
+  return had_waiters_ || is_held_ ? Interest::kUnattended : Interest::kPrewarm;
+}
+
 void Production::SetPercent(uint32_t percent) {
   uint32_t now = percent_.load(std::memory_order_relaxed);
   while (percent > now && !percent_.compare_exchange_weak(now, percent)) continue;
+  if (const JobRef told = job()) told->SetPercent(percent);
+}
+
+void Production::MarkStarted() {
+  if (const JobRef told = job()) told->Start();
+}
+
+void Production::SetEstimate(double seconds) {
+  double unknown = 0;
+  if (!std::isfinite(seconds) || seconds <= 0 ||
+      !estimate_.compare_exchange_strong(unknown, seconds))
+    return;
+  if (const JobRef told = job()) told->SetEstimate(seconds);
+  notifier_.NotifyAll();
 }
 
 void Production::Abandon() {
@@ -95,6 +139,25 @@ void Production::Abandon() {
   }
   if (act) act();
   notifier_.NotifyAll();
+}
+
+bool Production::Cancel(Error error) {
+  std::function<void()> act;
+  JobRef job;
+  auto shared = std::make_shared<const Error>(std::move(error));
+  {
+    MutexLock lock(mutex_);
+    if (view_.phase == Phase::kDone || view_.phase == Phase::kFailed || is_keeping_) return false;
+    view_.phase = Phase::kFailed;
+    error_ = shared;
+    is_abandoned_ = true;
+    act = std::move(on_abandon_);
+    job = job_;
+  }
+  if (job) job->Fail(std::move(shared));
+  if (act) act();
+  notifier_.NotifyAll();
+  return true;
 }
 
 bool Production::is_abandoned() const {
@@ -121,7 +184,7 @@ bool Production::MarkPurged() {
 
 bool Production::BeginKeeping() {
   MutexLock lock(mutex_);
-  is_keeping_ = !is_purged_;
+  is_keeping_ = !is_purged_ && view_.phase != Phase::kFailed;
   return is_keeping_;
 }
 
@@ -133,14 +196,17 @@ void Production::EndKeeping() {
   notifier_.NotifyAll();
 }
 
-void Production::BeginMaking() {
-  MutexLock lock(mutex_);
-  is_making_ = true;
+void Production::BeginMaking(JobRef job) {
+  {
+    MutexLock lock(mutex_);
+    job_ = std::move(job);
+  }
+  notifier_.NotifyAll();
 }
 
-bool Production::is_making() const {
+JobRef Production::job() const {
   MutexLock lock(mutex_);
-  return is_making_;
+  return job_;
 }
 
 bool Production::is_keeping() const {

@@ -14,6 +14,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "cache/entity.h"
+#include "cache/job.h"
 #include "io/notifier.h"
 
 namespace vr::cache {
@@ -84,40 +85,60 @@ class Production {
   void AddWaiter();
   void DropWaiter();
   size_t waiters() const;
+  /// Somebody was promised its result and does not wait (202): it is made whoever leaves.
+  void Hold();
+  bool is_held() const;
+  /// Whether anybody waits for it or was promised it.
+  bool is_wanted() const;
+  Interest interest() const;
   /// How far it is, 0 to 100; never goes back. For the producer.
   void SetPercent(uint32_t percent);
   uint32_t percent() const { return percent_.load(std::memory_order_relaxed); }
+  /// The work itself has begun: a worker has it, or bytes are being copied. For the producer.
+  void MarkStarted();
+  /// How long all of it may take, seconds of wall time; 0 = unknown. The first one said counts. For
+  /// the producer.
+  void SetEstimate(double seconds);
+  double estimated_seconds() const { return estimate_.load(std::memory_order_relaxed); }
   /// Nobody wants it any more: the producer should end with kCancelled soon.
   void Abandon();
   bool is_abandoned() const;
+  /// Abandons it, and those who wait get `error` at once. Nothing of it is kept.
+  /// @return false when it has ended or is being kept already
+  bool Cancel(Error error);
   /// Calls `act` once Abandon() comes, or now when it has come. For the producer, once.
   void OnAbandon(std::function<void()> act);
 
-  // Purge and keeping exclude each other: what is marked before BeginKeeping is never kept, and who
-  // marks while it is being kept waits for EndKeeping and then removes it.
+  // Purge (or cancelling) and keeping exclude each other: what is marked before BeginKeeping is
+  // never kept, and who marks while it is being kept waits for EndKeeping and then removes it.
   /// @return whether its result is being put into edge or KV right now
   bool MarkPurged();
   /// @return false when a purge came first: serve the waiters, keep nothing
   bool BeginKeeping();
   void EndKeeping();
   bool is_keeping() const;
-  /// From here on its result is made anew; nothing that edge or KV hold is kept.
-  void BeginMaking();
-  bool is_making() const;
+  /// From here on its result is made anew; nothing that edge or KV hold is kept. `job` tells of it.
+  void BeginMaking(JobRef job);
+  bool is_making() const { return job() != nullptr; }
+  /// Null before BeginMaking().
+  JobRef job() const;
 
  private:
   mutable Mutex mutex_;
   View view_ GUARDED_BY(mutex_);
   bool is_abandoned_ GUARDED_BY(mutex_) = false;
   size_t waiters_ GUARDED_BY(mutex_) = 0;
+  bool had_waiters_ GUARDED_BY(mutex_) = false;
+  bool is_held_ GUARDED_BY(mutex_) = false;
   std::function<void()> on_abandon_ GUARDED_BY(mutex_);
   std::atomic<uint32_t> percent_{0};
+  std::atomic<double> estimate_{0};
+  JobRef job_ GUARDED_BY(mutex_);
   std::shared_ptr<const StreamHead> head_ GUARDED_BY(mutex_);
   Outcome outcome_ GUARDED_BY(mutex_);
   std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);
   bool is_purged_ GUARDED_BY(mutex_) = false;
   bool is_keeping_ GUARDED_BY(mutex_) = false;
-  bool is_making_ GUARDED_BY(mutex_) = false;
   io::Notifier notifier_;
 };
 using ProductionRef = std::shared_ptr<Production>;

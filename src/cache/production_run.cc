@@ -63,11 +63,18 @@ class Orchestrator::Settler {
   ~Settler() {
     self_.LeaveFlight(flight_, production_);
     production_->Fail(Error(Code::kInternal, "internal error", "production task was dropped"));
+    const JobRef job = production_->job();
+    if (!job) return;
+    // By now it is stored, or never will be.
+    job->Complete();
+    if (production_->is_held()) self_.jobs_.RememberFailure(job);
+    self_.jobs_.Close(job);
   }
   Settler(const Settler&) = delete;
   Settler& operator=(const Settler&) = delete;
 
   const ProductionRef& production() const { return production_; }
+  const std::string& flight() const { return flight_; }
   bool is_settled() const { return production_->Look().phase >= Production::Phase::kDone; }
   void Finish(Outcome outcome) { production_->Finish(std::move(outcome)); }
   /// Out of the map first: whoever asks after seeing this failure starts afresh.
@@ -168,7 +175,12 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
     const bool is_over = co_await Revalidate(ctx, query, held, settler, producer);
     if (is_over) co_return;
   }
-  settler.production()->BeginMaking();
+  Job::Names names;
+  names.key = query.key;
+  names.flight = settler.flight();
+  names.origin = query.origin;
+  names.target = query.target;
+  production->BeginMaking(jobs_.Open(std::move(names), production));
   co_await Make(std::move(ctx), std::move(query), settler, std::move(producer));
 }
 
@@ -371,7 +383,10 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
   const EntityRef whole = outcome.entity;
   const bool is_kept = production->BeginKeeping();
   if (!is_kept) {
-    purge_discarded_.Add();
+    if (production->Look().phase != Production::Phase::kFailed) purge_discarded_.Add();
+    // Those who wait get it, those who come for it later would not find it.
+    production->job()->Fail(
+        std::make_shared<const Error>(Code::kCancelled, "purged while it was made"));
     settler.Finish(std::move(outcome));
     co_return;
   }
@@ -382,17 +397,23 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
   negative_.Erase(query.key);
   if (query.write_edge && ttl.count() > 0) edge_.Insert(whole);
   settler.Finish(std::move(outcome));
-  if (body) co_await Commit(query.key, whole, std::move(body));
+  bool is_stored = false;
+  if (body) is_stored = co_await Commit(query.key, whole, std::move(body));
+  if (!is_stored && production->is_held() && !edge_.Find(query.key)) {
+    Error lost(Code::kResourceExhausted, "the variant was made and could not be kept");
+    production->job()->Fail(
+        std::make_shared<const Error>(std::move(lost).WithReason("OVERLOADED")));
+  }
 }
 
-Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
+Task<bool> Orchestrator::Commit(std::string key, EntityRef whole,
                                 std::unique_ptr<kv::NewBody> body) {
   if (storing_.fetch_add(1) >= options_.max_background_stores) {
     storing_.fetch_sub(1);
     store_skipped_.Add();
     LogWarn("kv_store_skipped", {{"key", key}, {"reason", "too many stores under way"}});
     NotStored(whole);
-    co_return;
+    co_return false;
   }
   stores_under_way_.Add(1);
   kv::Record record;
@@ -416,6 +437,7 @@ Task<void> Orchestrator::Commit(std::string key, EntityRef whole,
     LogWarn("kv_store_failed", {{"key", key}, {"error", stored.error().ToLogString()}});
     NotStored(whole);
   }
+  co_return stored.ok();
 }
 
 void Orchestrator::NotStored(const EntityRef& whole) {

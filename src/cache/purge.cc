@@ -98,6 +98,7 @@ uint64_t Orchestrator::PurgeMemory(const PurgeScope& scope, PurgeMode mode) {
     return scope.Matches(entity.key, entity.meta);
   };
   uint64_t hit = edge_.EraseIf(takes) + negative_.EraseIf(matches);
+  jobs_.ForgetFailures();
   for (std::shared_ptr<Entity>& entity : staled) {
     if (!edge_.Find(entity->key)) edge_.Insert(std::move(entity));
   }

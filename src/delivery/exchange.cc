@@ -536,7 +536,7 @@ ExchangeStream::~ExchangeStream() {
   exchange_->RemoveReader(reader_);
 }
 
-Task<Result<std::optional<http::FilePiece>>> ExchangeStream::Next(Context ctx) {
+Task<Result<std::optional<http::Piece>>> ExchangeStream::Next(Context ctx) {
   exchange_->Consumed(reader_, sent_);
   for (;;) {
     const uint64_t ticket = exchange_->ticket();
@@ -544,9 +544,9 @@ Task<Result<std::optional<http::FilePiece>>> ExchangeStream::Next(Context ctx) {
     if (view.phase == Exchange::Phase::kFailed) co_return Error(*exchange_->error());
     if (std::optional<http::FilePiece> piece = exchange_->PieceAt(sent_)) {
       sent_ += piece->length;
-      co_return std::move(piece);
+      co_return std::optional<http::Piece>(std::move(*piece));
     }
-    if (view.phase == Exchange::Phase::kDone) co_return std::optional<http::FilePiece>();
+    if (view.phase == Exchange::Phase::kDone) co_return std::optional<http::Piece>();
     const bool changed = co_await exchange_->WaitChange(ticket, ctx.deadline);
     if (!changed) co_return Error(Code::kDeadlineExceeded, "the origin did not go on in time");
   }

@@ -200,7 +200,7 @@ class ExchangeStream final : public http::BodyStream {
   ExchangeStream(std::shared_ptr<Exchange> exchange, int reader)
       : exchange_(std::move(exchange)), reader_(reader) {}
   ~ExchangeStream() override;
-  Task<Result<std::optional<http::FilePiece>>> Next(Context ctx) override;
+  Task<Result<std::optional<http::Piece>>> Next(Context ctx) override;
 
  private:
   const std::shared_ptr<Exchange> exchange_;

@@ -1,6 +1,7 @@
-// Settings of the delivery room: who may bypass the caches and see explanations.
+// Settings of the delivery room: who may bypass the caches and see explanations, and who waits.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,11 @@ struct Options {
   bool debug_enabled = false;  ///< every request is a debug request
   std::vector<std::string> debug_addresses = {"127.0.0.1",
                                               "::1"};  ///< peers whose debug headers count
+  /// A production that takes longer than this is answered by 202 instead of being waited for; 0 =
+  /// only for who asks for that.
+  std::chrono::seconds async_threshold{60};
+  int max_event_streams = 256;  ///< clients that follow a job at /sse/job/; 503 beyond
+  std::string public_url;  ///< of absolute links, without "/" at its end; empty: from the request
   bool allow_public_bypass = true;  ///< false: bypass flags count from debug_addresses only
 };
 

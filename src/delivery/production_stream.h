@@ -21,7 +21,7 @@ class ProductionStream final : public http::BodyStream {
         head_(production_->head()),
         next_(first),
         end_(length ? first + *length : std::numeric_limits<uint64_t>::max()) {}
-  Task<Result<std::optional<http::FilePiece>>> Next(Context ctx) override;
+  Task<Result<std::optional<http::Piece>>> Next(Context ctx) override;
 
  private:
   const cache::ProductionRef production_;

@@ -26,6 +26,7 @@ std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
 }
 
 std::optional<http::Response> Router::TryNow(const http::Request& request) {
+  if (JobEvents::IsMine(request.path)) return events_.Answer(request);
   SnapshotRef snapshot = snapshots_.Get();
   std::optional<origin::Resolved> match = MatchPassthrough(*snapshot, request);
   if (!match) return video_.TryNow(request);

@@ -1,5 +1,5 @@
-// Router: whose request this is. Health checks and videos are VideoEndpoint's; what an origin of
-// mode "passthrough" answers is PassthroughEndpoint's.
+// Router: whose request this is. Health checks and videos are VideoEndpoint's, the progress of a
+// production is JobEvents'; what an origin of mode "passthrough" answers is PassthroughEndpoint's.
 //
 // The first origin that matches the path decides. A path that is no video and matches a transform
 // origin goes on to the first passthrough origin that matches it. Thread-safe.
@@ -7,6 +7,7 @@
 
 #include <optional>
 
+#include "delivery/job_events.h"
 #include "delivery/passthrough_endpoint.h"
 #include "delivery/snapshot.h"
 #include "delivery/video_endpoint.h"
@@ -16,8 +17,9 @@ namespace vr::delivery {
 
 class Router final : public http::Handler {
  public:
-  Router(SnapshotHolder& snapshots, VideoEndpoint& video, PassthroughEndpoint& passthrough)
-      : snapshots_(snapshots), video_(video), passthrough_(passthrough) {}
+  Router(SnapshotHolder& snapshots, VideoEndpoint& video, PassthroughEndpoint& passthrough,
+         JobEvents& events)
+      : snapshots_(snapshots), video_(video), passthrough_(passthrough), events_(events) {}
 
   std::optional<http::Response> TryNow(const http::Request& request) override;
   Task<http::Response> Handle(Context ctx, const http::Request& request) override;
@@ -28,6 +30,7 @@ class Router final : public http::Handler {
   SnapshotHolder& snapshots_;
   VideoEndpoint& video_;
   PassthroughEndpoint& passthrough_;
+  JobEvents& events_;
 };
 
 /// Where a request is passed through to; nullopt: it is not.

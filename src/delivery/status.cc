@@ -12,7 +12,7 @@ namespace vr::delivery {
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, int>, 23> kStatuses{{
+constexpr std::array<std::pair<std::string_view, int>, 24> kStatuses{{
     {"REDIRECT", 302},           {"INVALID_PARAMETER", 400},
     {"TIME_OUT_OF_RANGE", 400},  {"INVALID_URL", 400},
     {"SIGNATURE_REQUIRED", 403}, {"SIGNATURE_INVALID", 403},
@@ -24,7 +24,7 @@ constexpr std::array<std::pair<std::string_view, int>, 23> kStatuses{{
     {"INTERNAL", 500},           {"ALL_SOURCES_FAILED", 502},
     {"OVERLOADED", 503},         {"UNAVAILABLE", 503},
     {"ORIGIN_TIMEOUT", 504},     {"TRANSFORM_TIMEOUT", 504},
-    {"LOOP_DETECTED", 508},
+    {"CANCELLED", 503},          {"LOOP_DETECTED", 508},
 }};
 
 /// Statuses that say something about the source, not about us or this client.
@@ -66,6 +66,7 @@ std::string_view ReasonOf(const Error& error) {
     case Code::kUnsupported:
       return "SOURCE_UNSUPPORTED";
     case Code::kCancelled:
+      return "CANCELLED";
     case Code::kInternal:
       break;
   }

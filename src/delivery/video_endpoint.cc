@@ -4,9 +4,11 @@
 
 #include "delivery/explain.h"
 #include "delivery/head.h"
+#include "delivery/job_events.h"
 #include "delivery/production_stream.h"
 #include "delivery/redirect.h"
 #include "delivery/status.h"
+#include "http/prefer.h"
 #include "http/range.h"
 #include "http/respond.h"
 #include "io/loop.h"
@@ -54,6 +56,32 @@ double MillisSince(SteadyTime start) {
 
 void AddLocation(Response& response, std::string_view location, const Request& request) {
   if (!location.empty()) response.Add("Location", LocationFor(location, request.query));
+}
+
+/// What a link to this server begins with: as configured, or as this client reached it; empty when
+/// that is not known, and the link is a path.
+std::string BaseOf(const Request& request, const std::string& public_url) {
+  if (!public_url.empty()) return public_url;
+  const std::string_view host = request.Get("Host").value_or("");
+  const bool is_sane = !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("-._:[]").find(c) != std::string_view::npos;
+  });
+  if (!is_sane) return {};
+  // A proxy in front that speaks TLS says so; a client that says so misleads itself only.
+  const bool is_tls = request.Get("X-Forwarded-Proto") == "https";
+  return (is_tls ? "https://" : "http://") + std::string(host);
+}
+
+/// Often enough that the end is not found late, and that a failure is asked for while it is
+/// remembered (cache::JobOptions::failure_memory).
+int64_t RetrySecondsOf(const cache::Job& job, const cache::Job::View& view) {
+  constexpr double kLeast = 1;
+  constexpr double kMost = 5;
+  constexpr double kUnknown = 2;
+  if (view.estimated_seconds <= 0) return static_cast<int64_t>(kUnknown);
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - job.begun();
+  return static_cast<int64_t>(std::clamp(view.estimated_seconds - passed.count(), kLeast, kMost));
 }
 
 /// A growing body answers a plain GET, and `bytes=0-` (every browser's first request), which asks
@@ -112,13 +140,14 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   return p;
 }
 
-cache::Query VideoEndpoint::QueryFor(const Prepared& p) const {
+cache::Query VideoEndpoint::QueryFor(const Request& request, const Prepared& p) const {
   const variant::Flags& flags = p.parsed.flags;
   cache::Query query;
   query.key = p.key;
   query.digest = p.digest;
   query.source = p.parsed.request.source_path;
   query.origin = p.resolved.origin_name;
+  query.target = request.target;
   query.ttl = p.policy->ttl;
   query.freshness = p.snapshot->freshness;
   const bool is_fresh_wanted = p.is_debug || flags.no_read;
@@ -128,6 +157,20 @@ cache::Query VideoEndpoint::QueryFor(const Prepared& p) const {
   query.write_kv = !p.is_debug && !flags.no_kv_cache && p.snapshot->kv_enabled;
   query.join = !is_fresh_wanted;
   return query;
+}
+
+cache::Patience VideoEndpoint::PatienceOf(const Request& request, const Prepared& p,
+                                          const cache::Query& query) const {
+  cache::Patience patience;
+  // Who is sent away has to find the result later: not what a bypass makes for one client, and not
+  // what nothing keeps.
+  const bool is_shared = query.join && !p.parsed.flags.no_kv_cache && query.ttl.ok.count() > 0;
+  const bool is_kept = query.write_kv || (query.write_edge && deps_.orchestrator.edge().enabled());
+  if (!is_shared || !is_kept || request.is_head()) return patience;
+  const http::Preferences preferences = http::ParsePrefer(request.GetAll("Prefer"));
+  patience.threshold = p.snapshot->delivery.async_threshold;
+  if (preferences.respond_async) patience.most = preferences.wait.value_or(std::chrono::seconds(0));
+  return patience;
 }
 
 AnswerFacts VideoEndpoint::FactsFor(const Request& request, const Prepared& p, Layer layer) const {
@@ -237,6 +280,42 @@ Response VideoEndpoint::RespondLive(const Request& request, const Prepared& p,
   return RespondGrowing(request, p, head->meta, std::move(body), facts);
 }
 
+Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& p,
+                                        const cache::Answer& answer) const {
+  const cache::Job& job = *answer.job;
+  const cache::Job::View view = job.Look();
+  const std::string sse = JobEvents::PathOf(job);
+  std::string body = "{\"status\":\"";
+  body += cache::ToString(view.state);
+  body += "\",\"jobId\":\"" + job.id() + "\",\"message\":";
+  AppendJsonString(body, "the variant is being made; ask for path again, or follow sse");
+  body += ",\"path\":";
+  AppendJsonString(body, request.target);
+  body += ",\"sse\":";
+  AppendJsonString(body, BaseOf(request, p.snapshot->delivery.public_url) + sse);
+  body += "}\n";
+
+  Response response;
+  response.status = 202;
+  response.Add("Content-Type", "application/json");
+  response.Add("Cache-Control", "no-store");
+  response.Add("X-Content-Type-Options", "nosniff");
+  response.Add("Retry-After", std::to_string(RetrySecondsOf(job, view)));
+  if (http::ParsePrefer(request.GetAll("Prefer")).respond_async) {
+    response.Add("Preference-Applied", "respond-async");
+  }
+  response.SetBody(std::move(body));
+  AnswerFacts facts = FactsFor(request, p, answer.layer);
+  facts.kv_written = facts.edge_written = false;
+  AppendField(response.fields, "X-KV-Cache-Key", p.key);
+  AppendField(response.fields, "Via", "1.1 video-resizer");
+  AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
+  AppendTags(response.fields, TagsOf(p));
+  AppendAnswerFields(response.fields, facts);
+  response.note = NoteOf(answer.layer, p.key);
+  return response;
+}
+
 Response VideoEndpoint::RespondError(const Request& request, const Error& error,
                                      const cache::TtlOptions& ttl) const {
   Response response = ErrorResponse(error, ttl);
@@ -312,7 +391,7 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     request.carried = std::make_shared<Prepared>(std::move(*prepared));
     return std::nullopt;
   }
-  FollowUp(p, hit);
+  FollowUp(request, p, hit);
   return RespondEntity(request, p, std::move(hit), Layer::kEdge);
 }
 
@@ -335,12 +414,13 @@ std::shared_ptr<VideoProducer> VideoEndpoint::ProducerFor(const Prepared& p,
   return std::make_shared<VideoProducer>(deps_.producer, SpecFor(p, std::move(plan)));
 }
 
-void VideoEndpoint::FollowUp(const Prepared& p, const cache::EntityRef& hit) const {
+void VideoEndpoint::FollowUp(const Request& request, const Prepared& p,
+                             const cache::EntityRef& hit) const {
   io::Loop* const loop = io::Loop::Current();
   if (!loop || !deps_.orchestrator.IsCheckDue(*hit, p.snapshot->freshness)) return;
   Result<transform::Plan> plan = transform::MakePlan(p.parsed.request, p.snapshot->transform);
   if (!plan.ok()) return;
-  cache::Query query = QueryFor(p);
+  cache::Query query = QueryFor(request, p);
   query.tags = TagsOf(p);
   deps_.orchestrator.CheckSource(loop->executor(), hit, std::move(query),
                                  ProducerFor(p, std::move(*plan)));
@@ -363,8 +443,9 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
   Result<transform::Plan> plan = transform::MakePlan(p.parsed.request, p.snapshot->transform);
   if (!plan.ok()) co_return RespondFailure(request, p, plan.error(), Layer::kTransform);
 
-  cache::Query query = QueryFor(p);
+  cache::Query query = QueryFor(request, p);
   query.growing = GrowingFor(request);
+  query.patience = PatienceOf(request, p, query);
   const Layer missed = query.join ? Layer::kTransform : Layer::kBypass;
   ProductionSpec spec = SpecFor(p, std::move(*plan));
   query.tags = spec.tags;
@@ -382,6 +463,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
                             answer->freshness);
   }
   if (answer->live) co_return RespondLive(request, p, *answer);
+  if (answer->job) co_return RespondAccepted(request, p, *answer);
   co_return co_await Describe(ctx, request, p, spec, missed);
 }
 

@@ -56,7 +56,10 @@ class VideoEndpoint final : public http::Handler {
   };
 
   Result<Prepared> Prepare(const http::Request& request) const;
-  cache::Query QueryFor(const Prepared& prepared) const;
+  cache::Query QueryFor(const http::Request& request, const Prepared& prepared) const;
+  /// How long this request waits for what is not made yet.
+  cache::Patience PatienceOf(const http::Request& request, const Prepared& prepared,
+                             const cache::Query& query) const;
   http::Response RespondEntity(const http::Request& request, const Prepared& prepared,
                                cache::EntityRef entity, cache::Layer layer,
                                cache::Freshness freshness = cache::Freshness::kFresh) const;
@@ -67,10 +70,14 @@ class VideoEndpoint final : public http::Handler {
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   static std::vector<std::string> TagsOf(const Prepared& prepared);
   /// After a hit: has its source compared in the background when that is due.
-  void FollowUp(const Prepared& prepared, const cache::EntityRef& hit) const;
+  void FollowUp(const http::Request& request, const Prepared& prepared,
+                const cache::EntityRef& hit) const;
   /// Of what is being made.
   http::Response RespondLive(const http::Request& request, const Prepared& prepared,
                              const cache::Answer& answer) const;
+  /// 202: it is being made, and where to ask how far it is.
+  http::Response RespondAccepted(const http::Request& request, const Prepared& prepared,
+                                 const cache::Answer& answer) const;
   /// Of a body that is not all there, but whose length and validator are known: conditions and
   /// ranges as for an entity.
   http::Response RespondGrowing(const http::Request& request, const Prepared& prepared,

@@ -63,6 +63,18 @@ std::string EtagOfOriginal(const origin::Resolved& resolved, const origin::Sourc
   return '"' + HashOf(named).ToHex() + '"';
 }
 
+transform::Priority PriorityOf(cache::Interest interest) {
+  switch (interest) {
+    case cache::Interest::kWaiting:
+      return transform::Priority::kWaiting;
+    case cache::Interest::kUnattended:
+      return transform::Priority::kUnattended;
+    case cache::Interest::kPrewarm:
+      return transform::Priority::kPrewarm;
+  }
+  return transform::Priority::kWaiting;
+}
+
 std::string QualityName(const variant::Quality& quality) {
   return quality.number != 0 ? std::to_string(quality.number)
                              : std::string(variant::ToString(quality.level));
@@ -147,6 +159,7 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
                                                           cache::ProductionRef production,
                                                           SharedFd stored,
                                                           origin::SourceRef source) {
+  production->MarkStarted();
   cache::Metadata meta = DescribeVariant(spec_, source->info());
   bool has_started = false;
   uint64_t copied = 0;
@@ -219,6 +232,8 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   cache::Metadata meta = DescribeVariant(spec_, source->info());
   const SharedFd streamed = outputs.stream;
   auto on_progress = [production, streamed, meta](const transform::protocol::Progress& progress) {
+    // Before the first byte can be read: whoever would wait too long is not given any.
+    production->SetEstimate(progress.estimated_seconds);
     production->SetPercent(progress.percent);
     if (!streamed || progress.stream_bytes == 0) return;
     production->Advance(progress.stream_bytes);
@@ -231,8 +246,13 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   std::function<void(const transform::protocol::Progress&)> observer = std::move(on_progress);
   auto cancel = std::make_shared<transform::CancelToken>();
   production->OnAbandon([cancel] { cancel->Cancel(); });
+  transform::Claim claim;
+  claim.origin = spec_.resolved.origin_name;
+  claim.priority = [production] { return PriorityOf(production->interest()); };
+  claim.on_start = [production] { production->MarkStarted(); };
   CO_TRY(const transform::protocol::Done done,
-         co_await deps_.pool.Run(ctx, std::move(job), source, outputs, observer, cancel));
+         co_await deps_.pool.Run(ctx, std::move(job), source, outputs, observer, cancel,
+                                 std::move(claim)));
   if (streamed) production->Advance(done.stream_bytes);
   if (done.width != 0) meta.resolved_width = done.width;
   if (done.height != 0) meta.resolved_height = done.height;

@@ -68,7 +68,7 @@ struct PullState {
   explicit PullState(io::Executor executor) : ended(executor) {
     ended.expires_at(SteadyTime::max());
   }
-  std::optional<Result<std::optional<FilePiece>>> next;
+  std::optional<Result<std::optional<Piece>>> next;
   std::exception_ptr failure;
   bool is_done = false;
   asio::basic_waitable_timer<std::chrono::steady_clock,

@@ -86,9 +86,11 @@ using Piece = std::variant<MemoryPiece, FilePiece>;
 class BodyStream {
  public:
   virtual ~BodyStream() = default;
-  /// The next bytes; nullopt = the complete end. An Error ends the connection abnormally (no final
-  /// chunk, no clean close), so that no client takes a truncated body for a whole one.
-  virtual io::Task<Result<std::optional<FilePiece>>> Next(Context ctx) = 0;
+  /// The next bytes, not none at all; nullopt = the complete end. What is in memory leaves at once,
+  /// the end of its chunk included (events); a file's chunk may end with the next one. An Error
+  /// ends the connection abnormally (no final chunk, no clean close), so that no client takes a
+  /// truncated body for a whole one.
+  virtual io::Task<Result<std::optional<Piece>>> Next(Context ctx) = 0;
 };
 
 struct StreamBody {

@@ -149,7 +149,7 @@ class GrowingStream final : public BodyStream {
     --growing_->streams;
     growing_->notifier.NotifyAll();
   }
-  Task<Result<std::optional<FilePiece>>> Next(Context) override {
+  Task<Result<std::optional<Piece>>> Next(Context) override {
     for (;;) {
       const uint64_t ticket = growing_->notifier.ticket();
       if (growing_->failed) co_return Error(Code::kUnavailable, "failed", "as the test said");
@@ -157,10 +157,10 @@ class GrowingStream final : public BodyStream {
       if (size > offset_) {
         FilePiece piece{growing_->file, offset_, size - offset_};
         offset_ = size;
-        std::optional<FilePiece> next(std::move(piece));
+        std::optional<Piece> next(std::move(piece));
         co_return next;
       }
-      if (growing_->ended) co_return std::optional<FilePiece>();
+      if (growing_->ended) co_return std::optional<Piece>();
       co_await growing_->notifier.WaitChange(ticket);
     }
   }
@@ -549,6 +549,49 @@ TEST_F(ServerTest, StreamsAGrowingFileInChunks) {
   const auto ends = handler_.WaitEnds(2);
   EXPECT_TRUE(ends[0].sent.complete);
   EXPECT_EQ(ends[0].sent.body_bytes, 3'000'005u);
+}
+
+/// Texts one by one, each when it is asked for; a file in between where the text is empty.
+class TextStream final : public BodyStream {
+ public:
+  TextStream(std::vector<std::string> texts, SharedFd file)
+      : texts_(std::move(texts)), file_(std::move(file)) {}
+  Task<Result<std::optional<Piece>>> Next(Context) override {
+    if (next_ == texts_.size()) co_return std::optional<Piece>();
+    const std::string& text = texts_[next_++];
+    std::optional<Piece> piece;
+    if (text.empty()) {
+      piece = FilePiece{file_, 0, 5};
+    } else {
+      piece = MemoryPiece{std::make_shared<const std::string>("<" + text + ">"), 1, text.size()};
+    }
+    co_return piece;
+  }
+
+ private:
+  const std::vector<std::string> texts_;
+  const SharedFd file_;
+  size_t next_ = 0;
+};
+
+TEST_F(ServerTest, StreamsPiecesOfMemoryAndFilesInAnyOrder) {
+  auto growing = std::make_shared<Growing>();
+  growing->Append("file!");
+  handler_.later["/texts"] = [growing](const Request& request) -> Task<Response> {
+    std::vector<std::string> texts{"one", "", "", "two", "three", ""};
+    Response response;
+    StreamBody body;
+    body.stream = std::make_shared<TextStream>(std::move(texts), growing->file);
+    if (request.query == "length") body.length = 26;
+    response.body = std::move(body);
+    co_return response;
+  };
+  Start();
+  Client client(server_->address());
+  client.Send("GET /texts HTTP/1.1\r\nHost: a\r\n\r\n");
+  client.ReadUntil("\r\n\r\n");
+  EXPECT_EQ(Chunked(client.ReadUntil("0\r\n\r\n")), "onefile!file!twothreefile!");
+  EXPECT_EQ(client.Ask("/texts?length").body, "onefile!file!twothreefile!");
 }
 
 TEST_F(ServerTest, AnEmptyStreamIsAnEmptyBody) {

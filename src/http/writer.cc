@@ -22,11 +22,13 @@ namespace {
 constexpr size_t kMaxIovecs = 64;
 constexpr std::string_view kEndOfHead = "\r\n";
 
+uint64_t LengthOf(const Piece& piece) {
+  return std::visit([](const auto& p) { return p.length; }, piece);
+}
+
 uint64_t LengthOf(const std::vector<Piece>& pieces) {
   uint64_t length = 0;
-  for (const Piece& piece : pieces) {
-    length += std::visit([](const auto& p) { return p.length; }, piece);
-  }
+  for (const Piece& piece : pieces) length += LengthOf(piece);
   return length;
 }
 
@@ -72,7 +74,7 @@ bool ResponseWriter::Start(const Response& response, const HeadOptions& options)
   next_ = 0;
   length_.reset();
   chunked_ = more_follows_ = anything_sent_ = false;
-  first_chunk_ = true;
+  is_chunk_open_ = false;
   stream_left_ = body_bytes_ = 0;
   first_byte_time_.reset();
 
@@ -139,30 +141,27 @@ void ResponseWriter::StartRaw(std::string_view bytes) {
   AddMemory(bytes, false);
 }
 
-bool ResponseWriter::AddStreamPiece(FilePiece piece) {
-  if (piece.length == 0) return true;
+bool ResponseWriter::AddStreamPiece(Piece piece) {
+  const uint64_t length = LengthOf(piece);
+  if (length == 0) return true;
   if (length_) {
-    if (piece.length > stream_left_) return false;
-    stream_left_ -= piece.length;
+    if (length > stream_left_) return false;
+    stream_left_ -= length;
   }
   segments_.clear();
   next_ = 0;
   more_follows_ = false;
   if (chunked_) {
     Pen pen{chunk_};
-    if (!first_chunk_) pen.Text("\r\n");
-    pen.Number(piece.length, 16);
+    if (is_chunk_open_) pen.Text("\r\n");
+    pen.Number(length, 16);
     pen.Text("\r\n");
     AddMemory(std::string_view(chunk_, static_cast<size_t>(pen.at - chunk_)), false);
-    first_chunk_ = false;
   }
   stream_piece_ = std::move(piece);
-  Segment segment;
-  segment.fd = stream_piece_.file->get();
-  segment.offset = stream_piece_.offset;
-  segment.length = stream_piece_.length;
-  segment.is_body = true;
-  segments_.push_back(segment);
+  AddPiece(stream_piece_);
+  is_chunk_open_ = chunked_ && std::holds_alternative<FilePiece>(stream_piece_);
+  if (chunked_ && !is_chunk_open_) AddMemory("\r\n", false);
   return true;
 }
 
@@ -171,8 +170,8 @@ bool ResponseWriter::EndStream() {
   segments_.clear();
   next_ = 0;
   more_follows_ = false;
-  if (chunked_) AddMemory(first_chunk_ ? "0\r\n\r\n" : "\r\n0\r\n\r\n", false);
-  stream_piece_ = FilePiece();
+  if (chunked_) AddMemory(is_chunk_open_ ? "\r\n0\r\n\r\n" : "0\r\n\r\n", false);
+  stream_piece_ = Piece();
   return true;
 }
 

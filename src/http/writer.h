@@ -42,7 +42,7 @@ class ResponseWriter {
 
   /// Queues the next bytes of the StreamBody. Only when all before is sent. `piece` is kept.
   /// @return false when they exceed the announced length (nothing is queued)
-  bool AddStreamPiece(FilePiece piece);
+  bool AddStreamPiece(Piece piece);
   /// Queues the end. @return false when bytes are missing of the announced length: cut the
   /// connection.
   bool EndStream();
@@ -80,13 +80,13 @@ class ResponseWriter {
   std::string status_line_;  ///< of another server's answer
   char head_[192];           ///< status line, framing and connection fields of this response
   char chunk_[40];           ///< end of the last chunk and head of the next
-  FilePiece stream_piece_;
+  Piece stream_piece_;
   std::optional<uint64_t> length_;
   uint64_t stream_left_ = 0;
   bool chunked_ = false;
   bool more_follows_ =
       false;  ///< a stream's next bytes come right behind: let the kernel hold a part packet
-  bool first_chunk_ = true;
+  bool is_chunk_open_ = false;  ///< its end goes out with what follows
   uint64_t body_bytes_ = 0;
   bool anything_sent_ = false;
   std::optional<SteadyTime> first_byte_time_;

@@ -64,5 +64,23 @@ TEST(ResponseWriterTest, AHeadLeavesWhenItsBodyIsNotThereYet) {
   }
 }
 
+TEST(ResponseWriterTest, AnEventInMemoryLeavesWithTheEndOfItsChunk) {
+  const Connected connection;
+  const Response response = Stream(std::nullopt);
+  ResponseWriter writer;
+  writer.Start(response, {});
+  EXPECT_EQ(writer.Push(connection.server.get()), ResponseWriter::Progress::kDone);
+  const auto event = std::make_shared<const std::string>("data: x\n\n");
+  ASSERT_TRUE(writer.AddStreamPiece(MemoryPiece{event, 0, event->size()}));
+  EXPECT_EQ(writer.Push(connection.server.get()), ResponseWriter::Progress::kDone);
+  ASSERT_TRUE(connection.SomethingArrived());
+  char wire[1024];
+  const ssize_t n = ::recv(connection.client.get(), wire, sizeof wire, 0);
+  ASSERT_GT(n, 0);
+  const std::string_view got(wire, static_cast<size_t>(n));
+  EXPECT_TRUE(got.ends_with("\r\n\r\n9\r\ndata: x\n\n\r\n")) << got;
+  EXPECT_EQ(writer.body_bytes(), 9u);
+}
+
 }  // namespace
 }  // namespace vr::http

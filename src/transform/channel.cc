@@ -1,5 +1,8 @@
 #include "transform/channel.h"
 
+#include <sys/socket.h>
+
+#include <cerrno>
 #include <utility>
 
 #include "transform/protocol/fd_passing.h"
@@ -9,6 +12,13 @@ namespace vr::transform {
 namespace {
 /// Reads per wake-up, so that a peer that floods cannot keep the loop.
 constexpr int kReadsPerTurn = 16;
+
+/// A Unix socket whose peer closed it with unread bytes in its queue has this error pending, once.
+bool WasReset(int socket) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ECONNRESET;
+}
 }  // namespace
 
 Channel::Channel(io::Executor executor, UniqueFd socket) : stream_(executor, socket.Release()) {}
@@ -42,6 +52,7 @@ void Channel::Drain() {
 
 bool Channel::ReadOnce() {
   if (!stream_.is_open()) return false;
+  lost_output_ |= WasReset(stream_.native_handle());
   std::vector<UniqueFd> unwanted;  // nobody sends us descriptors; what came closes itself
   auto received = protocol::TryReceive(stream_.native_handle(), in_, unwanted);
   if (!received.ok()) {
@@ -82,6 +93,7 @@ void Channel::Flush() {
     auto sent = protocol::TrySend(stream_.native_handle(), first.bytes, numbers);
     if (!sent.ok()) {
       // The reading side sees the same end, after whatever the peer still had to say.
+      lost_output_ = true;
       out_.clear();
       pending_bytes_ = 0;
       return;

@@ -38,6 +38,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void Drain();
   void Close();
   bool is_open() const { return stream_.is_open(); }
+  /// The peer ended without having read all that was sent to it.
+  bool lost_output() const { return lost_output_; }
   /// Not yet taken by the socket, bytes.
   size_t pending_bytes() const { return pending_bytes_; }
 
@@ -60,6 +62,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   std::deque<Out> out_;
   size_t pending_bytes_ = 0;
   bool waits_writable_ = false;
+  bool lost_output_ = false;
 };
 
 }  // namespace vr::transform

@@ -23,6 +23,7 @@ struct JobRun {
   origin::SourceRef source;
   Outputs outputs;
   std::shared_ptr<CancelToken> cancel;  ///< may be null
+  Claim claim;
   std::optional<io::Executor> caller;
 
   // The caller's loop only.
@@ -44,8 +45,10 @@ struct JobRun {
   int open_needs = 0;         ///< ranges of the source it waits for
   uint64_t stream_bytes = 0;  ///< last watermark
   std::optional<Error> source_error;
+  bool is_second_try = false;
   bool has_ended = false;
 
+  Priority priority() const { return claim.priority ? claim.priority() : Priority::kWaiting; }
   bool is_unwanted() const {
     return is_abandoned.load(std::memory_order_relaxed) || (cancel && cancel->is_cancelled());
   }
@@ -56,7 +59,9 @@ using JobRunRef = std::shared_ptr<JobRun>;
 /// loop only.
 inline void DeliverProgress(const JobRunRef& run, const protocol::Progress& progress) {
   const bool must_post = run->mail.With([&](JobRun::Mail& mail) {
+    const double estimate = mail.latest.estimated_seconds;
     mail.latest = progress;
+    if (progress.estimated_seconds == 0) mail.latest.estimated_seconds = estimate;  // said once
     return !std::exchange(mail.is_posted, true);
   });
   if (!must_post) return;

@@ -126,7 +126,7 @@ WorkerPool::~WorkerPool() {
 Task<Result<protocol::Done>> WorkerPool::Run(Context ctx, protocol::Job job,
                                              origin::SourceRef source, Outputs outputs,
                                              ProgressFn on_progress,
-                                             std::shared_ptr<CancelToken> cancel) {
+                                             std::shared_ptr<CancelToken> cancel, Claim claim) {
   VR_CHECK(source != nullptr && outputs.stored != nullptr);
   auto run = std::make_shared<JobRun>();
   run->ctx = std::move(ctx);
@@ -136,6 +136,7 @@ Task<Result<protocol::Done>> WorkerPool::Run(Context ctx, protocol::Job job,
   run->outputs = std::move(outputs);
   run->on_progress = std::move(on_progress);
   run->cancel = std::move(cancel);
+  run->claim = std::move(claim);
   std::function<void(JobRunRef)> submit = [core = core_](JobRunRef r) {
     core->loop().Post([core, r = std::move(r)]() mutable { core->Submit(std::move(r)); });
   };

@@ -1,12 +1,12 @@
 // WorkerPool: has jobs done by sandboxed child processes, one process per job, at most N at a time.
 //
-// A job waits in a bounded queue, goes to a worker that was made and sandboxed before the job came,
-// and ends with Done or with an Error; the worker is then gone and another takes its place.
-// Whatever a worker does, or does not do, costs one job: deadlines, missing progress, CPU, output
-// size and nonsense on the wire end in a kill. The zygote, which makes the workers, is started
-// again when it dies; the jobs it took along fail. Invariant: every Run() that was called ends, by
-// its context's deadline plus a few seconds at the latest. Thread-safe: Run() is called from any
-// loop; everything else happens on one loop of the pool.
+// A job waits in a bounded queue (job_queue.h says whose turn it is), goes to a worker that was
+// made and sandboxed before the job came, and ends with Done or with an Error; the worker is then
+// gone and another takes its place. Whatever a worker does, or does not do, costs one job:
+// deadlines, missing progress, CPU, output size and nonsense on the wire end in a kill. The zygote,
+// which makes the workers, is started again when it dies; the jobs it took along fail. Invariant:
+// every Run() that was called ends, by its context's deadline plus a few seconds at the latest.
+// Thread-safe: Run() is called from any loop; everything else happens on one loop of the pool.
 #pragma once
 
 #include <sys/types.h>
@@ -46,6 +46,22 @@ class CancelToken {
   std::atomic<bool> is_cancelled_{false};
 };
 
+/// How urgent a job is, the most urgent first.
+enum class Priority : uint8_t {
+  kWaiting,     ///< somebody waits for it now
+  kUnattended,  ///< wanted, but nobody waits at this moment
+  kPrewarm,     ///< nobody has asked for it yet, or only for something older
+};
+
+/// On whose behalf a job is done.
+struct Claim {
+  std::string origin;  ///< origins take turns in the queue
+  /// Asked whenever a worker becomes free, on the pool's loop: it may change. Null: kWaiting.
+  std::function<Priority()> priority;
+  /// A worker gets it now; on the pool's loop. A second time when that worker turns out to be dead.
+  std::function<void()> on_start;
+};
+
 class WorkerPool {
  public:
   using ProgressFn = std::function<void(const protocol::Progress&)>;
@@ -62,7 +78,8 @@ class WorkerPool {
   /// Has one job done. The pool fills in what only it knows: source_size and source_complete from
   /// `source`, stream from `outputs`, decoder_threads from what else is running. `on_progress` runs
   /// on the caller's loop, never after Run() ended; quick successions are merged. If the caller's
-  /// coroutine is destroyed the job is cancelled.
+  /// coroutine is destroyed the job is cancelled. A job whose worker died without having read it is
+  /// given to another one, once: it cannot be what killed it.
   /// @errors kResourceExhausted (OVERLOADED: queue full; SOURCE_TOO_LARGE: a limit),
   /// kDeadlineExceeded
   ///   (TRANSFORM_TIMEOUT, also when it comes while waiting for a worker), kCancelled,
@@ -70,7 +87,7 @@ class WorkerPool {
   ///   (TRANSFORM_FAILED), kUnavailable (stopping), and the source's own errors unchanged
   Task<Result<protocol::Done>> Run(Context ctx, protocol::Job job, origin::SourceRef source,
                                    Outputs outputs, ProgressFn on_progress,
-                                   std::shared_ptr<CancelToken> cancel = nullptr);
+                                   std::shared_ptr<CancelToken> cancel = nullptr, Claim claim = {});
 
   /// What decides the bytes besides the job: library versions and recipe revision, as the workers
   /// say.

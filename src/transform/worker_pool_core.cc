@@ -62,6 +62,9 @@ WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
                                    {{"state", "busy"}})),
       zygote_starts_(metrics.GetCounter("video_resizer_zygote_starts_total",
                                         "Starts of the process that makes the workers")),
+      second_tries_(metrics.GetCounter(
+          "video_resizer_job_second_tries_total",
+          "Jobs whose worker died before it read them, and that went to another one")),
       queue_wait_(metrics.GetHistogram("video_resizer_queue_wait_seconds",
                                        "Time jobs waited for a worker", {},
                                        {0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300})),
@@ -179,6 +182,7 @@ void WorkerPool::Core::LoseZygote(std::string_view why) {
     if (!worker->run) continue;
     const Cause cause = worker->killed_for.value_or(Cause::kZygote);
     CountDeath(*worker, cause, nullptr);
+    if (TryAgain(worker)) continue;
     const JobRunRef run = std::move(worker->run);
     if (run->source_error) {
       End(run, *run->source_error);
@@ -244,6 +248,7 @@ void WorkerPool::Core::OnWorkerMessage(const WorkerRef& worker, protocol::Messag
     }
   } else if (worker->state == State::kBusy) {
     worker->run->last_sign = steady_clock::now();
+    worker->has_spoken = true;
     if (const auto* progress = std::get_if<protocol::Progress>(&message)) {
       OnProgress(worker, *progress);
       return;  // the many ones; nothing else changes
@@ -365,7 +370,7 @@ void WorkerPool::Core::OnExited(const protocol::Exited& exited) {
   if (!worker->failed) {
     const Cause cause = worker->killed_for.value_or(CauseOf(exited, options_));
     CountDeath(*worker, cause, &exited);
-    if (worker->run) {
+    if (worker->run && !TryAgain(worker)) {
       const JobRunRef run = std::move(worker->run);
       if (run->source_error) {
         End(run, *run->source_error);
@@ -409,14 +414,13 @@ void WorkerPool::Core::Submit(JobRunRef run) {
                  .WithFact("limit", "source_bytes"));
     return;
   }
-  queue_.push_back(std::move(run));
+  queue_.Push(std::move(run));
   Dispatch();
   // Only what could not start at once waits, and only so many.
   if (queue_.size() > options_.queue) {
-    const JobRunRef last = std::move(queue_.back());
-    queue_.pop_back();
-    End(last, Error(Code::kResourceExhausted, "too many transforms are waiting, try again later")
-                  .WithReason("OVERLOADED"));
+    End(queue_.PopSurplus(),
+        Error(Code::kResourceExhausted, "too many transforms are waiting, try again later")
+            .WithReason("OVERLOADED"));
   }
   Update();
 }
@@ -427,8 +431,7 @@ void WorkerPool::Core::Dispatch() {
       return entry.second->state == State::kIdle;
     });
     if (idle == workers_.end()) return;
-    const JobRunRef run = std::move(queue_.front());
-    queue_.pop_front();
+    const JobRunRef run = queue_.Pop();
     if (run->is_unwanted()) {
       End(run, ErrorOf(Cause::kCancelled, "while waiting for a worker"));
       continue;
@@ -453,6 +456,23 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   std::vector<SharedFd> fds{run->source->file(), run->outputs.stored};
   if (run->outputs.stream) fds.push_back(run->outputs.stream);
   worker->channel->Send(run->job, std::move(fds));
+  if (run->claim.on_start) run->claim.on_start();
+}
+
+bool WorkerPool::Core::TryAgain(const WorkerRef& worker) {
+  const JobRunRef run = worker->run;
+  // Only the socket's own word counts: bytes of ours that the worker never took. Whoever has read a
+  // job may have died of it, and the job would take the next worker along.
+  const bool is_innocent = worker->channel->lost_output() && !worker->has_spoken;
+  if (!is_innocent || worker->killed_for || worker->failed || run->is_second_try || stop_begun_ ||
+      run->source_error) {
+    return false;
+  }
+  worker->run.reset();
+  run->is_second_try = true;
+  second_tries_.Add();
+  queue_.PushFirst(run);
+  return true;
 }
 
 void WorkerPool::Core::End(const JobRunRef& run, Result<protocol::Done> result) {
@@ -462,9 +482,7 @@ void WorkerPool::Core::End(const JobRunRef& run, Result<protocol::Done> result) 
 }
 
 void WorkerPool::Core::FailQueue(const Error& error) {
-  std::deque<JobRunRef> queue;
-  queue.swap(queue_);
-  for (const JobRunRef& run : queue) End(run, error);
+  for (const JobRunRef& run : queue_.TakeIf([](const JobRun&) { return true; })) End(run, error);
 }
 
 // ---- time
@@ -520,22 +538,19 @@ void WorkerPool::Core::Update() {
 void WorkerPool::Core::Tick() {
   const SteadyTime now = steady_clock::now();
   std::erase_if(lost_zygotes_, [](ZygoteProcess& zygote) { return zygote.TryReap(); });
-  std::deque<JobRunRef> staying;
-  std::deque<JobRunRef> all;
-  all.swap(queue_);
-  for (const JobRunRef& run : all) {
+  const auto is_over = [now](const JobRun& run) {
+    return run.is_unwanted() || now >= run.ctx.deadline;
+  };
+  for (const JobRunRef& run : queue_.TakeIf(is_over)) {
     if (run->is_unwanted()) {
       End(run, ErrorOf(Cause::kCancelled, "while waiting for a worker"));
-    } else if (now >= run->ctx.deadline) {
+    } else {
       End(run,
           Error(Code::kDeadlineExceeded, "no worker became free in time", "waited in the queue")
               .WithReason("TRANSFORM_TIMEOUT")
               .WithFact("cause", "queue"));
-    } else {
-      staying.push_back(run);
     }
   }
-  queue_ = std::move(staying);
   const std::map<uint64_t, WorkerRef> workers = workers_;
   for (const auto& [id, worker] : workers) {
     // All of them may be lost within this loop.

@@ -16,6 +16,7 @@
 
 #include "io/task_group.h"
 #include "transform/channel.h"
+#include "transform/job_queue.h"
 #include "transform/job_run.h"
 #include "transform/worker_end.h"
 #include "transform/worker_pool.h"
@@ -59,6 +60,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
     std::optional<Cause> killed_for;         ///< we asked for its end
     std::optional<protocol::Failed> failed;  ///< what it said
     bool had_job = false;
+    bool has_spoken = false;  ///< since it got its job
     bool has_done = false;
     int32_t pid = -1;
   };
@@ -93,6 +95,10 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   void Dispatch();
   void Start(const WorkerRef& worker, const JobRunRef& run);
   void End(const JobRunRef& run, Result<protocol::Done> result);
+  /// Gives the job of a worker that never read it back to the queue, unless it has been there
+  /// twice.
+  /// @return whether it did; then the worker has no job any more
+  bool TryAgain(const WorkerRef& worker);
   void FailQueue(const Error& error);
 
   // Time.
@@ -107,7 +113,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   io::Loop& loop_;
   Counter encode_seconds_;
   Gauge queue_gauge_, starting_gauge_, idle_gauge_, busy_gauge_;
-  Counter zygote_starts_;
+  Counter zygote_starts_, second_tries_;
   Histogram queue_wait_;
   std::map<Cause, Counter> deaths_;
   Guarded<std::string> recipe_;
@@ -120,7 +126,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   SteadyTime next_try_;
   uint64_t next_id_ = 1;
   std::map<uint64_t, WorkerRef> workers_;
-  std::deque<JobRunRef> queue_;
+  JobQueue queue_;
   boost::asio::basic_waitable_timer<
       std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, io::Executor>
       timer_;

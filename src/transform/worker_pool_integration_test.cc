@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -99,6 +100,7 @@ class WorkerPoolTest : public ::testing::Test {
     bool streams = true;
     WorkerPool::ProgressFn on_progress;
     std::shared_ptr<CancelToken> cancel;
+    Claim claim = {};
     Outputs outputs = {};
   };
   using End = std::future<Result<protocol::Done>>;
@@ -110,7 +112,7 @@ class WorkerPoolTest : public ::testing::Test {
     Context ctx = Context::WithTimeout(job.timeout, "test-request");
     Outputs outputs = job.outputs;
     Result<protocol::Done> done =
-        co_await pool->Run(ctx, order, job.source, outputs, job.on_progress, job.cancel);
+        co_await pool->Run(ctx, order, job.source, outputs, job.on_progress, job.cancel, job.claim);
     out->set_value(std::move(done));
   }
   /// Starts a job from a loop of the server.
@@ -146,6 +148,20 @@ class WorkerPoolTest : public ::testing::Test {
     const auto deadline = steady_clock::now() + seconds(20);
     while (!condition() && steady_clock::now() < deadline) std::this_thread::yield();
     ASSERT_TRUE(condition());
+  }
+  /// The workers there are, as the kernel says.
+  std::vector<pid_t> Workers() {
+    const std::string zygote = std::to_string(pool_->zygote_pid());
+    std::ifstream list("/proc/" + zygote + "/task/" + zygote + "/children");
+    std::vector<pid_t> pids;
+    for (pid_t pid = 0; list >> pid;) pids.push_back(pid);
+    return pids;
+  }
+  double SecondTries() {
+    return metrics_
+        .GetCounter("video_resizer_job_second_tries_total",
+                    "Jobs whose worker died before it read them, and that went to another one")
+        .value();
   }
   double Deaths(const char* cause) {
     return metrics_
@@ -416,6 +432,131 @@ TEST_F(WorkerPoolTest, AFullQueueAnswersAtOnceAndAWaitingJobHasItsDeadline) {
   token->Cancel();
   EXPECT_FALSE(Finish(std::move(first)).ok());
   ExpectWorks();
+}
+
+TEST_F(WorkerPoolTest, AnEstimateIsToldBeforeAnyByteAndNotLostInMerging) {
+  MakePool();
+  std::vector<protocol::Progress> seen;
+  Job job;
+  job.behave = Behave::kEstimate;
+  job.on_progress = [&](const protocol::Progress& progress) { seen.push_back(progress); };
+  ASSERT_TRUE(Finish(Begin(std::move(job))).ok());
+  ASSERT_FALSE(seen.empty());
+  for (const protocol::Progress& progress : seen) EXPECT_EQ(progress.estimated_seconds, 90);
+}
+
+TEST_F(WorkerPoolTest, AJobWhoseWorkerNeverReadItGoesToAnotherOne) {
+  options_.workers = 1;
+  MakePool();
+  WaitUntil([&] { return Workers().size() == 1; });
+  const pid_t worker = Workers()[0];
+  ASSERT_EQ(kill(worker, SIGSTOP), 0);
+  std::atomic<int> starts{0};
+  Job job;
+  job.claim.on_start = [&] { ++starts; };
+  End end = Begin(std::move(job));
+  const Outputs outputs = last_;
+  WaitUntil([&] { return starts == 1; });
+  ASSERT_EQ(kill(worker, SIGKILL), 0);
+  auto done = Finish(std::move(end));
+  ASSERT_TRUE(done.ok()) << done.error().ToLogString();
+  EXPECT_EQ(TextOf(outputs.stored), "result");
+  EXPECT_EQ(starts, 2);
+  EXPECT_EQ(SecondTries(), 1);
+  EXPECT_EQ(Deaths("crash"), 1);
+  ExpectWorks();
+}
+
+TEST_F(WorkerPoolTest, AJobGetsOneSecondTryOnly) {
+  options_.workers = 1;
+  MakePool();
+  // Whoever gets it is stopped before it can read, and then killed.
+  WaitUntil([&] { return Workers().size() == 1; });
+  std::atomic<int> starts{0};
+  Job job;
+  job.claim.on_start = [&] { ++starts; };
+  pid_t worker = Workers()[0];
+  ASSERT_EQ(kill(worker, SIGSTOP), 0);
+  End end = Begin(std::move(job));
+  WaitUntil([&] { return starts == 1; });
+  // The one that stands ready beside the busy one.
+  const Gauge idle =
+      metrics_.GetGauge("video_resizer_workers", "Worker processes by state", {{"state", "idle"}});
+  WaitUntil([&] { return Workers().size() == 2 && pool_->running() == 1 && idle.value() == 1; });
+  const std::vector<pid_t> both = Workers();
+  ASSERT_EQ(both.size(), 2u);
+  const pid_t next = both[0] == worker ? both[1] : both[0];
+  ASSERT_EQ(kill(next, SIGSTOP), 0);
+  ASSERT_EQ(kill(worker, SIGKILL), 0);
+  WaitUntil([&] { return starts == 2; });
+  ASSERT_EQ(kill(next, SIGKILL), 0);
+  auto done = Finish(std::move(end));
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().reason, "TRANSFORM_FAILED");
+  EXPECT_EQ(starts, 2);
+  EXPECT_EQ(SecondTries(), 1);
+  ExpectWorks();
+}
+
+TEST_F(WorkerPoolTest, AJobThatItsWorkerHasReadIsNeverTriedAgain) {
+  options_.workers = 1;
+  MakePool();
+  for (const Behave behave : {Behave::kCrash, Behave::kExitEarly}) {
+    EXPECT_FALSE(Do(behave).ok());
+  }
+  // Killed from outside too: what it had already read may be why.
+  WaitUntil([&] { return Workers().size() == 1; });
+  const pid_t worker = Workers()[0];
+  std::promise<void> spoken;
+  bool told = false;
+  Job job;
+  job.behave = Behave::kProgressForEver;
+  job.on_progress = [&](const protocol::Progress&) {
+    if (!std::exchange(told, true)) spoken.set_value();
+  };
+  End end = Begin(std::move(job));
+  spoken.get_future().wait();
+  ASSERT_EQ(kill(worker, SIGKILL), 0);
+  auto done = Finish(std::move(end));
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().reason, "TRANSFORM_FAILED");
+  EXPECT_EQ(SecondTries(), 0);
+  ExpectWorks();
+}
+
+TEST_F(WorkerPoolTest, WaitingUsersComeFirstAndOriginsTakeTurns) {
+  options_.workers = 1;
+  MakePool();
+  auto token = std::make_shared<CancelToken>();
+  Job running;
+  running.behave = Behave::kHang;
+  running.cancel = token;
+  End first = Begin(std::move(running));
+  WaitUntil([&] { return pool_->running() == 1; });
+  std::mutex mutex;
+  std::string order;
+  std::vector<End> ends;
+  const auto add = [&](const std::string& name, const std::string& origin, Priority priority) {
+    Job job;
+    job.claim.origin = origin;
+    job.claim.priority = [priority] { return priority; };
+    job.claim.on_start = [&, name] {
+      const std::lock_guard lock(mutex);
+      order += name + " ";
+    };
+    ends.push_back(Begin(std::move(job)));
+    WaitUntil([&] { return pool_->queue_depth() == ends.size(); });
+  };
+  add("prewarm", "c", Priority::kPrewarm);
+  add("left", "c", Priority::kUnattended);
+  add("a1", "a", Priority::kWaiting);
+  add("a2", "a", Priority::kWaiting);
+  add("a3", "a", Priority::kWaiting);
+  add("b1", "b", Priority::kWaiting);
+  token->Cancel();
+  EXPECT_FALSE(Finish(std::move(first)).ok());
+  for (End& end : ends) EXPECT_TRUE(Finish(std::move(end)).ok());
+  EXPECT_EQ(order, "a1 b1 a2 a3 left prewarm ");
 }
 
 TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {

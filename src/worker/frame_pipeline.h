@@ -1,4 +1,4 @@
-// The frame job: the one picture that is on the screen at a given time, as JPEG or PNG.
+// The frame job: the one picture that is on the screen at a given time, as JPEG, PNG or WebP.
 #pragma once
 
 #include "base/result.h"

@@ -23,12 +23,16 @@ std::string Ground(AVPixelFormat format) {
   return HasAlpha(format) ? "black@0" : "black";
 }
 
-std::string ScaleTo(int width, int height, const Colour* from, const Colour& to) {
+/// @param from null: RGB. @param to null: RGB, full range
+std::string ScaleTo(int width, int height, const Colour* from, const Colour* to) {
   std::string s = "scale=w=" + Number(width) + ":h=" + Number(height) + ":flags=bicubic";
   if (from != nullptr) {
     s += ":in_color_matrix=" + MatrixName(from->matrix) + ":in_range=" + RangeName(from->range);
   }
-  return s + ":out_color_matrix=" + MatrixName(to.matrix) + ":out_range=" + RangeName(to.range);
+  // RGB to RGB goes through YUV inside the scaler: a matrix named at one end only shifts colours.
+  const Colour* matrix = to != nullptr ? to : from;
+  if (matrix != nullptr) s += ":out_color_matrix=" + MatrixName(matrix->matrix);
+  return s + ":out_range=" + RangeName(to != nullptr ? to->range : AVCOL_RANGE_JPEG);
 }
 
 }  // namespace
@@ -50,10 +54,22 @@ std::string DescribeGraph(const PictureShape& shape, const Placement& p,
   }
   const std::string size = "w=" + Number(p.scaled_width) + ":h=" + Number(p.scaled_height);
   const ColourPath path = PathOf(shape.colour);
-  if (path == ColourPath::kMatrix) {
-    g += ScaleTo(p.scaled_width, p.scaled_height, IsRgb(in_format) ? nullptr : &shape.colour,
-                 target.colour) +
-         out_format;
+  const Colour* from = IsRgb(in_format) ? nullptr : &shape.colour;
+  const Colour* to = to_rgb ? nullptr : &target.colour;
+  if (path == ColourPath::kMatrix && HasAlpha(in_format)) {
+    // What is transparent must not lend its colour to its neighbours: weighted by its opacity while
+    // it is scaled. Without transparency in the output this is black ground.
+    g += ScaleTo(p.crop_width, p.crop_height, from, nullptr) +
+         ",format=gbrap16le,premultiply=inplace=1,";
+    if (HasAlpha(target.format)) {
+      g += ScaleTo(p.scaled_width, p.scaled_height, nullptr, nullptr) +
+           ",format=gbrap16le,unpremultiply=inplace=1,";
+    } else {
+      g += "format=gbrp16le,";
+    }
+    g += ScaleTo(p.scaled_width, p.scaled_height, nullptr, to) + out_format;
+  } else if (path == ColourPath::kMatrix) {
+    g += ScaleTo(p.scaled_width, p.scaled_height, from, to) + out_format;
   } else {
     // Scaling on the way into linear light is 7 times cheaper than tone-mapping at full size.
     g += "zscale=" + size + ":filter=bicubic";
@@ -67,8 +83,7 @@ std::string DescribeGraph(const PictureShape& shape, const Placement& p,
     if (!to_rgb && target.colour == sdr) {
       g += out_format;
     } else {
-      g += ",format=yuv444p," + ScaleTo(p.scaled_width, p.scaled_height, &sdr, target.colour) +
-           out_format;
+      g += ",format=yuv444p," + ScaleTo(p.scaled_width, p.scaled_height, &sdr, to) + out_format;
     }
   }
   if (p.orientation.mirror) g += ",hflip";

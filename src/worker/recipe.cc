@@ -220,21 +220,83 @@ AudioRecipe AudioRecipeFor(const Job& job, int source_rate) {
   return r;
 }
 
-int JpegScale(const Job& job) {
-  return static_cast<int>(std::lround(Quality(job, 31, 2, {8, 5, 2, 4})));
+JpegRecipe JpegRecipeFor(const Job& job) {
+  return {static_cast<int>(std::lround(Quality(job, 1, 100, {55, 75, 92, 82}))),
+          job.compression != Level::kLow};
 }
 
-int PngLevel(const Job& job) {
+std::array<uint16_t, 64> JpegTable(int quality, bool chroma) {
+  // ITU-T T.81, tables K.1 and K.2.
+  static constexpr std::array<uint8_t, 64> kLuma{
+      16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,
+      14, 13, 16, 24, 40,  57,  69,  56,  14, 17, 22, 29, 51,  87,  80,  62,
+      18, 22, 37, 56, 68,  109, 103, 77,  24, 35, 55, 64, 81,  104, 113, 92,
+      49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99};
+  static constexpr std::array<uint8_t, 64> kChroma{
+      17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99,
+      99, 99, 47, 66, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+      99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99};
+  const int q = std::clamp(quality, 1, 100);
+  // The customary scale: 50 is the table itself, 100 is all ones.
+  const int percent = q < 50 ? 5000 / q : 200 - 2 * q;
+  std::array<uint16_t, 64> table{};
+  for (size_t i = 0; i < table.size(); ++i) {
+    const int value = ((chroma ? kChroma : kLuma)[i] * percent + 50) / 100;
+    table[i] = static_cast<uint16_t>(std::clamp(value, 1, 255));
+  }
+  return table;
+}
+
+PngRecipe PngRecipeFor(const Job& job) {
   switch (job.compression) {
     case Level::kLow:
-      return 1;
+      return {1, "sub"};
     case Level::kHigh:
-      return 9;
+      return {9, "mixed"};
     case Level::kMedium:
     case Level::kAuto:
       break;
   }
-  return 4;
+  return {};
+}
+
+WebpRecipe WebpRecipeFor(const Job& job) {
+  WebpRecipe r;
+  r.quality = static_cast<float>(Quality(job, 1, 100, {50, 70, 88, 75}));
+  switch (job.compression) {
+    case Level::kLow:
+      r.method = 1;
+      break;
+    case Level::kHigh:
+      r.method = 6;
+      break;
+    case Level::kMedium:
+    case Level::kAuto:
+      break;
+  }
+  return r;
+}
+
+GifRecipe GifRecipeFor(const Job& job) {
+  GifRecipe r;
+  r.colours = static_cast<int>(std::lround(Quality(job, 16, 256, {64, 128, 256, 256})));
+  switch (job.compression) {
+    case Level::kLow:
+      r.dither = "dither=none";
+      break;
+    case Level::kHigh:
+      r.dither = "dither=sierra2_4a:diff_mode=rectangle";
+      break;
+    case Level::kMedium:
+    case Level::kAuto:
+      break;
+  }
+  return r;
+}
+
+double AnimationFpsFor(const Job& job, double source_fps) {
+  const double fps = job.fps > 0 ? job.fps : std::min(source_fps, kAnimationFps);
+  return std::clamp(fps, 0.1, job.format == OutputFormat::kGif ? kMaxGifFps : kMaxOutputFps);
 }
 
 std::string RecipeId(const std::string& x264_build, const std::vector<std::string>& libraries) {

@@ -59,7 +59,7 @@ TEST(Recipe, QualityMapsLinearlyAndByName) {
     EXPECT_LE(crf(), last);
     last = crf();
   }
-  EXPECT_EQ(JpegScale(job), 2);
+  EXPECT_EQ(JpegRecipeFor(job).quality, 100);
 }
 
 TEST(Recipe, APoorSourceIsNotInflated) {

@@ -35,6 +35,7 @@ struct Kitchen {
   std::atomic<bool> is_open{false};
   SharedFd stream_file;
   uint32_t percent = 0;
+  double estimate = 0;
 
   Task<void> WaitOpen() {
     while (is_gated && !is_open) {
@@ -55,6 +56,8 @@ class FakeProducer final : public Producer {
 
   Task<Result<Metadata>> Produce(Context, ProductionRef production, SharedFd stored) override {
     ++kitchen_->calls;
+    production->MarkStarted();
+    production->SetEstimate(kitchen_->estimate);
     if (kitchen_->streams) {
       StreamHead head;
       head.file = kitchen_->stream_file;

@@ -25,6 +25,7 @@ enum class Behave : uint32_t {
   kKillParent,       ///< kill -9 of the zygote
   kStopParent,       ///< SIGSTOP of the zygote: it answers no more
   kFloodNeeds,       ///< a hundred Needs at once
+  kEstimate,         ///< says once how long it takes, then a hundred times how far it is
   kDescribe,         ///< the result is its descriptors, limits and environment
 };
 

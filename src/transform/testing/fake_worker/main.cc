@@ -151,6 +151,10 @@ void Do(const Job& job, const std::vector<UniqueFd>& fds, std::string& bytes) {
     case Behave::kFloodNeeds:
       for (int i = 0; i < 100; ++i) Say(Need{.offset = 0, .length = 1});
       Hang();
+    case Behave::kEstimate:
+      Say(Progress{.estimated_seconds = 90});
+      for (uint32_t i = 0; i < 100; ++i) Say(Progress{.percent = i / 2});
+      return Succeed(job, fds, "result");
     case Behave::kDescribe: {
       // What the launch gave it: open descriptors, limits.
       std::string text;
