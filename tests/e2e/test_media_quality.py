@@ -110,6 +110,12 @@ FLOORS = {
     "medium": {"q-test.mp4": Floor(0.97, 0.96, 31), "q-zoom.mp4": Floor(0.90, 0.85, 29), "q-mix.mp4": Floor(0.87, 0.83, 31)},
     "high": {"q-test.mp4": Floor(0.98, 0.97, 32.5), "q-zoom.mp4": Floor(0.925, 0.89, 30.5), "q-mix.mp4": Floor(0.905, 0.89, 33)},
 }
+# Realtime VP9, SVT-AV1 at its fast presets and x265 superfast spend the bits otherwise: lower where noise lies over detail.
+OTHER_FLOORS = {
+    "low": {"q-test.mp4": Floor(0.91, 0.87, 28.5), "q-zoom.mp4": Floor(0.80, 0.70, 25), "q-mix.mp4": Floor(0.69, 0.56, 26.5)},
+    "medium": {"q-test.mp4": Floor(0.955, 0.935, 30.5), "q-zoom.mp4": Floor(0.87, 0.80, 28), "q-mix.mp4": Floor(0.77, 0.63, 29)},
+    "high": {"q-test.mp4": Floor(0.975, 0.96, 32.5), "q-zoom.mp4": Floor(0.91, 0.86, 30), "q-mix.mp4": Floor(0.865, 0.80, 32)},
+}
 VIDEO_FORMATS = {  # format: (codec, pixel format, content type)
     "mp4": ("h264", "yuv420p", "video/mp4"), "webm": ("vp9", "yuv420p", "video/webm"), "h265": ("hevc", "yuv420p", "video/mp4"),
     "av1": ("av1", "yuv420p", "video/mp4")}
@@ -126,7 +132,7 @@ def test_pictures_are_like_the_reference(server, tmp_path, form, level, source):
     video = media.video_of(media.probe(answer.path))
     assert (video["codec_name"], video["pix_fmt"], video["width"], video["height"]) == (codec, pixel_format, *size)
     ours = pixels.pictures(answer.path)
-    complaint = judge(ours, reference(source, size), FLOORS[level][source])
+    complaint = judge(ours, reference(source, size), (FLOORS if form == "mp4" else OTHER_FLOORS)[level][source])
     assert complaint is None, complaint
 
 
@@ -151,6 +157,7 @@ def judge_bars(ours, source):
 
 STILLS = [("jpg", "mjpeg", "image/jpeg"), ("png", "png", "image/png"), ("webp", "webp", "image/webp")]
 STILL_FLOORS = {"low": Floor(0.82, 0.82, 28), "medium": Floor(0.88, 0.88, 30), "high": Floor(0.94, 0.94, 32)}
+NOISY_STILL_FLOORS = {"low": Floor(0.76, 0.76, 28), "medium": Floor(0.82, 0.82, 30), "high": Floor(0.86, 0.86, 31.5)}
 PNG_FLOOR = Floor(0.985, 0.985, 34)
 
 
@@ -164,7 +171,7 @@ def test_stills_are_like_the_reference(server, tmp_path, form, codec, kind, leve
     frame = pixels.Pictures([0.52], reference(source, size).pixels[13:14])
     if form == "png":  # all the colour there is, and nothing lost
         frame = pixels.pictures(media.clip(source), f"select='eq(n,13)',scale={size[0]}:{size[1]}:flags=bicubic+accurate_rnd+full_chroma_int,format=gbrp")
-    complaint = judge(ours, frame, PNG_FLOOR if form == "png" else STILL_FLOORS[level])
+    complaint = judge(ours, frame, PNG_FLOOR if form == "png" else (NOISY_STILL_FLOORS if source == "q-mix.mp4" else STILL_FLOORS)[level])
     if complaint and (form == "png" or (form == "jpg" and "q-test" not in source and pixels.compare(ours, frame).offset > 2)):
         # To be removed with the fault: matrix.KNOWN says what it is. PNG loses half its colour resolution to the same missing flags.
         pytest.xfail("swscale without accurate_rnd+full_chroma_int: " + complaint)
@@ -230,9 +237,9 @@ class TestTheCheckItself:
         ours = self.encode(tmp_path, source, chain.format(**words), *(m.format(**words) for m in more))
         if len(ours) != len(reference(source, (w, h))):
             return  # the number of pictures tells
-        complaint = judge(ours, reference(source, (w, h)), FLOORS["high"][source])
-        assert complaint is not None, f"{mistake} passes: {pixels.compare(ours, reference(source, (w, h)))}"
-
+        for floors in (FLOORS, OTHER_FLOORS):
+            complaint = judge(ours, reference(source, (w, h)), floors["high"][source])
+            assert complaint is not None, f"{mistake} passes: {pixels.compare(ours, reference(source, (w, h)))}"
 
     @pytest.mark.parametrize("source, hd", [("q-bars.mp4", True), ("q-bars-sd.mp4", False)])
     def test_bars_of_another_matrix_or_range_are_found(self, tmp_path, source, hd):
@@ -356,15 +363,15 @@ def test_speed(server, tmp_path, speed):
     for answer in both_forms(server, f"/videos/{CODES}?width=320&quality=high&speed={speed}&duration=4s", tmp_path):
         facts = media.probe(answer.path)
         # whether duration counts before or after speed is the document's to say; the pictures must agree with it.
-        seconds = media.duration_of(facts)
-        assert min(abs(seconds - 4 / speed), abs(seconds - min(4, 8 / speed))) < 0.12, seconds
         ours = pixels.pictures(answer.path)
+        seconds = ours.times[-1] - ours.times[0]
+        assert min(abs(seconds - 4 / speed), abs(seconds - min(4, 8 / speed))) < 0.06 + 0.04 / speed, (seconds, media.duration_of(facts))
         for time, number in [(t, pixels.read_code(p)) for t, p in zip(ours.times, ours.pixels)][2:-2]:
             assert number is not None and abs(number - 25 * (time - ours.times[0]) * speed) <= 1.5 + 0.05 * speed * 25, f"at {time:.3f} s picture {number}"
         heard = pixels.sound(answer.path)
         middle = heard.start + len(heard.samples) / heard.rate / 2
         assert abs(pixels.frequency(heard.cut(middle - 0.4, middle + 0.4), heard.rate) - 440) < 4, "the pitch is another"
-        assert abs(heard.start + len(heard.samples) / heard.rate - ours.times[-1]) < 0.12, "sound and pictures do not end together"
+        assert abs(heard.start + len(heard.samples) / heard.rate - ours.times[-1]) < 0.12 + 0.04 / speed, "sound and pictures do not end together"
 
 
 def test_speed_of_sound_alone(server, tmp_path):
@@ -542,4 +549,4 @@ def test_easy_content_costs_less_with_quality_auto(tmp_path_factory, tmp_path):
     assert sizes[0.97] < sizes[None] * 0.8, sizes
 
 
-lavfi("q-quiet.mp4", "gradients=s=1280x720:r=25:d=4:seed=3:speed=0.004:c0=#203060:c1=#405040,noise=alls=2:all_seed=2:allf=t", 4)
+lavfi("q-quiet.mp4", "gradients=s=1280x720:r=25:d=4:seed=3:speed=0.004:c0=#203060:c1=#405040", 4)

@@ -56,9 +56,14 @@ def ask(server, target, folder=None, name=None, timeout=280, headers=()):
     if answer.code == "INVALID_PARAMETER" and b"not supported by this version" in body:
         raise NotYet(answer.body.decode()[:160])
     if answer.code == "TRANSFORM_FAILED":
-        path = target.split("?")[0].lstrip("/")
-        with server._changed:
-            failed = [e for e in server.log[-50:] if e.get("event") == "production_failed" and e.get("source") == path and "not there yet" in e.get("error", "")]
+        path, failed = target.split("?")[0].lstrip("/"), []
+        for _ in range(10):  # the log comes by another way
+            with server._changed:
+                lines = [e for e in server.log[-80:] if e.get("event") == "production_failed" and e.get("source") == path]
+                failed = [e for e in lines if "not there yet" in e.get("error", "")]
+                if lines:
+                    break
+                server._changed.wait(0.1)
         if failed:
             raise NotYet(f"{target}: {failed[-1]['error'].rsplit(': ', 2)[-2]}: not there yet")
     dropped = re.findall(r"(?:^|; )([\w-]+): ", reply["X-Param-Warnings"] or "")
