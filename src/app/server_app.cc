@@ -120,7 +120,8 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
       *app->snapshots_, *app->orchestrator_,
-      delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_},
+      delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_,
+                             app->rate_factors_},
       app->clock_, app->metrics_, not_ready});
   cache::EdgeOptions passthrough_edge = s.cache.edge;
   passthrough_edge.max_bytes = s.cache.edge.max_bytes == 0 ? 0 : s.passthrough_edge.max_bytes;

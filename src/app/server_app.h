@@ -65,6 +65,7 @@ class ServerApp {
   std::unique_ptr<http::Client> client_;
   std::shared_ptr<origin::SpoolCache> spools_;  ///< shared by the openers of all configurations
   std::unique_ptr<transform::WorkerPool> pool_;
+  transform::RateFactors rate_factors_;
   std::unique_ptr<delivery::SnapshotHolder> snapshots_;
   std::unique_ptr<cache::Orchestrator> orchestrator_;
   std::unique_ptr<delivery::VideoEndpoint> endpoint_;

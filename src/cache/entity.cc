@@ -51,6 +51,8 @@ std::string Metadata::ToJson() const {
   c["planDigest"] = Hex(plan_digest);
   c["bodyChecksum"] = "xxh3-128:" + Hex(body_hash);
   c["encodeSeconds"] = encode_seconds;
+  if (!route.empty()) c["route"] = route;
+  if (rate_factor > 0) c["rateFactor"] = rate_factor;
   if (resolved_width) c["resolvedWidth"] = *resolved_width;
   if (resolved_height) c["resolvedHeight"] = *resolved_height;
   if (!warnings.empty()) c["warnings"] = warnings;
@@ -99,6 +101,8 @@ Result<Metadata> Metadata::FromJson(std::string_view json) {
       return bad("bodyChecksum");
     }
     m.encode_seconds = c.value("encodeSeconds", 0.0);
+    m.route = c.value("route", "");
+    m.rate_factor = c.value("rateFactor", 0.0);
     if (c.contains("resolvedWidth")) m.resolved_width = c["resolvedWidth"].get<uint32_t>();
     if (c.contains("resolvedHeight")) m.resolved_height = c["resolvedHeight"].get<uint32_t>();
     if (c.contains("warnings")) m.warnings = c["warnings"].get<std::vector<std::string>>();

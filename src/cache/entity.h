@@ -39,6 +39,8 @@ struct Metadata {
   Hash128 plan_digest;
   Hash128 body_hash;
   double encode_seconds = 0;  ///< CPU seconds it took to make
+  std::string route;          ///< how it was made: "remux", "transcode: size"; empty = not known
+  double rate_factor = 0;     ///< the encoder's, solved for this source; 0 = none was
   std::optional<uint32_t> resolved_width, resolved_height;
   std::vector<std::string> warnings;
 

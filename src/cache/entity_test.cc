@@ -28,6 +28,8 @@ Metadata Full() {
   m.plan_digest = {1, 2};
   m.body_hash = {3, 4};
   m.encode_seconds = 1.5;
+  m.route = "transcode: size";
+  m.rate_factor = 27.5;
   m.resolved_width = 640;
   m.resolved_height = 360;
   m.warnings = {"damaged"};
@@ -45,7 +47,7 @@ TEST(Metadata, JsonHasExactlyTheContractsNames) {
       R"("duration":2.5,"fps":25.0,"customData":{"cacheVersion":1,"status":200,"etag":"\"abc\"",)"
       R"("origin":"videos","sourceType":"file","sourceValidator":"v",)"
       R"("planDigest":"00000000000000010000000000000002",)"
-      R"("bodyChecksum":"xxh3-128:00000000000000030000000000000004","encodeSeconds":1.5,)"
+      R"("bodyChecksum":"xxh3-128:00000000000000030000000000000004","encodeSeconds":1.5,"route":"transcode: size","rateFactor":27.5,)"
       R"("resolvedWidth":640,"resolvedHeight":360,"warnings":["damaged"]}})");
 }
 

@@ -223,6 +223,11 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
            co_await source->Ensure(ctx, 0, spec_.snapshot->transform.max_source_bytes));
   }
   job.stream = spec_.plan.streams;
+  std::string factor_key;
+  if (job.target_ssim > 0) {
+    factor_key = transform::RateFactorKey(spec_.resolved.identity, source->info().validator, job);
+    job.known_rate_factor = deps_.rate_factors.Get(factor_key);
+  }
   transform::Outputs outputs;
   outputs.stored = stored;
   if (job.stream) {
@@ -259,6 +264,9 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   if (done.duration_seconds > 0) meta.duration = done.duration_seconds;
   if (done.fps > 0) meta.fps = done.fps;
   meta.encode_seconds = done.cpu_seconds;
+  meta.route = done.route;
+  meta.rate_factor = done.rate_factor;
+  if (done.rate_factor > 0) deps_.rate_factors.Put(factor_key, done.rate_factor);
   meta.warnings = done.warnings;
   co_return meta;
 }

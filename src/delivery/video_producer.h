@@ -10,6 +10,7 @@
 #include "io/blocking.h"
 #include "observe/metrics.h"
 #include "transform/planner.h"
+#include "transform/rate_factors.h"
 #include "transform/worker_pool.h"
 #include "variant/variant_request.h"
 
@@ -21,6 +22,7 @@ struct ProducerDeps {
   cache::Staging& staging;
   io::Blocking& blocking;
   Metrics& metrics;
+  transform::RateFactors& rate_factors;
 };
 
 /// What is known before anything is opened.

@@ -132,6 +132,7 @@ Result<void> AudioTrack::OnFrame(const AVFrame& frame, const PacketSink& sink) {
     ++skipped_;
     return {};
   }
+  ++frames_;
   const InputShape shape{
       frame.sample_rate, frame.format, frame.ch_layout.nb_channels,
       frame.ch_layout.order == AV_CHANNEL_ORDER_NATIVE ? frame.ch_layout.u.mask : 0};
@@ -186,8 +187,10 @@ Result<void> AudioTrack::Reconfigure(const AVFrame& frame) {
   resampler_.reset(made);
   if (r >= 0) r = SetMix(made);
   if (channels > kOutputChannels && !limiter_) limiter_.emplace(encoder_->sample_rate);
-  if (r >= 0 && (in.order != AV_CHANNEL_ORDER_NATIVE || channels > kMaxMixedChannels)) {
-    // No layout to mix by: the first two channels are left and right.
+  if (r >= 0 &&
+      (channels == 1 || in.order != AV_CHANNEL_ORDER_NATIVE || channels > kMaxMixedChannels)) {
+    // No layout to mix by: the first two channels are left and right. A single one is both, at its
+    // full level.
     std::vector<double> matrix(static_cast<size_t>(2 * channels), 0.0);
     matrix[0] = 1;
     matrix[static_cast<size_t>(channels + (channels > 1 ? 1 : 0))] = 1;

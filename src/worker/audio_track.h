@@ -59,6 +59,8 @@ class AudioTrack {
   /// Samples of output that went to the encoder.
   int64_t encoded() const { return encoded_; }
   int skipped_packets() const { return skipped_; }
+  /// Pieces of sound that came out of the decoder, in the window or not.
+  int64_t decoded_frames() const { return frames_; }
 
  private:
   Result<void> OnFrame(const AVFrame& frame, const PacketSink& sink);
@@ -100,6 +102,7 @@ class AudioTrack {
   Stereo limited_, stretched_;
   int64_t placed_ = 0, encoded_ = 0;
   int skipped_ = 0;
+  int64_t frames_ = 0;
   bool complete_ = false;
 };
 

@@ -7,6 +7,7 @@ extern "C" {
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "worker/av_log.h"
@@ -63,6 +64,11 @@ const AVCodec* AllowedDecoder(AVCodecID id) {
 
 Error Encrypted() {
   return Unsupported("the source is encrypted");
+}
+
+bool IsStill(const AVStream* stream) {
+  return (stream->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS)) !=
+         0;
 }
 
 int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary**) {
@@ -173,9 +179,7 @@ Result<void> Media::Probe() {
     return Corrupt("the source cannot be opened",
                    std::string(input->name) + ": " + AvError(r) + ": " + AvLogLines());
   }
-  for (unsigned i = 0; i < format_->nb_streams; ++i) {
-    if (IsEncrypted(format_->streams[i])) return Encrypted();
-  }
+  if (is_encrypted() && want_ != Want::kAnything) return Encrypted();
   CHECK_OK(CheckSizes());
 
   // find_stream_info decodes with contexts of its own; without max_pixels a picture bomb goes off
@@ -188,14 +192,25 @@ Result<void> Media::Probe() {
   r = avformat_find_stream_info(format_, per_stream.empty() ? nullptr : per_stream.data());
   for (AVDictionary*& d : per_stream) av_dict_free(&d);
   if (io_.failed()) return SourceBroken(io_.failure());
+  if (want_ == Want::kAnything) return {};
   if (r < 0) return WhyNoPicture("stream info: " + AvError(r));
-  for (unsigned i = 0; i < format_->nb_streams; ++i) {
-    if (IsEncrypted(format_->streams[i])) return Encrypted();
-  }
+  if (is_encrypted()) return Encrypted();
   return CheckSizes();
 }
 
+bool Media::is_encrypted() const {
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    if (IsEncrypted(format_->streams[i])) return true;
+  }
+  return false;
+}
+
+bool Media::IsDecodable(AVCodecID codec) {
+  return AllowedDecoder(codec) != nullptr;
+}
+
 Result<void> Media::CheckSizes() const {
+  if (want_ == Want::kAnything) return {};
   for (unsigned i = 0; i < format_->nb_streams; ++i) {
     const AVCodecParameters* p = format_->streams[i]->codecpar;
     if (p->codec_type != AVMEDIA_TYPE_VIDEO || p->width <= 0 || p->height <= 0) continue;
@@ -208,39 +223,72 @@ Result<void> Media::CheckSizes() const {
   return {};
 }
 
-Result<void> Media::ChooseStreams() {
-  double best_video = -1, best_audio = -1;
-  bool seen_video = false;
+void Media::ChooseVideo() {
+  double best = -1;
   for (unsigned i = 0; i < format_->nb_streams; ++i) {
     AVStream* s = format_->streams[i];
     const AVCodecParameters* p = s->codecpar;
+    if (p->codec_type != AVMEDIA_TYPE_VIDEO || IsStill(s) || !IsDecodable(p->codec_id)) continue;
     const bool is_default = (s->disposition & AV_DISPOSITION_DEFAULT) != 0;
-    if (p->codec_type == AVMEDIA_TYPE_VIDEO) {
-      if (s->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS))
-        continue;
-      seen_video = true;
-      if (AllowedDecoder(p->codec_id) == nullptr) continue;
-      const double score = (is_default ? 1e12 : 0) + 1.0 * p->width * p->height;
-      if (score > best_video) {
-        best_video = score;
-        video_ = s;
-      }
-    } else if (p->codec_type == AVMEDIA_TYPE_AUDIO) {
-      if (AllowedDecoder(p->codec_id) == nullptr || p->sample_rate <= 0) continue;
-      const bool special =
-          (s->disposition & (AV_DISPOSITION_COMMENT | AV_DISPOSITION_HEARING_IMPAIRED |
-                             AV_DISPOSITION_VISUAL_IMPAIRED)) != 0;
-      const double score = (is_default ? 1e6 : 0) + (special ? 0 : 1e5) + p->ch_layout.nb_channels;
-      if (score > best_audio) {
-        best_audio = score;
-        audio_ = s;
-      }
+    const double score = (is_default ? 1e12 : 0) + 1.0 * p->width * p->height;
+    if (score > best) {
+      best = score;
+      video_ = s;
     }
+  }
+}
+
+/// What everybody should hear before what some asked for, then the container's own choice, then the
+/// most channels, then the first.
+void Media::ChooseAudio() {
+  constexpr int kForSome = AV_DISPOSITION_COMMENT | AV_DISPOSITION_HEARING_IMPAIRED |
+                           AV_DISPOSITION_VISUAL_IMPAIRED | AV_DISPOSITION_DESCRIPTIONS |
+                           AV_DISPOSITION_CLEAN_EFFECTS | AV_DISPOSITION_KARAOKE |
+                           AV_DISPOSITION_DEPENDENT;
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    const AVCodecParameters* p = format_->streams[i]->codecpar;
+    if (p->codec_type != AVMEDIA_TYPE_AUDIO || p->sample_rate <= 0) continue;
+    if (IsDecodable(p->codec_id)) more_audio_.push_back(format_->streams[i]);
+  }
+  const auto rank = [](const AVStream* s) {
+    return std::tuple((s->disposition & kForSome) == 0,
+                      (s->disposition & AV_DISPOSITION_DEFAULT) != 0,
+                      s->codecpar->ch_layout.nb_channels, -s->index);
+  };
+  std::sort(more_audio_.begin(), more_audio_.end(),
+            [&](const AVStream* a, const AVStream* b) { return rank(a) < rank(b); });
+  (void)NextAudio();
+}
+
+bool Media::NextAudio() {
+  if (more_audio_.empty()) return false;
+  if (audio_ != nullptr) audio_->discard = AVDISCARD_ALL;
+  audio_ = more_audio_.back();
+  audio_->discard = AVDISCARD_DEFAULT;
+  more_audio_.pop_back();
+  return true;
+}
+
+Result<void> Media::ChooseStreams() {
+  ChooseVideo();
+  ChooseAudio();
+  bool seen_video = false, seen_audio = false;
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    const AVStream* s = format_->streams[i];
+    seen_video |= s->codecpar->codec_type == AVMEDIA_TYPE_VIDEO && !IsStill(s);
+    seen_audio |= s->codecpar->codec_type == AVMEDIA_TYPE_AUDIO;
+  }
+  if (want_ == Want::kAnything) {
+    ReadFacts();
+    return {};
   }
   if (want_ == Want::kSound) {
     video_ = nullptr;
-    if (audio_ == nullptr) return Unsupported("the source has no sound that can be decoded");
-  } else if (video_ == nullptr && !(want_ == Want::kAnything && audio_ != nullptr)) {
+    if (audio_ == nullptr) {
+      return Unsupported(seen_audio ? "the source's sound codec is not supported"
+                                    : "the source has no sound");
+    }
+  } else if (video_ == nullptr) {
     if (AvLogSawTooManyPixels()) return WhyNoPicture("choosing streams");
     if (seen_video) return Unsupported("the source's video codec is not supported");
     return Unsupported(audio_ != nullptr ? "the source has sound but no video"
@@ -261,8 +309,29 @@ Result<void> Media::ChooseStreams() {
   return {};
 }
 
+int64_t Media::FindOrigin() const {
+  const int64_t begin = format_->start_time != AV_NOPTS_VALUE ? format_->start_time : 0;
+  const bool is_opus = audio_ != nullptr && audio_->codecpar->codec_id == AV_CODEC_ID_OPUS;
+  if (!is_opus || audio_->start_time == AV_NOPTS_VALUE ||
+      !std::string_view(format_->iformat->name).starts_with("matroska,")) {
+    return begin;
+  }
+  // Here the sound is said to begin with what an Opus decoder leaves out.
+  const AVCodecParameters* p = audio_->codecpar;
+  const int skipped = p->extradata_size >= 12 ? p->extradata[10] | p->extradata[11] << 8 : 0;
+  const int64_t ticks =
+      audio_->start_time + av_rescale_q(skipped, AVRational{1, 48000}, audio_->time_base);
+  int64_t heard = av_rescale_q(ticks, audio_->time_base, kMicroseconds);
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    const AVStream* s = format_->streams[i];
+    if (s == audio_ || s->start_time == AV_NOPTS_VALUE) continue;
+    heard = std::min(heard, av_rescale_q(s->start_time, s->time_base, kMicroseconds));
+  }
+  return std::max(begin, heard);
+}
+
 void Media::ReadFacts() {
-  origin_ = format_->start_time != AV_NOPTS_VALUE ? format_->start_time : 0;
+  origin_ = FindOrigin();
   if (format_->duration != AV_NOPTS_VALUE && format_->duration > 0) {
     duration_ = static_cast<double>(format_->duration) / 1e6;
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "transform/protocol/messages.h"
@@ -20,7 +21,7 @@ namespace vr::worker {
 enum class Want {
   kPicture,   ///< a video stream; sound when there is some
   kSound,     ///< an audio stream; of the video nothing is read
-  kAnything,  ///< either
+  kAnything,  ///< whatever it is: only told about, so nothing need be decodable, nor within limits
 };
 
 /// Must not outlive the SourceIo it was opened on. Main thread only.
@@ -40,6 +41,13 @@ class Media {
   /// Null only when no picture was wanted.
   AVStream* video() const { return video_; }
   AVStream* audio() const { return audio_; }
+  /// audio() cannot be decoded after all: takes the next best. Before reading. @return false when
+  /// there is none; audio() stays
+  bool NextAudio();
+  /// Some stream is. Only Want::kAnything opens such a source.
+  bool is_encrypted() const;
+  /// A decoder for it is here.
+  static bool IsDecodable(AVCodecID codec);
   /// Seconds from origin() on as the container tells, 0 = unknown.
   double duration() const { return duration_; }
   /// Seconds the video stream is declared to last, 0 = unknown.
@@ -78,7 +86,10 @@ class Media {
       : io_(io), limits_(limits), want_(want) {}
   Result<void> Probe();
   Result<void> ChooseStreams();
+  void ChooseVideo();
+  void ChooseAudio();
   void ReadFacts();
+  int64_t FindOrigin() const;
   Result<void> CheckSizes() const;
 
   SourceIo& io_;
@@ -87,6 +98,7 @@ class Media {
   AVFormatContext* format_ = nullptr;
   AVStream* video_ = nullptr;
   AVStream* audio_ = nullptr;
+  std::vector<AVStream*> more_audio_;  // the best last
   double duration_ = 0;
   int64_t origin_ = 0;
   Orientation orientation_;

@@ -122,12 +122,17 @@ Result<std::unique_ptr<MediaOutput>> MediaOutput::Create(int fd, Form form, uint
   AVDictionary* options = nullptr;
   switch (form) {
     case Form::kFragmented:
-      av_dict_set(&options, "movflags", "+frag_keyframe+empty_moov+default_base_moof", 0);
+      av_dict_set(&options, "movflags", "+frag_keyframe+empty_moov+default_base_moof+skip_trailer",
+                  0);
       av_dict_set(&options, "frag_duration", "500000", 0);
       break;
     case Form::kIndexed:
+      av_dict_set(&options, "movflags", "+faststart", 0);
+      break;
     case Form::kM4a:
       av_dict_set(&options, "movflags", "+faststart", 0);
+      // Where the sound begins and ends is told in these units: to the sample.
+      av_dict_set_int(&options, "movie_timescale", tracks.at(0).parameters->sample_rate, 0);
       break;
     case Form::kWebmLive:
       av_dict_set(&options, "live", "1", 0);

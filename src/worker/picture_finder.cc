@@ -14,6 +14,8 @@ namespace vr::worker {
 namespace {
 
 constexpr double kTicksPerSecond = kOutputTimeBase.den;
+constexpr int kMaxFailedSeeks = 3;
+constexpr double kDecodingAhead = 0.5;  // seconds; sixteen pictures at 30 a second
 constexpr double kSameSeconds = kSameTimeTicks / kTicksPerSecond;
 
 }  // namespace
@@ -149,9 +151,11 @@ bool PictureFinder::IndexCovers(double seconds) const {
 Result<std::optional<KeyPacket>> PictureFinder::KeyAt(double seconds, double earliest) {
   std::vector<double> points;
   for (const double point : SeekPoints(seconds)) {
-    points.push_back(std::max(point, earliest));
     if (point <= earliest) break;
+    points.push_back(point);
   }
+  // Some containers are searched by the time of decoding, which runs ahead.
+  points.push_back(std::max(0.0, earliest - kDecodingAhead));
   bool first = true;
   for (const double point : points) {
     TRY(const bool moved, MoveTo(point));

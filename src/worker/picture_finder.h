@@ -50,7 +50,7 @@ class PictureFinder {
   Result<void> From(double start, const OnPicture& on_picture);
 
   /// The last key frame shown at or before `seconds`, undecoded.
-  /// @param earliest how far back it is of use
+  /// @param earliest how far back it is looked for; may give an earlier one that lay on the way
   /// @return nullopt: none there, or this container cannot tell
   Result<std::optional<KeyPacket>> KeyAt(double seconds, double earliest);
   /// Decodes one key frame alone. @return null when nothing comes out
@@ -85,6 +85,7 @@ class PictureFinder {
   bool fresh_ = true;  // stands where opening left it
   bool is_mov_ = false, is_gif_ = false;
   bool broke_off_ = false;
+  int failed_seeks_ = 0;  // in a row
   int skipped_ = 0;
   uint64_t decoded_ = 0;
 };

@@ -19,8 +19,8 @@ std::string Number(int value) {
 }
 
 /// What shows where the picture is not.
-std::string Ground(AVPixelFormat format) {
-  return HasAlpha(format) ? "black@0" : "black";
+std::string Ground(const PictureTarget& target) {
+  return HasAlpha(target.format) && !target.opaque ? "black@0" : "black";
 }
 
 /// @param from null: RGB. @param to null: RGB, full range
@@ -94,14 +94,14 @@ std::string DescribeGraph(const PictureShape& shape, const Placement& p,
     char angle[32];
     std::snprintf(angle, sizeof angle, "%.9f", p.angle);
     g += ",rotate=a=" + std::string(angle) + ":ow=" + Number(p.turned_width) +
-         ":oh=" + Number(p.turned_height) + ":c=" + Ground(target.format);
+         ":oh=" + Number(p.turned_height) + ":c=" + Ground(target);
     if (p.turned_width != p.picture_width || p.turned_height != p.picture_height) {
       g += ",crop=w=" + Number(p.picture_width) + ":h=" + Number(p.picture_height);
     }
   }
   if (p.width != p.picture_width || p.height != p.picture_height) {
     g += ",pad=w=" + Number(p.width) + ":h=" + Number(p.height) + ":x=" + Number(p.pad_x) +
-         ":y=" + Number(p.pad_y) + ":color=" + Ground(target.format);
+         ":y=" + Number(p.pad_y) + ":color=" + Ground(target);
   }
   return g + ",setsar=1";
 }

@@ -28,6 +28,7 @@ PictureShape ShapeOf(const AVFrame& frame);
 struct PictureTarget {
   AVPixelFormat format = AV_PIX_FMT_YUV420P;
   Colour colour;
+  bool opaque = false;  ///< black, not clear, where the picture is not, whatever the format
 };
 
 /// The graph in libavfilter's language. Pure; everything in it is a number or a name of ours.

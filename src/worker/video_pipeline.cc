@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "worker/audio_route.h"
 #include "worker/audio_track.h"
 #include "worker/av_log.h"
 #include "worker/failure.h"
@@ -38,6 +39,10 @@ constexpr int64_t kMaxAudioLag = 10'000'000;  // microseconds
 constexpr int64_t kReadPastEnd = 10'000'000;
 // So many packets are looked at before the first is copied.
 constexpr int kPacketsToCheck = 32;
+// Sound that begins later is filled with silence, not copied; seconds.
+constexpr double kUnheardDelay = 0.02;
+// A richer sound is no company for a small picture; bits per second.
+constexpr int64_t kMaxCopiedSound = 256'000;
 
 // x265 encodes nothing smaller.
 constexpr int kHevcMinSide = 16;
@@ -214,6 +219,11 @@ class Transcoder {
 
   Result<void> PrepareAudio() {
     AVStream* stream = media_.audio();
+    const AudioFacts facts = AudioFactsOf(*stream, media_.origin(), media_.stream_duration());
+    copy_audio_ = plan_.may_copy && AudioRouteFor(job_, facts).copy &&
+                  facts.late_seconds < kUnheardDelay && facts.bit_rate <= kMaxCopiedSound &&
+                  stream->codecpar->extradata_size > 0;
+    if (copy_audio_) return {};
     auto decoder = media_.OpenDecoder(stream, 1);
     if (!decoder.ok()) {
       if (decoder.error().reason == "TRANSFORM_FAILED") return std::move(decoder).error();
@@ -338,13 +348,15 @@ class Transcoder {
     if (copy->dts == AV_NOPTS_VALUE) copy->dts = copy->pts;
     copy->pts -= shift;
     copy->dts -= shift;
+    // What is damaged further on is put in order; the muxer insists.
+    int64_t& last_dts = index == kVideoStream ? last_dts_ : last_sound_dts_;
+    if (last_dts != INT64_MIN) copy->dts = std::max(copy->dts, last_dts + 1);
+    copy->pts = std::max(copy->pts, copy->dts);
+    last_dts = copy->dts;
+    const int64_t end = av_rescale_q(copy->pts + std::max<int64_t>(copy->duration, 0),
+                                     stream->time_base, kOutputTimeBase);
+    copied_until_ = std::max(copied_until_, end);
     if (index == kVideoStream) {
-      // What is damaged further on is put in order; the muxer insists.
-      if (last_dts_ != INT64_MIN) copy->dts = std::max(copy->dts, last_dts_ + 1);
-      copy->pts = std::max(copy->pts, copy->dts);
-      last_dts_ = copy->dts;
-      const int64_t end = av_rescale_q(copy->pts + std::max<int64_t>(copy->duration, 0),
-                                       stream->time_base, kOutputTimeBase);
       copied_ticks_ = std::max(copied_ticks_, end);
       ++frames_;
       if (expected_ticks_ > 0) reporter_.SetDone(static_cast<double>(end) / expected_ticks_);
@@ -653,7 +665,8 @@ class Transcoder {
     done_.width = static_cast<uint32_t>(placement_.width);
     done_.height = static_cast<uint32_t>(placement_.height);
     done_.has_audio = audio_.has_value() || copy_audio_;
-    done_.duration_seconds = std::max(video_seconds, audio_ ? audio_->seconds() : 0);
+    done_.duration_seconds = std::max({video_seconds, audio_ ? audio_->seconds() : 0,
+                                       static_cast<double>(copied_until_) / kTicksPerSecond});
     done_.frames = static_cast<uint64_t>(frames_);
     done_.fps = video_seconds > 0 ? static_cast<double>(frames_) / video_seconds : 0;
     done_.video_codec =
@@ -662,7 +675,7 @@ class Transcoder {
     if (copy_audio_) done_.audio_codec = avcodec_get_name(media_.audio()->codecpar->codec_id);
     done_.route = copy_video_ && (copy_audio_ || !done_.has_audio) ? "remux"
                   : copy_video_                                    ? "copy video"
-                  : copy_audio_                                    ? "copy audio"
+                  : copy_audio_                                    ? "copy audio: " + why_
                                                                    : "transcode: " + why_;
     done_.rate_factor = plan_.rate_factor;
     AddWarnings(video_seconds);
@@ -679,7 +692,7 @@ class Transcoder {
                           " packets of the sound could not be decoded");
     }
     if (media_.broke_off()) warnings_.push_back("damaged: reading ended early");
-    const double seconds = std::max(video_seconds, audio_ ? audio_->seconds() : 0);
+    const double seconds = done_.duration_seconds;
     const double expected = expected_ticks_ / kTicksPerSecond / job_.speed;
     if (expected > 0 && seconds < expected - 1 && seconds < expected * 0.9) {
       char text[96];
@@ -715,7 +728,8 @@ class Transcoder {
 
   // Copying.
   int checked_ = 0;
-  int64_t first_pts_ = 0, last_dts_ = INT64_MIN, copied_ticks_ = 0;
+  int64_t first_pts_ = 0, last_dts_ = INT64_MIN, last_sound_dts_ = INT64_MIN;
+  int64_t copied_ticks_ = 0, copied_until_ = 0;  // end of the pictures, of everything
 
   // Pictures. Times are output ticks unless said otherwise.
   AvPtr<AVFrame> held_;     // the last picture before the window

@@ -62,6 +62,25 @@ TEST(Recipe, QualityMapsLinearlyAndByName) {
   EXPECT_EQ(JpegRecipeFor(job).quality, 100);
 }
 
+TEST(Recipe, EachJpegQualityHasTablesOfItsOwn) {
+  EXPECT_EQ(JpegTable(50, false)[0], 16);
+  EXPECT_EQ(JpegTable(50, true)[63], 99);
+  EXPECT_EQ(JpegTable(100, false)[63], 1);
+  EXPECT_EQ(JpegTable(1, false)[63], 255);
+  for (int q = 2; q <= 100; ++q) EXPECT_NE(JpegTable(q, false), JpegTable(q - 1, false)) << q;
+}
+
+TEST(Recipe, AnimationsAreNoFasterThanTheirSourceOrTheirViewers) {
+  Job job;
+  job.format = transform::protocol::OutputFormat::kGif;
+  EXPECT_EQ(AnimationFpsFor(job, 25), 15);
+  EXPECT_EQ(AnimationFpsFor(job, 12), 12);
+  job.fps = 60;
+  EXPECT_EQ(AnimationFpsFor(job, 25), 50);
+  job.format = transform::protocol::OutputFormat::kWebp;
+  EXPECT_EQ(AnimationFpsFor(job, 25), 60);
+}
+
 TEST(Recipe, APoorSourceIsNotInflated) {
   const Job job;
   const int64_t rich = VideoRecipeFor(job, {640, 360, 30}).max_rate;
