@@ -62,6 +62,7 @@ POLICIES = {
         ssim=0.94, least=0.87, why="a moving camera in 1 Mbit/s of AV1: no more than twice the source's rate is spent, so detail goes in motion"),
     ("vp9-alpha-faulty.webm", "*"): Policy(ssim=0.9, least=0.9, why="faint noise on black: JPEG's quantiser and 8-bit rounding weigh much in SSIM (39 dB)"),
     ("mpeg4-asp-ac3-720x528.avi", "*"): Policy(ssim=0.95, why="block noise of MPEG-4 at its native edges, 38 dB"),
+    ("corrupt-nal-decord.mp4", "*"): Policy(ssim=0.95, why="damaged pictures: what is concealed is noise"),
     ("h264-10bit-nodash.mp4", "*"): Policy(ssim=0.955, why="sharp synthetic noise in 10 bit, enlarged"),
 }
 
@@ -70,6 +71,8 @@ POLICIES = {
 _DARK = "JPEG stills of BT.709 sources come out darker: swscale changes the matrix while it scales, without accurate_rnd and full_chroma_int"
 KNOWN = {(name, "frame"): _DARK for name in (
     "bbb-720p-30s-vp8-vorbis.webm", "big-8k-hevc-300ms.mp4", "cursed-vfr.mp4", "hevc-1080p-aac51.ts", "prores422-1080i.mov")}
+KNOWN |= {("vp9-alpha-faulty.webm", operation): "black under a flattened alpha plane comes out as U = V = 129, a violet tint"
+          for operation in ("video", "cover", "frame")}
 
 
 def policy(name, operation):
