@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench bench-store torture asan tsan clang clean
+.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench bench-store bench-media torture asan tsan clang clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -69,6 +69,11 @@ bench-store: ## the store: start with 100,000 entries, commits against plain fil
 	@$(MAKE) --no-print-directory build PRESET=release
 	@cmake --build --preset release --target vr_store_bench > /dev/null
 	@tools/bench_store --bin build/release/bin --out bench/results/$$(date +%F)-store.md
+
+bench-media: ## every mode and format against the ffmpeg command line; writes bench/results/ (ROUNDS=3)
+	@tools/install_deps bench
+	@$(MAKE) --no-print-directory build PRESET=release
+	@tools/bench_media --bin build/release/bin --out bench/results/$$(date +%F)-media.md
 
 torture: build ## kill -9 of the real server under load, ROUNDS=50 times (SEED, DURABILITY=none|body|full)
 	@tools/install_deps test
