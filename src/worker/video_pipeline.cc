@@ -224,11 +224,13 @@ class Transcoder {
                   facts.late_seconds < kUnheardDelay && facts.bit_rate <= kMaxCopiedSound &&
                   stream->codecpar->extradata_size > 0;
     if (copy_audio_) return {};
-    auto decoder = media_.OpenDecoder(stream, 1);
-    if (!decoder.ok()) {
+    Result<AvPtr<AVCodecContext>> decoder = media_.OpenDecoder(stream, 1);
+    while (!decoder.ok()) {
       if (decoder.error().reason == "TRANSFORM_FAILED") return std::move(decoder).error();
-      warnings_.push_back("the sound could not be decoded");
-      return {};
+      warnings_.push_back("a sound track could not be decoded");
+      if (!media_.NextAudio()) return {};
+      stream = media_.audio();
+      decoder = media_.OpenDecoder(stream, 1);
     }
     AudioTrack::Window window;
     window.begin = begin_;
