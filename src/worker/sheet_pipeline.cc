@@ -89,6 +89,7 @@ Result<SheetLayout> Plan(const protocol::Job& job, PictureFinder& finder,
     // Containers promise more than there is; what is missing shall not be black tiles.
     TRY(const std::optional<double> real, finder.EndBefore(layout.times.back()));
     if (!real) return layout;
+    if (*real <= 0) return finder.media().WhyNoPicture("no packets");
     end = *real;
     checked = true;
   }
