@@ -127,8 +127,8 @@ class Sound:
     samples: np.ndarray
 
     def cut(self, first, last):
-        a = max(0, round((first - self.start) * self.rate))
-        return self.samples[a:max(a, round((last - self.start) * self.rate))]
+        a, b = round((first - self.start) * self.rate), round((last - self.start) * self.rate)
+        return np.concatenate([np.zeros(max(0, min(0, b) - a), np.float32), self.samples[max(0, a):max(0, b)]])
 
 
 def sound(path, rate=16000, until=None, stream="a:0", seek=None):
