@@ -268,7 +268,7 @@ WebpRecipe WebpRecipeFor(const Job& job) {
       r.method = 1;
       break;
     case Level::kHigh:
-      r.method = 6;
+      r.method = 5;  // 6 takes ten times as long for 2 % fewer bytes of an animation
       break;
     case Level::kMedium:
     case Level::kAuto:

@@ -220,15 +220,17 @@ class Transcoder {
   Result<void> PrepareAudio() {
     AVStream* stream = media_.audio();
     const AudioFacts facts = AudioFactsOf(*stream, media_.origin(), media_.stream_duration());
-    copy_audio_ = plan_.may_copy && AudioRouteFor(job_, facts).copy &&
+    copy_audio_ = plan_.may_copy && AudioRouteFor(job_, facts).copy && facts.channels == 2 &&
                   facts.late_seconds < kUnheardDelay && facts.bit_rate <= kMaxCopiedSound &&
                   stream->codecpar->extradata_size > 0;
     if (copy_audio_) return {};
-    auto decoder = media_.OpenDecoder(stream, 1);
-    if (!decoder.ok()) {
+    Result<AvPtr<AVCodecContext>> decoder = media_.OpenDecoder(stream, 1);
+    while (!decoder.ok()) {
       if (decoder.error().reason == "TRANSFORM_FAILED") return std::move(decoder).error();
-      warnings_.push_back("the sound could not be decoded");
-      return {};
+      warnings_.push_back("a sound track could not be decoded");
+      if (!media_.NextAudio()) return {};
+      stream = media_.audio();
+      decoder = media_.OpenDecoder(stream, 1);
     }
     AudioTrack::Window window;
     window.begin = begin_;
@@ -647,7 +649,7 @@ class Transcoder {
     if (audio_) {
       CHECK_OK(audio_->Feed(nullptr, AudioSink()));
       if (audio_->samples() == 0)
-        CHECK_OK(audio_->FillUpTo(Microseconds(video_seconds), AudioSink()));
+        CHECK_OK(audio_->FillUpTo(Microseconds(video_seconds * job_.speed), AudioSink()));
       CHECK_OK(audio_->Finish(AudioSink()));
     }
     if (stream_) {
@@ -678,11 +680,11 @@ class Transcoder {
                   : copy_audio_                                    ? "copy audio: " + why_
                                                                    : "transcode: " + why_;
     done_.rate_factor = plan_.rate_factor;
-    AddWarnings(video_seconds);
+    AddWarnings();
     done_.warnings = warnings_;
   }
 
-  void AddWarnings(double video_seconds) {
+  void AddWarnings() {
     if (decoder_ && decoder_->skipped_packets() > 0) {
       warnings_.push_back("damaged: " + std::to_string(decoder_->skipped_packets()) +
                           " packets of the video could not be decoded");
@@ -774,8 +776,10 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
       media.reset();
       TRY(media, Media::Open(source, job.limits));
     }
-    if (!from_start && !media->Seek(points[i])) continue;
+    // A seek that fails may have read all the same.
+    const bool sought = from_start || media->Seek(points[i]);
     moved = true;
+    if (!sought) continue;
     plan.may_retry = !from_start;
     Transcoder transcoder(job, *media, files, reporter, plan);
     TRY(const RunEnd end, transcoder.Run());

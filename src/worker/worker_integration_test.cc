@@ -1012,7 +1012,8 @@ TEST_F(WorkerTest, EveryVideoFormatHasBothFormsAndTheSameBytesEveryTime) {
     EXPECT_EQ(o.done->video_codec, c.codec);
     EXPECT_EQ(o.done->audio_codec, c.sound);
     EXPECT_EQ(o.done->frames, 50u);
-    EXPECT_THAT(o.done->route, ::testing::StartsWith("transcode"));
+    const bool has_aac = c.format != OutputFormat::kWebm;
+    EXPECT_THAT(o.done->route, ::testing::StartsWith(has_aac ? "copy audio: " : "transcode: "));
     auto video = Facts(Path("stored"), "v");
     EXPECT_EQ(video["codec_name"], c.codec);
     EXPECT_EQ(video["pix_fmt"], "yuv420p");
@@ -1211,6 +1212,32 @@ TEST_F(WorkerTest, WhatNeedsNothingDoneIsCopiedPacketByPacket) {
   EXPECT_TRUE(PictureHashes(Path("stream")) == PictureHashes(clip));
   EXPECT_EQ(TopBoxes(o.stored)[1], "moov");
   EXPECT_LT(o.done->cpu_seconds, 0.5);
+}
+
+TEST_F(WorkerTest, SoundIsCopiedBesideCopiedOrNewPicturesInStep) {
+  // A flash and a beep at second 1.
+  const std::string clip = Clip(
+      "beep.mp4",
+      "-f lavfi -i \"color=black:s=320x180:r=25:d=3,drawbox=color=white:t=fill:enable='between(t,1,"
+      "1.2)'\" -f lavfi -i \"aevalsrc='if(between(t,1,1.2),sin(2*PI*1000*t),0)':s=48000:d=3\" "
+      "-c:v libx264 -preset veryfast -bf 2 -pix_fmt yuv420p -color_range tv -c:a aac -ac 2");
+  for (const bool whole : {true, false}) {
+    Job job;
+    if (!whole) job.width = 160;
+    const Outcome o = Run(job, clip);
+    ASSERT_TRUE(o.done) << Why(o);
+    EXPECT_EQ(o.done->route, whole ? "remux" : "copy audio: size");
+    EXPECT_TRUE(PacketHashes(Path("stored"), "a") == PacketHashes(clip, "a"));
+    for (const char* form : {"stored", "stream"}) {
+      const double shift = std::stod(Facts(Path(form), "v")["start_time"]);
+      const std::string silence = Output(
+          "ffmpeg -hide_banner -nostats -i '" + Path(form) +
+          "' -map 0:a -af silencedetect=noise=-30dB:d=0.3 -f null - 2>&1 | grep -o 'silence_end: "
+          "[0-9.]*'");
+      ASSERT_GT(silence.size(), 13u) << form;
+      EXPECT_NEAR(std::stod(silence.substr(13)) - shift, 1, 0.02) << form << whole;
+    }
+  }
 }
 
 TEST_F(WorkerTest, PacketsThatAreNotAllShownAreNotCopied) {
