@@ -127,8 +127,8 @@ class Sound:
     samples: np.ndarray
 
     def cut(self, first, last):
-        a = max(0, round((first - self.start) * self.rate))
-        return self.samples[a:max(a, round((last - self.start) * self.rate))]
+        a, b = round((first - self.start) * self.rate), round((last - self.start) * self.rate)
+        return np.concatenate([np.zeros(max(0, min(0, b) - a), np.float32), self.samples[max(0, a):max(0, b)]])
 
 
 def sound(path, rate=16000, until=None, stream="a:0", seek=None):
@@ -147,7 +147,7 @@ def sound(path, rate=16000, until=None, stream="a:0", seek=None):
     start, taken, pieces, end = float(blocks[0][0]), 0, [], 0
     for time, count in blocks:
         at = round((float(time) - start) * rate)
-        if at > end + rate // 200:  # jitter below 5 ms is no gap
+        if at > end + rate // 50:  # time stamps jitter: below 20 ms is no gap
             pieces.append(np.zeros(at - end, np.float32))
             end = at
         piece = samples[taken:taken + int(count)]
