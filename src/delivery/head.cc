@@ -161,6 +161,7 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
     }
   }
   AppendNumber(fields, "Age", age);
+  if (!facts.vary.empty()) AppendField(fields, "Vary", facts.vary);
 
   const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
   AppendField(fields, "X-Cache-Status",

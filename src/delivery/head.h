@@ -48,6 +48,8 @@ struct AnswerFacts {
   bool edge_written = true, kv_written = true;
   std::string_view request_id;
   const variant::Parsed* parsed = nullptr;
+  /// Which request fields chose the variant, for Vary (RFC 9110 §12.5.5); empty: the URL alone did.
+  std::string_view vary;
 };
 /// Everything but Cache-Control, which an answer that refuses does not share.
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts);

@@ -14,6 +14,7 @@
 #include "io/loop.h"
 #include "observe/log.h"
 #include "variant/key.h"
+#include "variant/negotiate.h"
 
 namespace vr::delivery {
 
@@ -28,6 +29,14 @@ constexpr std::string_view kOriginalRecipe = "original-1";
 
 /// What a still of usual size comes to; the store keeps bodies of that size in its index.
 constexpr uint64_t kFrameBytes = 32 << 10;
+
+/// For `format=auto`, in order of preference, of those that a client names. A browser's <img> names
+/// image/webp and no video, so a video asked for there comes as one that it can show.
+constexpr variant::Format kNegotiable[] = {
+    variant::Format::kMp4,  // named by few: everybody plays it
+    variant::Format::kWebm, variant::Format::kWebp, variant::Format::kGif,  variant::Format::kJpg,
+    variant::Format::kPng,  variant::Format::kM4a,  variant::Format::kOpus, variant::Format::kMp3,
+};
 
 std::shared_ptr<RequestNote> NoteOf(Layer layer, std::string key) {
   auto note = std::make_shared<RequestNote>();
@@ -123,6 +132,9 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   }
   p.resolved = std::move(*resolved);
   p.policy = &config.policies[p.resolved.origin_index];
+  if (variant::NegotiateFormat(asked, request.Get("Accept").value_or(""), kNegotiable)) {
+    p.vary = "Accept";
+  }
   variant::ApplyOriginDefaults(asked, p.policy->quality, p.policy->compression);
 
   const Options& rules = config.delivery;
@@ -184,6 +196,7 @@ AnswerFacts VideoEndpoint::FactsFor(const Request& request, const Prepared& p, L
   facts.kv_written = facts.edge_written = !p.is_debug && p.policy->ttl.ok.count() > 0;
   facts.request_id = request.id;
   facts.parsed = &p.parsed;
+  facts.vary = p.vary;
   return facts;
 }
 

@@ -14,6 +14,7 @@
 #include "worker/audio_route.h"
 #include "worker/audio_track.h"
 #include "worker/av_log.h"
+#include "worker/clock_guard.h"
 #include "worker/failure.h"
 #include "worker/media.h"
 #include "worker/media_output.h"
@@ -86,6 +87,7 @@ class SoundEncoder {
           ++implausible_;
           continue;
         }
+        if (!clock_.Accept(at)) packet->pts = packet->dts = AV_NOPTS_VALUE;
         if (expected_ > 0) reporter_.SetDone(static_cast<double>(at) / 1e6 / expected_);
       } else if (!from_start) {
         return RunEnd::kSeekFurtherBack;  // only the beginning tells where this is
@@ -182,6 +184,7 @@ class SoundEncoder {
   AudioTrack::Window window_;
   double expected_ = 0;  // seconds of the source
   int implausible_ = 0;
+  ClockGuard clock_;
   std::optional<AudioTrack> track_;
   std::unique_ptr<MediaOutput> output_;
 };

@@ -122,8 +122,8 @@ Result<std::unique_ptr<MediaOutput>> MediaOutput::Create(int fd, Form form, uint
   AVDictionary* options = nullptr;
   switch (form) {
     case Form::kFragmented:
-      av_dict_set(&options, "movflags", "+frag_keyframe+empty_moov+default_base_moof+skip_trailer",
-                  0);
+      av_dict_set(&options, "movflags",
+                  "+frag_keyframe+empty_moov+default_base_moof+delay_moov+skip_trailer", 0);
       av_dict_set(&options, "frag_duration", "500000", 0);
       break;
     case Form::kIndexed:

@@ -26,6 +26,10 @@ std::string Ground(const PictureTarget& target) {
 /// @param from null: RGB. @param to null: RGB, full range
 std::string ScaleTo(int width, int height, const Colour* from, const Colour* to) {
   std::string s = "scale=w=" + Number(width) + ":h=" + Number(height) + ":flags=bicubic";
+  // The scaler's quick ways round a change of colours are several steps of 255 off.
+  if (from == nullptr || to == nullptr || from->matrix != to->matrix || from->range != to->range) {
+    s += "+accurate_rnd+full_chroma_int";
+  }
   if (from != nullptr) {
     s += ":in_color_matrix=" + MatrixName(from->matrix) + ":in_range=" + RangeName(from->range);
   }

@@ -12,6 +12,7 @@
 #include "worker/audio_route.h"
 #include "worker/audio_track.h"
 #include "worker/av_log.h"
+#include "worker/clock_guard.h"
 #include "worker/failure.h"
 #include "worker/media.h"
 #include "worker/media_output.h"
@@ -121,7 +122,7 @@ class Transcoder {
       reporter_.Tick();
       TRY(const bool more, media_.Read(packet.get()));
       if (!more) break;
-      const int64_t at = TimeOf(*packet);
+      const int64_t at = TrustedTimeOf(*packet);
       if (end_us_ && video_done_ && at > *end_us_ + kReadPastEnd) break;
       if (packet->stream_index == media_.video()->index) {
         CHECK_OK(OnVideoPacket(*packet, at));
@@ -260,6 +261,17 @@ class Transcoder {
     return av_rescale_q(pts, media_.format()->streams[packet.stream_index]->time_base,
                         kMicroseconds) -
            begin_;
+  }
+  /// As TimeOf; a time stamp that cannot be is taken off the packet, and 0 returned.
+  int64_t TrustedTimeOf(AVPacket& packet) {
+    const int64_t at = TimeOf(packet);
+    const bool is_video = packet.stream_index == media_.video()->index;
+    // In containers with an index pictures may well stand for a minute.
+    if (is_video && media_.video_facts().has_exact_packets) return at;
+    if (packet.pts == AV_NOPTS_VALUE && packet.dts == AV_NOPTS_VALUE) return at;
+    if ((is_video ? video_clock_ : audio_clock_).Accept(at)) return at;
+    packet.pts = packet.dts = AV_NOPTS_VALUE;
+    return 0;
   }
   /// A broken clock must not make hours of silence.
   bool PlausibleTime(int64_t us) const {
@@ -727,6 +739,8 @@ class Transcoder {
   std::vector<AvPtr<AVPacket>> early_audio_, early_video_;
   Placement placement_, current_placement_;
   PictureTarget target_;
+
+  ClockGuard video_clock_, audio_clock_;
 
   // Copying.
   int checked_ = 0;

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "worker/clock_guard.h"
 #include "worker/colour.h"
 #include "worker/extents.h"
 #include "worker/picture_graph.h"
@@ -167,6 +168,24 @@ TEST(PictureGraph, DoesOnlyWhatIsNeeded) {
   const std::string full = DescribeGraph(shape, turned, target);
   EXPECT_THAT(full, HasSubstr("bwdif"));
   EXPECT_THAT(full, HasSubstr("hflip,transpose=clock"));
+}
+
+TEST(ClockGuard, OneWildStampIsLeftOutAndARealGapIsTaken) {
+  ClockGuard guard;
+  EXPECT_TRUE(guard.Accept(0));
+  EXPECT_TRUE(guard.Accept(40'000));
+  EXPECT_FALSE(guard.Accept(5'940'000'000)) << "99 minutes on";
+  EXPECT_TRUE(guard.Accept(80'000)) << "and back";
+  EXPECT_FALSE(guard.Accept(-5'000'000'000));
+  EXPECT_TRUE(guard.Accept(9'000'000)) << "nine seconds of nothing";
+  EXPECT_FALSE(guard.Accept(60'000'000));
+  EXPECT_FALSE(guard.Accept(60'040'000));
+  EXPECT_TRUE(guard.Accept(60'080'000)) << "three agree";
+  EXPECT_TRUE(guard.Accept(60'120'000));
+  EXPECT_FALSE(guard.Accept(600'000'000));
+  EXPECT_FALSE(guard.Accept(900'000'000)) << "two that do not agree";
+  EXPECT_FALSE(guard.Accept(1'200'000'000));
+  EXPECT_TRUE(guard.Accept(60'160'000));
 }
 
 TEST(Timing, DecimalRatesMeanTheBroadcastOnes) {
