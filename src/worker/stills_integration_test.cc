@@ -140,7 +140,10 @@ class StillsTest : public ::testing::Test {
                "default=nk=1:nw=1 " +
                input));
     size >> image.width >> image.height;
-    image.rgba = Output("ffmpeg -v error " + input + " -pix_fmt rgba -f rawvideo -");
+    // The scaler's quick way repeats chroma samples; a viewer interpolates them.
+    image.rgba = Output("ffmpeg -v error " + input +
+                        " -vf scale=flags=bicubic+accurate_rnd+full_chroma_int -pix_fmt rgba -f "
+                        "rawvideo -");
     return image;
   }
 

@@ -1229,7 +1229,11 @@ TEST_F(WorkerTest, SoundIsCopiedBesideCopiedOrNewPicturesInStep) {
     EXPECT_EQ(o.done->route, whole ? "remux" : "copy audio: size");
     EXPECT_TRUE(PacketHashes(Path("stored"), "a") == PacketHashes(clip, "a"));
     for (const char* form : {"stored", "stream"}) {
-      const double shift = std::stod(Facts(Path(form), "v")["start_time"]);
+      // ffmpeg counts from the file's start, which is the sound's priming where it is not cut.
+      const double begin = std::stod(
+          Output("ffprobe -v error -show_entries format=start_time -of default=nk=1:nw=1 '" +
+                 Path(form) + "'"));
+      const double shift = std::stod(Facts(Path(form), "v")["start_time"]) - begin;
       const std::string silence = Output(
           "ffmpeg -hide_banner -nostats -i '" + Path(form) +
           "' -map 0:a -af silencedetect=noise=-30dB:d=0.3 -f null - 2>&1 | grep -o 'silence_end: "
