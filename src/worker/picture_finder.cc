@@ -14,7 +14,6 @@ namespace vr::worker {
 namespace {
 
 constexpr double kTicksPerSecond = kOutputTimeBase.den;
-constexpr int kMaxFailedSeeks = 3;
 constexpr double kDecodingAhead = 0.5;  // seconds; sixteen pictures at 30 a second
 constexpr double kSameSeconds = kSameTimeTicks / kTicksPerSecond;
 

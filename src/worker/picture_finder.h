@@ -85,7 +85,6 @@ class PictureFinder {
   bool fresh_ = true;  // stands where opening left it
   bool is_mov_ = false, is_gif_ = false;
   bool broke_off_ = false;
-  int failed_seeks_ = 0;  // in a row
   int skipped_ = 0;
   uint64_t decoded_ = 0;
 };

@@ -48,8 +48,9 @@ constexpr int64_t kMaxCopiedSound = 256'000;
 // x265 encodes nothing smaller.
 constexpr int kHevcMinSide = 16;
 
-// For estimates, measured on this project's machine: seconds of one core per pixel.
-constexpr double kDecodeCost = 6e-9;
+// For estimates, measured on this project's machine: seconds of one core per pixel (and per bit).
+constexpr double kDecodePixel = 1.5e-9, kDecodePixelMost = 8e-9;
+constexpr double kDecodeBit = 28e-9;
 constexpr double kCopiedBytesPerSecond = 300e6;
 double EncodeCostOf(protocol::OutputFormat format) {
   switch (format) {
@@ -211,10 +212,20 @@ class Transcoder {
       reporter_.SetEstimate(static_cast<double>(job_.source_size) / kCopiedBytesPerSecond);
       return;
     }
-    const double in = 1.0 * facts.shape.width * facts.shape.height * facts.fps * seconds;
+    // Damaged headers promise hours; a picture takes some bytes at least.
+    constexpr double kFewestBytesPerPicture = 20;
+    const double pictures = std::min(
+        facts.fps * seconds, static_cast<double>(job_.source_size) / kFewestBytesPerPicture);
+    const double pixels = 1.0 * facts.shape.width * facts.shape.height;
+    const double bits = seconds > 0 && pictures > 0
+                            ? static_cast<double>(facts.bit_rate) * seconds / pictures / pixels
+                            : 0;
+    const double in = pixels * pictures;
     const double fps = job_.fps > 0 ? std::min(job_.fps, facts.fps) : facts.fps;
-    const double out = 1.0 * placement.width * placement.height * fps * seconds;
-    reporter_.SetEstimate(in * kDecodeCost / std::max(1u, job_.decoder_threads) +
+    const double out =
+        1.0 * placement.width * placement.height * std::min(pictures, fps * seconds) / job_.speed;
+    const double decode = std::min(kDecodePixel + kDecodeBit * bits, kDecodePixelMost);
+    reporter_.SetEstimate(in * decode / std::max(1u, job_.decoder_threads) +
                           out * EncodeCostOf(job_.format));
   }
 
@@ -223,7 +234,7 @@ class Transcoder {
     const AudioFacts facts = AudioFactsOf(*stream, media_.origin(), media_.stream_duration());
     copy_audio_ = plan_.may_copy && AudioRouteFor(job_, facts).copy && facts.channels == 2 &&
                   facts.late_seconds < kUnheardDelay && facts.bit_rate <= kMaxCopiedSound &&
-                  stream->codecpar->extradata_size > 0;
+                  HasShortPriming(*stream) && stream->codecpar->extradata_size > 0;
     if (copy_audio_) return {};
     Result<AvPtr<AVCodecContext>> decoder = media_.OpenDecoder(stream, 1);
     while (!decoder.ok()) {
@@ -245,6 +256,15 @@ class Transcoder {
                            AudioRecipeFor(audio_job, stream->codecpar->sample_rate), window));
     audio_.emplace(std::move(track));
     return {};
+  }
+
+  /// Fragments can have players leave out one packet of priming, not several.
+  static bool HasShortPriming(const AVStream& stream) {
+    const AVIndexEntry* first = avformat_index_get_entry(const_cast<AVStream*>(&stream), 0);
+    if (first == nullptr) return true;
+    constexpr int64_t kOnePacket = 1024;
+    const int rate = std::max(1, stream.codecpar->sample_rate);
+    return av_rescale_q(first->timestamp, stream.time_base, AVRational{1, rate}) >= -kOnePacket;
   }
 
   double SampleAspect(AVFrame* frame) const {
