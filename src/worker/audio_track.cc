@@ -82,6 +82,7 @@ Result<AudioTrack> AudioTrack::Create(AVStream* stream, AvPtr<AVCodecContext> de
   if (recipe.effort) c->compression_level = *recipe.effort;
   AVDictionary* options = nullptr;
   if (recipe.coder != nullptr) av_dict_set(&options, "aac_coder", recipe.coder, 0);
+  if (recipe.keeps_rate) av_dict_set(&options, "vbr", "constrained", 0);
   const int r = avcodec_open2(c, codec, &options);
   av_dict_free(&options);
   if (r < 0) return EngineError("audio encoder", r);

@@ -202,6 +202,7 @@ AudioRecipe AudioRecipeFor(const Job& job, int source_rate) {
       r.encoder = "libopus";
       r.codec = "opus";
       r.bit_rate = rate(32e3, 160e3, {64e3, 96e3, 128e3, 96e3}, 6'000, 510'000);
+      r.keeps_rate = job.operation == Operation::kAudio && job.bit_rate > 0;
       r.effort = quick ? 2 : job.compression == Level::kMedium ? 8 : 10;
       return r;  // libopus works at 48 kHz
     case OutputFormat::kMp3:

@@ -13,7 +13,7 @@
 
 namespace vr::worker {
 
-inline constexpr int kRecipeRevision = 3;
+inline constexpr int kRecipeRevision = 4;
 
 inline constexpr double kKeyframeSeconds = 2;
 inline constexpr double kMaxOutputFps = 120;
@@ -55,6 +55,7 @@ struct AudioRecipe {
   int64_t bit_rate = 128'000;
   std::optional<int> effort;    ///< libav's compression_level: Opus 0-10, MP3 9 (quick) - 0
   const char* coder = nullptr;  ///< AAC's aac_coder
+  bool keeps_rate = false;      ///< Opus: a bit rate was asked for, not a quality
 };
 /// By the job's format; `source_rate` in Hz. `job.bit_rate` counts when the job is about sound
 /// alone; it is brought within what the encoder can do (MP3: to the nearest legal rate).

@@ -41,7 +41,8 @@ def test_exactly_the_contracts_names(stored, target, key, fields, content_type):
     assert meta["cacheTags"] == hit["Cache-Tag"].split(",")
     assert meta["expiresAt"] - meta["createdAt"] == 86400_000
     custom = meta["customData"]
-    assert set(custom) - {"sourceEtag", "sourceValidator", "sourceLastModified", "resolvedWidth", "resolvedHeight"} == CUSTOM
+    assert set(custom) - {"sourceEtag", "sourceValidator", "sourceLastModified", "resolvedWidth", "resolvedHeight", "route"} == CUSTOM
+    assert ("route" in custom) == bool(fields), "how it was made; an original is not made"
     assert (custom["cacheVersion"], custom["status"], custom["etag"]) == (1, 200, hit["ETag"])
     assert (custom["origin"], custom["sourceType"]) == ("videos", "file")
     assert custom["bodyChecksum"].startswith("xxh3-128:") and len(custom["planDigest"]) == 32
