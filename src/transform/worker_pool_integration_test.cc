@@ -590,9 +590,15 @@ TEST_F(WorkerPoolTest, AKilledZygoteCostsItsJobsAndTheNextRequestWorks) {
   MakePool();
   for (int round = 0; round < 3; ++round) {
     Job job;
-    job.behave = Behave::kHang;
+    // It must have read its job: an unread one is rightly given to another worker.
+    job.behave = Behave::kProgressForEver;
+    std::promise<void> started;
+    bool told = false;
+    job.on_progress = [&](const protocol::Progress&) {
+      if (!std::exchange(told, true)) started.set_value();
+    };
     End end = Begin(std::move(job));
-    WaitUntil([&] { return pool_->running() == 1; });
+    started.get_future().wait();
     const pid_t before = pool_->zygote_pid();
     ASSERT_GT(before, 0);
     ASSERT_EQ(kill(before, SIGKILL), 0);
