@@ -15,7 +15,7 @@
 #include <set>
 #include <sstream>
 
-#include "worker/testing/worker_client.h"
+#include "worker/testing/worker_fixture.h"
 
 namespace vr::worker {
 namespace {
@@ -28,19 +28,7 @@ using protocol::OutputFormat;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-constexpr auto kLimit = seconds(60);
 constexpr OutputFormat kFormats[] = {OutputFormat::kM4a, OutputFormat::kMp3, OutputFormat::kOpus};
-
-std::string Output(const std::string& command) {
-  std::string out;
-  FILE* pipe = popen(("{ " + command + "; } 2>/dev/null").c_str(), "r");
-  if (pipe == nullptr) return out;
-  char buffer[4096];
-  size_t n = 0;
-  while ((n = fread(buffer, 1, sizeof buffer, pipe)) > 0) out.append(buffer, n);
-  pclose(pipe);
-  return out;
-}
 
 struct Sound {
   std::vector<float> left, right;
@@ -101,32 +89,8 @@ std::vector<double> Onsets(const std::vector<float>& x, int rate, float level = 
   return found;
 }
 
-class AudioTest : public ::testing::Test {
+class AudioTest : public WorkerFixture {
  protected:
-  static void SetUpTestSuite() {
-    char name[] = "/tmp/vr-audio-test-XXXXXX";
-    dir_ = mkdtemp(name);
-    has_ffmpeg_ =
-        system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
-    client_ = new WorkerClient(VR_WORKER_PATH);
-  }
-  static void TearDownTestSuite() {
-    delete client_;
-    fs::remove_all(dir_);
-  }
-  void SetUp() override {
-    if (!has_ffmpeg_) GTEST_SKIP() << "needs the ffmpeg command line";
-  }
-
-  static std::string Path(const std::string& name) { return dir_ + "/" + name; }
-  static std::string Clip(const std::string& name, const std::string& arguments) {
-    const std::string path = Path(name);
-    if (!fs::exists(path)) {
-      (void)!system(
-          ("ffmpeg -v error -y " + arguments + " '" + path + "' >/dev/null 2>&1").c_str());
-    }
-    return path;
-  }
   static std::string Tone(const std::string& name, const std::string& codec, int rate = 48000,
                           const std::string& length = "2") {
     return Clip(name, "-f lavfi -i sine=440:r=" + std::to_string(rate) + ":d=" + length +
@@ -153,12 +117,6 @@ class AudioTest : public ::testing::Test {
     if (out.done) std::ofstream(Path("stored"), std::ios::binary) << out.stored;
     return out;
   }
-  static std::string Why(const Outcome& o) {
-    if (o.failed)
-      return o.failed->reason + ": " + o.failed->message + " (" + o.failed->detail + ")";
-    if (o.exited && !o.done) return "died with status " + std::to_string(o.exited->wait_status);
-    return o.timed_out ? "timed out" : "";
-  }
   static std::string Fact(const std::string& path, const std::string& what) {
     std::string value = Output("ffprobe -v error -select_streams a:0 -show_entries stream=" + what +
                                " -of csv=p=0 '" + path + "'");
@@ -184,14 +142,7 @@ class AudioTest : public ::testing::Test {
     }
     return all;
   }
-
-  static std::string dir_;
-  static bool has_ffmpeg_;
-  static WorkerClient* client_;
 };
-std::string AudioTest::dir_;
-bool AudioTest::has_ffmpeg_ = false;
-WorkerClient* AudioTest::client_ = nullptr;
 
 TEST_F(AudioTest, EveryFormatIsAsLongAsTheSourceToTheSample) {
   const char* codecs[] = {"aac", "mp3", "opus"};

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "worker/testing/worker_client.h"
+#include "worker/testing/worker_fixture.h"
 
 namespace vr::worker {
 namespace {
@@ -18,30 +18,8 @@ using nlohmann::json;
 using protocol::Job;
 using std::chrono::seconds;
 
-class InfoTest : public ::testing::Test {
+class InfoTest : public WorkerFixture {
  protected:
-  static void SetUpTestSuite() {
-    char name[] = "/tmp/vr-info-test-XXXXXX";
-    dir_ = mkdtemp(name);
-    has_ffmpeg_ = system("ffmpeg -version >/dev/null 2>&1") == 0;
-    client_ = new WorkerClient(VR_WORKER_PATH);
-  }
-  static void TearDownTestSuite() {
-    delete client_;
-    fs::remove_all(dir_);
-  }
-  void SetUp() override {
-    if (!has_ffmpeg_) GTEST_SKIP() << "needs the ffmpeg command line";
-  }
-  static std::string Path(const std::string& name) { return dir_ + "/" + name; }
-  static std::string Clip(const std::string& name, const std::string& arguments) {
-    const std::string path = Path(name);
-    if (!fs::exists(path)) {
-      (void)!system(
-          ("ffmpeg -v error -y " + arguments + " '" + path + "' >/dev/null 2>&1").c_str());
-    }
-    return path;
-  }
   static Job Info() {
     Job job;
     job.operation = protocol::Operation::kInfo;
@@ -64,13 +42,7 @@ class InfoTest : public ::testing::Test {
   }
 
   Outcome out_;
-  static std::string dir_;
-  static bool has_ffmpeg_;
-  static WorkerClient* client_;
 };
-std::string InfoTest::dir_;
-bool InfoTest::has_ffmpeg_ = false;
-WorkerClient* InfoTest::client_ = nullptr;
 
 constexpr const char* kPlain =
     "-f lavfi -i testsrc2=s=320x180:r=25:d=2 -f lavfi -i sine=440:r=48000:d=2 -c:v libx264 "

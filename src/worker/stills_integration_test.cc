@@ -13,7 +13,7 @@
 #include <set>
 #include <sstream>
 
-#include "worker/testing/worker_client.h"
+#include "worker/testing/worker_fixture.h"
 
 namespace vr::worker {
 namespace {
@@ -30,23 +30,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-// Generous: builds with sanitizers on a busy machine. A job here takes well under a second.
-constexpr auto kLimit = std::chrono::seconds(60);
-
-std::string Output(const std::string& command) {
-  std::string out;
-  FILE* pipe = popen(("{ " + command + "; } 2>/dev/null").c_str(), "r");
-  if (pipe == nullptr) return out;
-  char buffer[4096];
-  size_t n = 0;
-  while ((n = fread(buffer, 1, sizeof buffer, pipe)) > 0) out.append(buffer, n);
-  pclose(pipe);
-  return out;
-}
-void WriteFile(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
-
 using Rgba = std::array<int, 4>;
 
 /// A decoded picture.
@@ -62,32 +45,8 @@ struct Image {
   }
 };
 
-class StillsTest : public ::testing::Test {
+class StillsTest : public WorkerFixture {
  protected:
-  static void SetUpTestSuite() {
-    char name[] = "/tmp/vr-stills-test-XXXXXX";
-    dir_ = mkdtemp(name);
-    has_ffmpeg_ =
-        system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
-    client_ = new WorkerClient(VR_WORKER_PATH);
-  }
-  static void TearDownTestSuite() {
-    delete client_;
-    fs::remove_all(dir_);
-  }
-  void SetUp() override {
-    if (!has_ffmpeg_) GTEST_SKIP() << "needs the ffmpeg command line";
-  }
-
-  static std::string Path(const std::string& name) { return dir_ + "/" + name; }
-  static std::string Clip(const std::string& name, const std::string& arguments) {
-    const std::string path = Path(name);
-    if (!fs::exists(path)) {
-      (void)!system(
-          ("ffmpeg -v error -y " + arguments + " '" + path + "' >/dev/null 2>&1").c_str());
-    }
-    return path;
-  }
   /// Picture n of `count` is grey 4n+20 (limited range), 25 a second, key frame each `gop`.
   static std::string Counting(int gop, int count, const std::string& name,
                               const std::string& more = "") {
@@ -108,12 +67,6 @@ class StillsTest : public ::testing::Test {
     Outcome out = client_->Run(job, source, kLimit);
     if (out.done) WriteFile(Path("stored"), out.stored);
     return out;
-  }
-  static std::string Why(const Outcome& o) {
-    if (o.failed)
-      return o.failed->reason + ": " + o.failed->message + " (" + o.failed->detail + ")";
-    if (o.exited && !o.done) return "died with status " + std::to_string(o.exited->wait_status);
-    return o.timed_out ? "timed out" : "";
   }
   static Job Make(Operation operation, OutputFormat format) {
     Job job;
@@ -146,14 +99,7 @@ class StillsTest : public ::testing::Test {
                         "rawvideo -");
     return image;
   }
-
-  static std::string dir_;
-  static bool has_ffmpeg_;
-  static WorkerClient* client_;
 };
-std::string StillsTest::dir_;
-bool StillsTest::has_ffmpeg_ = false;
-WorkerClient* StillsTest::client_ = nullptr;
 
 // ------------------------------------------------------------------------------------------ frames
 

@@ -20,7 +20,7 @@
 #include <set>
 #include <sstream>
 
-#include "worker/testing/worker_client.h"
+#include "worker/testing/worker_fixture.h"
 
 namespace vr::worker {
 namespace {
@@ -35,23 +35,6 @@ using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// Generous: builds with sanitizers on a busy machine. A job here takes well under a second.
-constexpr auto kLimit = seconds(60);
-
-std::string Output(const std::string& command) {
-  std::string out;
-  FILE* pipe = popen(("{ " + command + "; } 2>/dev/null").c_str(), "r");
-  if (pipe == nullptr) return out;
-  char buffer[4096];
-  size_t n = 0;
-  while ((n = fread(buffer, 1, sizeof buffer, pipe)) > 0) out.append(buffer, n);
-  pclose(pipe);
-  return out;
-}
-
-void WriteFile(const std::string& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
 std::string ReadFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::stringstream all;
@@ -104,34 +87,8 @@ double Ssim(const std::string& a, const std::string& b) {
   return at == std::string::npos ? 0 : std::atof(text.c_str() + at + 4);
 }
 
-class WorkerTest : public ::testing::Test {
+class WorkerTest : public WorkerFixture {
  protected:
-  static void SetUpTestSuite() {
-    char name[] = "/tmp/vr-worker-test-XXXXXX";
-    dir_ = mkdtemp(name);
-    has_ffmpeg_ =
-        system("ffmpeg -version >/dev/null 2>&1 && ffprobe -version >/dev/null 2>&1") == 0;
-    client_ = new WorkerClient(VR_WORKER_PATH);
-  }
-  static void TearDownTestSuite() {
-    delete client_;
-    fs::remove_all(dir_);
-  }
-  void SetUp() override {
-    if (!has_ffmpeg_) GTEST_SKIP() << "needs the ffmpeg command line";
-  }
-
-  static std::string Path(const std::string& name) { return dir_ + "/" + name; }
-
-  /// Makes a clip once; `arguments` are ffmpeg's between its inputs and the output path.
-  static std::string Clip(const std::string& name, const std::string& arguments) {
-    const std::string path = Path(name);
-    if (!fs::exists(path)) {
-      (void)!system(
-          ("ffmpeg -v error -y " + arguments + " '" + path + "' >/dev/null 2>&1").c_str());
-    }
-    return path;
-  }
   /// 2 seconds, 320x180, 25 frames/s, stereo, key frame each second.
   static std::string Standard() {
     return Clip(
@@ -154,12 +111,6 @@ class WorkerTest : public ::testing::Test {
       WriteFile(Path("stream"), out.stream);
     }
     return out;
-  }
-  static std::string Why(const Outcome& o) {
-    if (o.failed)
-      return o.failed->reason + ": " + o.failed->message + " (" + o.failed->detail + ")";
-    if (o.exited && !o.done) return "died with status " + std::to_string(o.exited->wait_status);
-    return o.timed_out ? "timed out" : "";
   }
   static Job Frame(double at, OutputFormat format = OutputFormat::kPng) {
     Job job;
@@ -184,14 +135,7 @@ class WorkerTest : public ::testing::Test {
     return {static_cast<uint8_t>(raw[0]), static_cast<uint8_t>(raw[1]),
             static_cast<uint8_t>(raw[2])};
   }
-
-  static std::string dir_;
-  static bool has_ffmpeg_;
-  static WorkerClient* client_;
 };
-std::string WorkerTest::dir_;
-bool WorkerTest::has_ffmpeg_ = false;
-WorkerClient* WorkerTest::client_ = nullptr;
 
 // ------------------------------------------------------------------------------------------- video
 
