@@ -132,7 +132,8 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   }
   p.resolved = std::move(*resolved);
   p.policy = &config.policies[p.resolved.origin_index];
-  if (variant::NegotiateFormat(asked, request.Get("Accept").value_or(""), kNegotiable)) {
+  if (asked.resolved.format == variant::Format::kAuto &&
+      variant::NegotiateFormat(asked, request.Get("Accept").value_or(""), kNegotiable)) {
     p.vary = "Accept";
   }
   variant::ApplyOriginDefaults(asked, p.policy->quality, p.policy->compression);

@@ -209,16 +209,8 @@ double FactorFor(double target_ssim, double a, double ssim_a, double b, double s
   return a + (Decibels(target_ssim) - db_a) / slope;
 }
 
-Result<double> SolveRateFactor(const protocol::Job& job, SourceIo& source, Reporter& reporter) {
-  double duration = 0;
-  {
-    auto media = Media::Open(source, job.limits);
-    if (!media.ok()) {
-      if (source.failed()) return std::move(media).error();
-      return 0.0;
-    }
-    duration = (*media)->duration();
-  }
+Result<double> SolveRateFactor(const protocol::Job& job, SourceIo& source, double duration,
+                               Reporter& reporter) {
   std::vector<double> places{0};
   if (duration > 8) places = {duration * 0.25, duration * 0.75};
   const RateFactorRange range = RateFactorsOf(job.format);

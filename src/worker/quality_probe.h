@@ -13,11 +13,12 @@
 
 namespace vr::worker {
 
+/// @param duration of the source, seconds, 0 = unknown
 /// @return a rate factor of the job's codec (RateFactorsOf); 0 when the source does not let itself
 /// be tried: it has too few pictures, or none that decode
 /// @errors SOURCE_FAILED, TRANSFORM_FAILED
 Result<double> SolveRateFactor(const transform::protocol::Job& job, SourceIo& source,
-                               Reporter& reporter);
+                               double duration, Reporter& reporter);
 
 /// The factor on the line through two trials. Pure. @param ssim_a, ssim_b similarity at factors a <
 /// b, within (0, 1)

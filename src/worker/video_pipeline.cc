@@ -166,6 +166,7 @@ class Transcoder {
     VideoRoute route = VideoRouteFor(job_, facts, placement);
     copy_video_ = route.copy && plan_.may_copy;
     why_ = copy_video_ == route.copy ? route.why : "packets";
+    has_exact_packets_ = facts.has_exact_packets;
     keeps_alpha_ = facts.has_alpha && job_.format == protocol::OutputFormat::kWebm;
     CHECK_OK(CheckExpected());
     Estimate(facts, placement);
@@ -287,7 +288,7 @@ class Transcoder {
     const int64_t at = TimeOf(packet);
     const bool is_video = packet.stream_index == media_.video()->index;
     // In containers with an index pictures may well stand for a minute.
-    if (is_video && media_.video_facts().has_exact_packets) return at;
+    if (is_video && has_exact_packets_) return at;
     if (packet.pts == AV_NOPTS_VALUE && packet.dts == AV_NOPTS_VALUE) return at;
     if ((is_video ? video_clock_ : audio_clock_).Accept(at)) return at;
     packet.pts = packet.dts = AV_NOPTS_VALUE;
@@ -747,6 +748,7 @@ class Transcoder {
   double expected_ticks_ = 0;                  // likewise
   RunEnd end_ = RunEnd::kDone;
   bool copy_video_ = false, copy_audio_ = false, keeps_alpha_ = false;
+  bool has_exact_packets_ = false;
   std::string why_;
   std::optional<PictureDecoder> decoder_;
   std::optional<AudioTrack> audio_;
@@ -795,8 +797,9 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
   if (job.target_ssim > 0) {
     plan.rate_factor = job.known_rate_factor;
     if (plan.rate_factor <= 0) {
+      const double duration = media->duration();
       media.reset();
-      TRY(plan.rate_factor, SolveRateFactor(job, source, reporter));
+      TRY(plan.rate_factor, SolveRateFactor(job, source, duration, reporter));
       TRY(media, Media::Open(source, job.limits));
     }
   }
