@@ -3,10 +3,10 @@
 #include <sys/random.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "base/check.h"
+#include "base/hash.h"
 
 namespace vr::cache {
 
@@ -14,19 +14,11 @@ namespace {
 
 /// 128 bits from the kernel: the id is all that protects a job's progress.
 std::string NewId() {
-  std::array<unsigned char, 16> bytes{};
-  size_t have = 0;
-  while (have < bytes.size()) {
-    const ssize_t n = ::getrandom(bytes.data() + have, bytes.size() - have, 0);
-    if (n > 0) have += static_cast<size_t>(n);
+  Hash128 id;
+  // So few bytes come whole, or not at all when a signal interrupts the wait for the first entropy.
+  while (::getrandom(&id, sizeof id, 0) != static_cast<ssize_t>(sizeof id)) {
   }
-  std::string id;
-  for (const unsigned char byte : bytes) {
-    constexpr char kHex[] = "0123456789abcdef";
-    id += kHex[byte >> 4];
-    id += kHex[byte & 15];
-  }
-  return id;
+  return id.ToHex();
 }
 
 }  // namespace

@@ -117,7 +117,7 @@ class Animator {
   }
 
   Result<void> CheckDeclared() {
-    SourceShape declared = finder_.ShapeIn(nullptr);
+    SourceShape declared = finder_.media().ShapeIn(nullptr);
     TRY(const Placement placement, Place(declared, BoxOf(job_), job_.limits.max_pixels));
     const double rate = std::min(fps_, av_q2d(finder_.media().frame_rate()) * speed_);
     const double pictures = Expected() / speed_ * rate;
@@ -172,7 +172,7 @@ class Animator {
     }
     const PictureShape shape = ShapeOf(*frame);
     if (!graph_ || shape.interlaced || !(graph_->shape() == shape)) {
-      const SourceShape now = finder_.ShapeIn(frame.get());
+      const SourceShape now = finder_.media().ShapeIn(frame.get());
       if (placement_.width == 0) {
         TRY(placement_, Place(now, BoxOf(job_), job_.limits.max_pixels));
         first_ = now;
@@ -185,13 +185,7 @@ class Animator {
       TRY(PictureGraph graph, PictureGraph::Create(shape, placement, target, 1));
       graph_.emplace(std::move(graph));
     }
-    frame->pts = next_pts_++;
-    CHECK_OK(graph_->Send(std::move(frame)));
-    // Deinterlacing looks at neighbours in time, of which some were left out.
-    if (shape.interlaced) CHECK_OK(graph_->Send(nullptr));
-    TRY(AvPtr<AVFrame> small, graph_->Receive());
-    if (small == nullptr) return EngineError("filtering", AVERROR_BUG);
-    return small;
+    return graph_->FilterAlone(std::move(frame), next_pts_++);
   }
 
   Result<uint64_t> MakeWebp() {

@@ -53,7 +53,7 @@ Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source,
   reporter.Tick();
 
   TRY(const Placement placement,
-      Place(finder->ShapeIn(frame.get()), BoxOf(job), job.limits.max_pixels));
+      Place(finder->media().ShapeIn(frame.get()), BoxOf(job), job.limits.max_pixels));
   const PictureShape shape = ShapeOf(*frame);
   const PictureTarget target = StillTarget(job.format, shape, true);
   TRY(AvPtr<AVFrame> filtered, FilterOne(std::move(frame), shape, placement, target));

@@ -85,18 +85,18 @@ struct Subject {
   SourceShape shape;  ///< of the region, with all quarter turns
   Region region;
   double angle = 0;
+  bool crop_missed = false;  ///< the crop lies outside: this is the whole picture
 };
 
-Subject SubjectOf(const SourceShape& source, const Box& box, bool& crop_missed) {
-  Subject subject{source, {0, 0, source.width, source.height}, 0};
-  crop_missed = false;
+Subject SubjectOf(const SourceShape& source, const Box& box) {
+  Subject subject{source, {0, 0, source.width, source.height}};
   if (box.crop) {
     if (const std::optional<Region> region = RegionOf(source, *box.crop)) {
       subject.region = *region;
       subject.shape.width = region->width;
       subject.shape.height = region->height;
     } else {
-      crop_missed = true;
+      subject.crop_missed = true;
     }
   }
   if (std::isfinite(box.rotate_degrees)) {
@@ -184,9 +184,8 @@ Box BoxOf(const transform::protocol::Job& job) {
 }
 
 Result<Placement> Place(const SourceShape& source, const Box& box, uint64_t max_pixels) {
-  bool crop_missed = false;
-  const Subject subject = SubjectOf(source, box, crop_missed);
-  if (crop_missed) {
+  const Subject subject = SubjectOf(source, box);
+  if (subject.crop_missed) {
     const Size up = DisplaySize(source);
     char text[120];
     std::snprintf(text, sizeof text,
@@ -249,8 +248,7 @@ Result<Placement> Place(const SourceShape& source, const Box& box, uint64_t max_
 }
 
 Placement PlaceInto(const SourceShape& source, int width, int height, const Box& box) {
-  bool crop_missed = false;  // then the whole picture is better than none
-  const Subject subject = SubjectOf(source, box, crop_missed);
+  const Subject subject = SubjectOf(source, box);  // without its crop rather than none
   Placement p = Whole(subject);
   const Size d = Turned(DisplaySize(subject.shape), subject.angle);
   double scale = 0;

@@ -66,6 +66,12 @@ Error Encrypted() {
   return Unsupported("the source is encrypted");
 }
 
+/// WebM's word that VP8 or VP9 carries transparency beside its pictures.
+bool HasAlphaMode(const AVStream* stream) {
+  const AVDictionaryEntry* alpha = av_dict_get(stream->metadata, "alpha_mode", nullptr, 0);
+  return alpha != nullptr && std::string_view(alpha->value) == "1";
+}
+
 bool IsStill(const AVStream* stream) {
   return (stream->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS)) !=
          0;
@@ -106,14 +112,20 @@ double Media::stream_duration() const {
   return std::min(longest, duration_);
 }
 
+SourceShape Media::ShapeIn(AVFrame* frame) const {
+  const AVCodecParameters* p = video_->codecpar;
+  const AVRational sar = av_guess_sample_aspect_ratio(format_, video_, frame);
+  return {frame != nullptr ? frame->width : p->width, frame != nullptr ? frame->height : p->height,
+          sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1, orientation_};
+}
+
 VideoFacts Media::video_facts() const {
   VideoFacts f;
   const AVCodecParameters* p = video_->codecpar;
   f.codec = p->codec_id;
   f.profile = p->profile;
   f.pixels = static_cast<AVPixelFormat>(p->format);
-  const AVRational sar = av_guess_sample_aspect_ratio(format_, video_, nullptr);
-  f.shape = {p->width, p->height, sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1, orientation_};
+  f.shape = ShapeIn(nullptr);
   AVFrame tags{};
   tags.format = p->format;
   tags.width = p->width;
@@ -124,8 +136,7 @@ VideoFacts Media::video_facts() const {
   tags.color_range = p->color_range;
   f.colour = ColourOf(tags);
   f.is_progressive = p->field_order == AV_FIELD_UNKNOWN || p->field_order == AV_FIELD_PROGRESSIVE;
-  const AVDictionaryEntry* alpha = av_dict_get(video_->metadata, "alpha_mode", nullptr, 0);
-  f.has_alpha = HasAlpha(f.pixels) || (alpha != nullptr && std::string(alpha->value) == "1");
+  f.has_alpha = HasAlpha(f.pixels) || HasAlphaMode(video_);
   const std::string_view container = format_->iformat->name;
   const bool is_indexed = container.starts_with("mov,") || container.starts_with("matroska,");
   f.has_exact_packets = is_indexed && (p->extradata_size > 0 || p->codec_id == AV_CODEC_ID_VP9);
@@ -386,11 +397,10 @@ Result<AvPtr<AVCodecContext>> Media::OpenDecoder(AVStream* stream, int threads,
   const AVCodec* codec = AllowedDecoder(stream->codecpar->codec_id);
   if (want_alpha) {
     // The native VP8 and VP9 decoders drop the alpha plane.
-    const AVDictionaryEntry* alpha = av_dict_get(stream->metadata, "alpha_mode", nullptr, 0);
     const char* name = codec->id == AV_CODEC_ID_VP8   ? "libvpx"
                        : codec->id == AV_CODEC_ID_VP9 ? "libvpx-vp9"
                                                       : nullptr;
-    if (alpha != nullptr && name != nullptr && std::string(alpha->value) == "1") {
+    if (name != nullptr && HasAlphaMode(stream)) {
       if (const AVCodec* other = avcodec_find_decoder_by_name(name)) codec = other;
     }
   }

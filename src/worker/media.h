@@ -57,6 +57,8 @@ class Media {
   /// Presentation time, in microseconds of the container, that counts as time 0.
   int64_t origin() const { return origin_; }
   Orientation orientation() const { return orientation_; }
+  /// Of a decoded picture; null: as the container declares it.
+  SourceShape ShapeIn(AVFrame* frame) const;
   /// Average frames per second within (0, 120], or 30 when the container does not know.
   AVRational frame_rate() const { return frame_rate_; }
   /// Of the video stream, bits per second; 0 = unknown.

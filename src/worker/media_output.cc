@@ -60,10 +60,8 @@ Result<TrackFormat> TrackFormat::Of(const AVStream& stream) {
 
 MediaOutput::MediaOutput(int fd, Form form, uint64_t max_bytes)
     : form_(form),
-      sink_(fd,
-            form == Form::kFragmented || form == Form::kWebmLive ? FileSink::Mode::kAppend
-                                                                 : FileSink::Mode::kSeekable,
-            max_bytes) {}
+      sink_(fd, is_append_only() ? FileSink::Mode::kAppend : FileSink::Mode::kSeekable, max_bytes) {
+}
 
 MediaOutput::~MediaOutput() {
   if (context_ != nullptr) avformat_free_context(context_);

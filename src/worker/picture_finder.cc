@@ -241,13 +241,6 @@ Result<std::optional<double>> PictureFinder::EndBefore(double seconds) {
   return std::optional<double>(0.0);
 }
 
-SourceShape PictureFinder::ShapeIn(AVFrame* frame) const {
-  const AVCodecParameters* p = media_->video()->codecpar;
-  const AVRational sar = av_guess_sample_aspect_ratio(media_->format(), media_->video(), frame);
-  return {frame != nullptr ? frame->width : p->width, frame != nullptr ? frame->height : p->height,
-          sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1, media_->orientation()};
-}
-
 std::vector<std::string> PictureFinder::Warnings() const {
   std::vector<std::string> warnings;
   if (skipped_ > 0) {

@@ -60,8 +60,6 @@ class PictureFinder {
   /// still shown at `seconds`, and then returns nullopt: they end later.
   Result<std::optional<double>> EndBefore(double seconds);
 
-  /// Width, height, aspect and orientation of a decoded picture. @param frame null = as declared
-  SourceShape ShapeIn(AVFrame* frame) const;
   /// About damage, for Done.
   std::vector<std::string> Warnings() const;
   int skipped_packets() const { return skipped_; }

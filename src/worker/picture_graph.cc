@@ -175,4 +175,14 @@ Result<AvPtr<AVFrame>> PictureGraph::Receive() {
   return frame;
 }
 
+Result<AvPtr<AVFrame>> PictureGraph::FilterAlone(AvPtr<AVFrame> frame, int64_t pts) {
+  frame->pts = pts;
+  CHECK_OK(Send(std::move(frame)));
+  // Deinterlacing waits for the next one.
+  if (shape_.interlaced) CHECK_OK(Send(nullptr));
+  TRY(AvPtr<AVFrame> out, Receive());
+  if (out == nullptr) return EngineError("filtering", AVERROR_BUG);
+  return out;
+}
+
 }  // namespace vr::worker

@@ -45,6 +45,8 @@ class PictureGraph {
   Result<void> Send(AvPtr<AVFrame> frame);
   /// @return null when more input is needed (or after the last)
   Result<AvPtr<AVFrame>> Receive();
+  /// One picture for one, whose neighbours in time are not known: an interlaced one ends the graph.
+  Result<AvPtr<AVFrame>> FilterAlone(AvPtr<AVFrame> frame, int64_t pts);
   const PictureShape& shape() const { return shape_; }
 
  private:

@@ -156,7 +156,8 @@ class Canvas {
   Result<AvPtr<AVFrame>> Shrink(AvPtr<AVFrame> frame) {
     const PictureShape shape = ShapeOf(*frame);
     if (!graph_ || shape.interlaced || !(graph_->shape() == shape)) {
-      const SourceShape now = finder_.ShapeIn(frame.get()), declared = finder_.ShapeIn(nullptr);
+      const SourceShape now = finder_.media().ShapeIn(frame.get()),
+                        declared = finder_.media().ShapeIn(nullptr);
       const bool as_declared = now.width == declared.width && now.height == declared.height &&
                                now.sample_aspect_ratio == declared.sample_aspect_ratio;
       const Placement placement =
@@ -166,13 +167,7 @@ class Canvas {
           PictureGraph::Create(shape, placement, StillTarget(job_.format, shape, false), 1));
       graph_.emplace(std::move(graph));
     }
-    frame->pts = next_pts_++;
-    CHECK_OK(graph_->Send(std::move(frame)));
-    // Deinterlacing looks at neighbours in time: these are none, so each picture ends its graph.
-    if (shape.interlaced) CHECK_OK(graph_->Send(nullptr));
-    TRY(AvPtr<AVFrame> small, graph_->Receive());
-    if (small == nullptr) return EngineError("filtering", AVERROR_BUG);
-    return small;
+    return graph_->FilterAlone(std::move(frame), next_pts_++);
   }
 
   const protocol::Job& job_;
@@ -290,7 +285,7 @@ Result<protocol::Done> MakeSheet(const protocol::Job& job, SourceIo& source, con
                                  Reporter& reporter) {
   TRY(std::unique_ptr<PictureFinder> finder, PictureFinder::Open(job, source, reporter));
   TRY(const Placement placement,
-      Place(finder->ShapeIn(nullptr), BoxOf(job), job.limits.max_pixels));
+      Place(finder->media().ShapeIn(nullptr), BoxOf(job), job.limits.max_pixels));
   TRY(const SheetLayout layout, Plan(job, *finder, placement));
   protocol::Done done;
   done.width = static_cast<uint32_t>(layout.width());

@@ -145,12 +145,7 @@ Result<void> StoreResult(const Job& job, const JobFiles& files, const uint8_t* b
 Result<AvPtr<AVFrame>> FilterOne(AvPtr<AVFrame> frame, const PictureShape& shape,
                                  const Placement& placement, const PictureTarget& target) {
   TRY(PictureGraph graph, PictureGraph::Create(shape, placement, target, 1));
-  frame->pts = 0;
-  CHECK_OK(graph.Send(std::move(frame)));
-  CHECK_OK(graph.Send(nullptr));
-  TRY(AvPtr<AVFrame> out, graph.Receive());
-  if (out == nullptr) return EngineError("filtering", AVERROR_BUG);
-  return out;
+  return graph.FilterAlone(std::move(frame), 0);
 }
 
 }  // namespace vr::worker

@@ -268,11 +268,6 @@ class Transcoder {
     return av_rescale_q(first->timestamp, stream.time_base, AVRational{1, rate}) >= -kOnePacket;
   }
 
-  double SampleAspect(AVFrame* frame) const {
-    const AVRational sar = av_guess_sample_aspect_ratio(media_.format(), media_.video(), frame);
-    return sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1;
-  }
-
   // ---- packets
 
   /// Microseconds of the source after the start.
@@ -499,8 +494,7 @@ class Transcoder {
   Result<void> Start(AVFrame& frame) {
     started_ = true;
     const PictureShape shape = ShapeOf(frame);
-    SourceShape source{frame.width, frame.height, SampleAspect(&frame), media_.orientation()};
-    TRY(placement_, Place(source, BoxOf(job_), job_.limits.max_pixels));
+    TRY(placement_, Place(media_.ShapeIn(&frame), BoxOf(job_), job_.limits.max_pixels));
     if (job_.format == protocol::OutputFormat::kHevc &&
         std::min(placement_.width, placement_.height) < kHevcMinSide) {
       char text[120];
@@ -559,8 +553,8 @@ class Transcoder {
       CHECK_OK(EncodeFiltered());
       const PictureShape& before = graph_->shape();
       if (before.width != shape.width || before.height != shape.height) {
-        SourceShape source{frame.width, frame.height, SampleAspect(&frame), media_.orientation()};
-        placement = PlaceInto(source, placement_.width, placement_.height, BoxOf(job_));
+        placement =
+            PlaceInto(media_.ShapeIn(&frame), placement_.width, placement_.height, BoxOf(job_));
       } else {
         placement = current_placement_;
       }
