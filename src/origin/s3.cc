@@ -125,7 +125,9 @@ constexpr std::string_view kCredentialCodes[] = {
 
 std::string_view Hint(std::string_view code) {
   if (code == "AccessDenied")
-    return "no permission to read, or no such key and no permission to list the bucket";
+    return "no permission to read; or no such key and no permission to list; or, from Ceph with "
+           "STS, "
+           "wrong keys";
   if (code == "SignatureDoesNotMatch")
     return "secretKey or region are wrong, or something on the way changes the request";
   if (code == "InvalidAccessKeyId") return "accessKey is not known there";
@@ -204,7 +206,8 @@ Error S3Refusal(const http::ResponseHead& head, std::string_view body) {
   } else if (std::find(std::begin(kCredentialCodes), std::end(kCredentialCodes), code) !=
              std::end(kCredentialCodes)) {
     error.code = Code::kPermissionDenied;
-  } else if (head.is_range_not_satisfiable() && Element(body, "ActualObjectSize") == "0") {
+  } else if (head.is_range_not_satisfiable()) {
+    // Even the first byte is not there. Not every server says so in Content-Range.
     error.code = Code::kUnsupported;
     error.reason = "SOURCE_UNSUPPORTED";
     error.public_message = "the source is empty";

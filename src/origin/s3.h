@@ -32,8 +32,9 @@ std::string S3Region(const BucketOptions& bucket);
 /// @param clock outlives the target's use
 HttpTarget MakeS3Target(const BucketOptions& bucket, std::string_view key, const Clock& clock);
 
-/// Error of a refused request. Fact "upstream": status and S3's error code ("403 AccessDenied").
-/// What helps the operator further is in the detail; neither holds anything else of the answer.
+/// Error of a refused request for an object from its first byte on. Fact "upstream": status and
+/// S3's error code ("403 AccessDenied"). What helps the operator further is in the detail; neither
+/// holds anything else of the answer.
 /// @param body as much of it as was read
 /// @errors kNotFound (no such object), kPermissionDenied (signature, credentials or permissions),
 ///         kUnsupported (SOURCE_UNSUPPORTED: the object is empty), kUnavailable (all else)
