@@ -122,6 +122,9 @@ struct ClientRequest {
   /// Redirects away from the url's host (or port) may reach loopback, private, link-local,
   /// multicast addresses.
   bool allow_private_redirects = false;
+  /// The url itself comes from somebody we do not trust: no hop, the first neither, may reach such
+  /// an address, whatever `allow_private_redirects` says.
+  bool refuse_private_addresses = false;
   uint64_t max_body_bytes = UINT64_MAX;
   /// Set: `method` and `range` have no say. `fields` are sent as they are, repetitions included.
   std::optional<Forwarded> forwarded;

@@ -114,7 +114,7 @@ std::string HttpTarget::MakeKey() const {
                   value);
   }
   return url + "\n" + digest.Finish().ToHex() + (refuse_documents ? "v" : "d") +
-         (passes_redirects ? "p" : "");
+         (passes_redirects ? "p" : "") + (refuse_private_addresses ? "u" : "");
 }
 
 http::ClientRequest HttpTarget::Request() const {
@@ -127,6 +127,7 @@ http::ClientRequest HttpTarget::Request() const {
   request.total_timeout = fetch.total_timeout;
   request.max_redirects = passes_redirects ? 0 : fetch.max_redirects;
   request.allow_private_redirects = fetch.allow_private_addresses;
+  request.refuse_private_addresses = refuse_private_addresses && !fetch.allow_private_addresses;
   return request;
 }
 

@@ -52,7 +52,9 @@ struct HttpTarget {
   http::FieldList credentials;  ///< Authorization and configured fields, for the url's host only
   std::string origin_name;
   bool passes_redirects = false;  ///< a redirect is the answer (Error kRedirectReason)
-  bool refuse_documents = true;   ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
+  /// The url comes from the client: see http::ClientRequest::refuse_private_addresses.
+  bool refuse_private_addresses = false;
+  bool refuse_documents = true;  ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
   FetchOptions fetch;
   std::shared_ptr<OriginCounters> counters;
   std::string key;  ///< same key, same source; see MakeKey()
