@@ -11,7 +11,6 @@
 #include "http/conditions.h"
 #include "http/forwarding.h"
 #include "http/range.h"
-#include "http/request_id.h"
 #include "http/respond.h"
 #include "http/url.h"
 #include "io/loop.h"
@@ -128,8 +127,7 @@ struct PassthroughEndpoint::Asked {
   cache::StoredRef part;   ///< the newest part
 };
 
-PassthroughEndpoint::PassthroughEndpoint(Deps deps)
-    : deps_(deps), pseudonym_("video-resizer-" + http::NewRequestId()) {
+PassthroughEndpoint::PassthroughEndpoint(Deps deps) : deps_(std::move(deps)) {
   auto bytes = deps_.metrics.GetGauge("video_resizer_passthrough_bytes",
                                       "Memory of stored passthrough responses");
   auto entries = deps_.metrics.GetGauge("video_resizer_passthrough_entries",
@@ -324,11 +322,6 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
 
 std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
                                                         const Asked& asked) const {
-  if (http::ViaHas(request.GetAll("Via"), pseudonym_)) {
-    const Error loop = Error(Code::kInvalidArgument, "this request has been here before")
-                           .WithReason("LOOP_DETECTED");
-    return RespondFailure(request, asked, loop);
-  }
   if (request.method_name == "TRACE") {
     // It would show the client the credentials that we add for the origin.
     const Error refused =
@@ -468,7 +461,7 @@ http::ClientRequest PassthroughEndpoint::ForwardedRequest(const Request& request
     fields.emplace_back("Max-Forwards", std::to_string(std::max(0, hops - 1)));
   }
   http::SetForwardedFields(fields, request);
-  http::AppendVia(fields, request.minor_version, pseudonym_);
+  http::AppendVia(fields, request.minor_version, deps_.pseudonym);
 
   origin::Credentials credentials = origin::CredentialsOf(source);
   for (const auto& [name, value] : credentials.fields) http::EraseFields(fields, name);
