@@ -164,7 +164,7 @@ class Warner {
     for (size_t k = 0; k < origin_.sources.size(); ++k) {
       const std::string& path = origin_.sources[k].path;
       if (path.empty()) continue;
-      std::set<std::string> results;
+      std::string first;
       bool drops = !paths.empty();
       for (const std::string& sample : paths) {
         const auto resolved = (*table)->Match(sample);
@@ -172,7 +172,7 @@ class Warner {
         for (const origin::Location& location : resolved->locations) {
           if (location.source_index != k) continue;
           drops = drops && !HasExtension(location.path);
-          results.insert(location.path);
+          if (first.empty()) first = location.path;
         }
       }
       const std::string pointer = "/sources/" + std::to_string(k) + "/path";
@@ -182,8 +182,7 @@ class Warner {
             "a placeholder: every path of this origin leads to this one source");
       } else if (drops) {
         Say(pointer, config::Quote(path),
-            "one with the extension: \"" + paths.front() + "\" becomes \"" + *results.begin() +
-                "\"");
+            "one with the extension: \"" + paths.front() + "\" becomes \"" + first + "\"");
       }
     }
   }
