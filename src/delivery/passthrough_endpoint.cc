@@ -109,6 +109,13 @@ std::optional<http::ByteRange> CoveredRange(const cache::StoredResponse& stored,
   return set.one;
 }
 
+/// How a source failed, in a word that names no host.
+std::string AttemptText(const Error& error) {
+  if (error.code == Code::kDeadlineExceeded) return "http: timeout";
+  if (error.code == Code::kResourceExhausted) return "http: not asked";
+  return http::IsUnreachable(error) ? "http: unreachable" : "http: no answer";
+}
+
 http::Validators ValidatorsFor(const cache::StoredResponse& stored) {
   return http::Validators{stored.etag, stored.last_modified};
 }
@@ -270,12 +277,14 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
     }
 
     Flight flight = StartOrJoin(request, asked, may_join);
+    std::string attempts;  // of the sources before the last one
     for (size_t location = 1; flight.leads; ++location) {
       co_await WaitForAnswer(ctx, request, flight.exchange, true);
       // An origin that has not seen the request does not mind if another one gets it.
       const bool is_unreachable =
           flight.exchange->Look().phase == Exchange::Phase::kFailed && !flight.exchange->was_sent();
       if (!is_unreachable || location >= asked.resolved.locations.size()) break;
+      attempts += AttemptText(*flight.exchange->error()) + ", ";
       const Ready next = Prepare(request, asked, location);
       next.transfer->Start();
       flight.exchange = next.exchange;
@@ -291,7 +300,9 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
     const std::shared_ptr<const Exchange::Answer> answer = exchange.answer();
     const bool may_fail_over = !exchange.was_sent() && asked.resolved.locations.size() > 1;
     if (phase == Exchange::Phase::kFailed && !answer && (flight.leads || !may_fail_over)) {
-      co_return RespondFailure(request, asked, *exchange.error());
+      Error failed = *exchange.error();
+      failed.facts.emplace_back("attempts", attempts + AttemptText(failed));
+      co_return RespondFailure(request, asked, failed);
     }
     if (phase == Exchange::Phase::kStored) {
       // What a validation brought is the leader's; the others find what of it is for all in the

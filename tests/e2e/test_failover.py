@@ -192,6 +192,25 @@ def test_missing_files_do_not_open_a_circuit(server, origin):
     assert len(origin.requests) == 6
 
 
+def test_a_passed_through_request_names_its_attempts_too(server, raw):
+    dead = []
+    for _ in range(2):
+        gone = RawOrigin()
+        gone.close()
+        dead.append({"type": "http", "url": gone.url})
+    server.config["origins"] = [{"name": "pages", "matcher": "^/page", "mode": "passthrough", "sources": dead}]
+    server.start()
+    reply, body = server.get("/page")
+    expect.error(reply, body, "ALL_SOURCES_FAILED")
+    assert attempts(body) == "http: unreachable, http: unreachable"
+    server.config["origins"][0]["sources"].append({"type": "http", "url": raw.url})
+    raw.answers["/page"] = answer(body=b"here")
+    server.write_config()
+    server.signal(signal.SIGHUP)
+    server.wait_event("config_reloaded")
+    assert server.get("/page")[1] == b"here"
+
+
 # -- Cache-Control of an origin
 
 OWN = "private, max-age=77, stale-while-revalidate=5"
