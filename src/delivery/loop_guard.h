@@ -18,7 +18,7 @@ class LoopGuard {
   /// Most members of Via that a request may bring.
   static constexpr int kMaxHops = 10;
 
-  /// A pseudonym of its own: "video-resizer-" and 128 random bits.
+  /// A pseudonym of its own: "video-resizer-" and a random id.
   LoopGuard();
   const std::string& pseudonym() const { return pseudonym_; }
   /// 508 LOOP_DETECTED; nullopt: go on.
@@ -27,5 +27,10 @@ class LoopGuard {
  private:
   const std::string pseudonym_;
 };
+
+/// What of a request's Via goes along with the requests for a source that are made for it: the last
+/// four members that name servers of our kind. That is enough to end a ring of five, and not
+/// enough for a client to have the source refuse (and all others wait for) what it would else give.
+std::string KinOf(const http::Request& request);
 
 }  // namespace vr::delivery

@@ -49,5 +49,27 @@ TEST(LoopGuard, TheAnswerIsForNobodyElse) {
   EXPECT_EQ(refused->fields.find(me.pseudonym()), std::string::npos);
 }
 
+TEST(Kin, OnlyServersOfOurKindGoAlongAndNotMany) {
+  const auto kin = [](const std::string& via) {
+    return KinOf(http::testing::MakeGet("Via: " + via));
+  };
+  EXPECT_EQ(KinOf(http::testing::MakeGet()), "");
+  EXPECT_EQ(kin("1.0 fred, 1.1 cdn.example (x, y)"), "");
+  EXPECT_EQ(kin("1.0 fred, 1.1 video-resizer-abc1, 1.1 cdn"), "1.1 video-resizer-abc1");
+  EXPECT_EQ(kin("\", 1.1 video-resizer-a,,1.0 video-resizer-b"),
+            "1.1 video-resizer-a, 1.0 video-resizer-b");
+  for (const char* other : {"1.1 video-resizer", "1.1 video-resizer-", "1.1 video-resizer-A",
+                            "1.1 video-resizer-a (c)", "2 video-resizer-a", "1.1video-resizer-a"}) {
+    EXPECT_EQ(kin(other), "") << other;
+  }
+  EXPECT_EQ(kin("1.1 video-resizer-" + std::string(60, 'a')), "");
+  std::string many;
+  for (char c = 'a'; c < 'j'; ++c) many += std::string("1.1 video-resizer-") + c + ", ";
+  EXPECT_EQ(kin(many),
+            "1.1 video-resizer-f, 1.1 video-resizer-g, 1.1 video-resizer-h, 1.1 video-resizer-i");
+  const LoopGuard me;
+  EXPECT_EQ(kin("1.1 " + me.pseudonym()), "1.1 " + me.pseudonym());
+}
+
 }  // namespace
 }  // namespace vr::delivery

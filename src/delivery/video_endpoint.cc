@@ -5,6 +5,7 @@
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/job_events.h"
+#include "delivery/loop_guard.h"
 #include "delivery/production_stream.h"
 #include "delivery/redirect.h"
 #include "delivery/status.h"
@@ -131,7 +132,7 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
         .WithReason("NO_MATCHING_ORIGIN");
   }
   p.resolved = std::move(*resolved);
-  if (request.Get("Via")) p.resolved.via = request.GetAll("Via");
+  p.resolved.via = KinOf(request);
   p.policy = &config.policies[p.resolved.origin_index];
   if (asked.resolved.format == variant::Format::kAuto &&
       variant::NegotiateFormat(asked, request.Get("Accept").value_or(""), kNegotiable)) {

@@ -63,8 +63,8 @@ struct Resolved {
   /// Everything that decides which bytes this path means (types, bases, paths), for the plan
   /// digest.
   std::string identity;
-  /// Via of the request that the source is opened for; passed on, so that a loop over several
-  /// servers is seen by one of them.
+  /// Of the Via of the request that the source is opened for, what goes along, so that a loop over
+  /// several servers is seen by one of them.
   std::string via;
 };
 

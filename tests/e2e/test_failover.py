@@ -260,11 +260,11 @@ def test_our_own_request_that_comes_back_is_508(server, raw, tmp_path):
     server.config["origins"].append({"name": "pages", "matcher": "^/page", "mode": "passthrough",
                                      "sources": [{"type": "http", "url": raw.url}]})
     server.start()
-    server.get("/remote/a.mp4" + FRAME, headers=[("Via", "1.0 edge, 1.1 video-resizer")])
+    server.get("/remote/a.mp4" + FRAME, headers=[("Via", "1.0 edge, 1.1 video-resizer-other1, 1.1 video-resizer")])
     server.get("/page")
     assert len(seen) == 2
     own = seen[0].split(", ")[-1]
-    assert seen[0] == "1.0 edge, 1.1 video-resizer, " + own and seen[1] == own, "one name for all that we send"
+    assert seen[0] == "1.1 video-resizer-other1, " + own and seen[1] == own, "one name for all that we send"
     for via in (own, "1.1 x, " + own, '", ' + own):
         for target in ("/remote/a.mp4" + FRAME, "/page", "/remote/a.mp4", "/nowhere"):
             reply_, body = server.get(target, headers=[("Via", via)])
