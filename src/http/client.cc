@@ -33,9 +33,12 @@ namespace {
 constexpr uint64_t kMaxRedirectBody = 64 << 10;
 constexpr long kReceiveBuffer = 256 << 10;
 constexpr int kMaxPollMs = 1'000;
+/// The longest Location that is followed, in bytes.
+constexpr size_t kMaxLocation = 8 << 10;
 /// A forwarded request is never sent twice, so a kept connection that the origin has just closed
 /// costs it its answer: only those are used again that were in use a moment ago.
 constexpr long kForwardedIdleSeconds = 1;
+constexpr const char* kUnreachable = "the origin could not be reached";
 constexpr const char* kQueueTimeout = "no connection became free in time";
 
 bool ParseNumber(std::string_view text, uint64_t& out) {
@@ -61,6 +64,18 @@ int64_t ResponseHead::last_modified_ms() const {
   if (!value) return 0;
   const auto time = ParseDate(*value);
   return time ? ToUnixMillis(*time) : 0;
+}
+
+std::optional<std::chrono::seconds> ResponseHead::retry_after(WallTime now) const {
+  const auto value = Get("Retry-After");
+  if (!value) return std::nullopt;
+  uint64_t seconds = 0;
+  if (ParseNumber(Trim(*value), seconds)) {
+    return std::chrono::seconds(std::min<uint64_t>(seconds, 1u << 30));
+  }
+  const auto date = ParseDate(Trim(*value), now);
+  if (!date) return std::nullopt;
+  return std::max(std::chrono::seconds(0), std::chrono::ceil<std::chrono::seconds>(*date - now));
 }
 
 std::optional<ReceivedRange> ParseContentRange(std::string_view value) {
@@ -108,10 +123,12 @@ bool IsPrivate6(const uint8_t* a) {
   };
   static constexpr uint8_t kZero[12] = {};
   if (std::memcmp(a, kZero, 10) == 0 && a[10] == 0xff && a[11] == 0xff) return v4(12);  // mapped
-  if (a[0] == 0 && a[1] == 0x64 && a[2] == 0xff && a[3] == 0x9b)
-    return a[4] || a[5] || v4(12);                                          // NAT64
-  if (a[0] == 0x20 && a[1] == 0x02) return v4(2);                           // 6to4
-  if (a[0] == 0x20 && a[1] == 0x01 && a[2] == 0 && a[3] == 0) return true;  // Teredo
+  if (a[0] == 0 && a[1] == 0x64 && a[2] == 0xff && a[3] == 0x9b)  // NAT64, of which /96 is global
+    return std::memcmp(a + 4, kZero, 8) != 0 || v4(12);
+  if (a[0] == 0x20 && a[1] == 0x02) return v4(2);             // 6to4
+  if (a[0] == 0x20 && a[1] == 0x01 && a[2] < 2) return true;  // 2001::/23: Teredo, ORCHID, ...
+  if (a[0] == 0x20 && a[1] == 0x01 && a[2] == 0x0d && a[3] == 0xb8) return true;  // documentation
+  if (a[0] == 0x3f && a[1] == 0xff && a[2] < 0x10) return true;                   // documentation
   return (a[0] & 0xe0) != 0x20;  // everything outside 2000::/3 is not global unicast
 }
 
@@ -131,6 +148,10 @@ bool IsPrivateAddress(const void* address) {
     return IsPrivate6(v6.sin6_addr.s6_addr);
   }
   return true;
+}
+
+bool IsUnreachable(const Error& error) {
+  return error.code == Code::kUnavailable && error.public_message == kUnreachable;
 }
 
 class TransferImpl;
@@ -311,7 +332,8 @@ bool TransferImpl::Configure() {
     add("Accept-Encoding", "identity");
     add("Accept", "*/*");
     add("User-Agent", core->options().user_agent);
-    add("Via", core->options().via);
+    const bool has_via = !request.via.empty() && IsFieldValue(request.via);
+    add("Via", has_via ? request.via + ", " + core->options().via : core->options().via);
   }
   if (request.range) {
     add("Range", "bytes=" + std::to_string(request.range->first) + "-" +
@@ -580,6 +602,7 @@ void Client::Core::Obey(What what, const Ref& transfer) {
     auto parts = ResolveUrl({}, t.request.url);
     if (!parts)
       return Finish(transfer, Error(Code::kInvalidArgument, "bad URL", "not an http(s) URL"));
+    t.restricted = t.request.refuse_private_addresses;
     t.first = t.now = std::move(*parts);
     queue_.push_back(transfer);
   }
@@ -642,19 +665,22 @@ void Client::Core::Finish(const Ref& transfer, Result<void> result) {
 void Client::Core::NextHop(const Ref& transfer) {
   TransferImpl& t = *transfer;
   Leave(t);
+  const auto refuse = [&](const char* why) {
+    Finish(transfer, Error(Code::kPermissionDenied,
+                           "the origin redirects to a place that is not allowed", why));
+  };
+  if (t.redirect_to.size() > kMaxLocation) return refuse("redirect is too long");
   auto next = ResolveUrl(t.now.url, t.redirect_to);
-  if (!next) {
-    return Finish(transfer, Error(Code::kPermissionDenied,
-                                  "the origin redirects to a place that is not allowed",
-                                  "redirect is no http(s) URL"));
-  }
+  if (!next) return refuse("redirect is no http(s) URL");
+  if (IsDowngrade(t.now, *next)) return refuse("redirect from https to http");
   if (++t.hops > t.request.max_redirects) {
     return Finish(transfer,
                   Error(Code::kUnavailable, "the origin redirects too often", "redirect limit"));
   }
   const bool home = SamePlace(t.first, *next);
   t.left_home = t.left_home || !home;
-  t.restricted = !home && !t.request.allow_private_redirects;
+  t.restricted =
+      t.request.refuse_private_addresses || (!home && !t.request.allow_private_redirects);
   t.now = std::move(*next);
   queue_.push_back(transfer);
 }
@@ -669,9 +695,13 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
                                   "no response head"));
   }
   if (t.address_refused) {
-    return Finish(transfer, Error(Code::kPermissionDenied,
-                                  "the origin redirects to a place that is not allowed",
-                                  "redirect to a private address"));
+    const bool is_redirect = t.hops > 0;
+    return Finish(
+        transfer,
+        Error(Code::kPermissionDenied,
+              is_redirect ? "the origin redirects to a place that is not allowed"
+                          : "the source is at a place that is not allowed",
+              is_redirect ? "redirect to a private address" : std::string(kPrivateAddress)));
   }
   std::string detail = ::curl_easy_strerror(code);
   if (t.error_text[0] != 0) detail = detail + ": " + t.error_text;
@@ -688,8 +718,7 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
                   Error(Code::kResourceExhausted, "the server is busy", std::move(detail)));
   }
   Finish(transfer,
-         Error(Code::kUnavailable,
-               t.head_done ? "the origin's answer broke off" : "the origin could not be reached",
+         Error(Code::kUnavailable, t.head_done ? "the origin's answer broke off" : kUnreachable,
                std::move(detail)));
 }
 
