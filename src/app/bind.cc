@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "config/units.h"
+#include "origin/allowed_sources.h"
 
 namespace vr::app {
 namespace {
@@ -188,8 +189,18 @@ void BindAccess(Object& o, AccessOptions& access) {
              .allowed = "a secret of 1..1024 bytes"});
   });
   o.Field("presetsOnly", access.presets_only);
-  o.Strings("allowedSources", access.allowed_sources, HostOrPattern());
+  o.Strings("allowedSources", access.allowed_sources,
+            {.max_length = 1024,
+             .allowed = std::string(origin::AllowedSources::kGrammar),
+             .check = [](const std::string& e) { return origin::AllowedSources::IsEntry(e); }});
   o.Field("allowPrivateAddresses", access.allow_private_addresses);
+}
+
+void BindMediaUrls(Object& o, delivery::MediaUrlOptions& media) {
+  o.Field("enabled", media.enabled);
+  o.Field("maxDimension", media.max_dimension, {0, 16384});
+  o.Duration("maxTime", media.max_time, {0s, 168h});
+  o.Duration("maxDuration", media.max_duration, {0s, 168h});
 }
 
 void BindResponsive(Object& o, variant::Responsive& responsive) {
@@ -207,6 +218,10 @@ void BindResponsive(Object& o, variant::Responsive& responsive) {
   name.allowed += "; empty: none";
   name.check = [](const std::string& text) { return text.empty() || OnlyAlnumAnd(text, "-_."); };
   o.Field("defaultDerivative", responsive.default_derivative, name);
+  using Headers = variant::ResponsiveHeaders;
+  o.Enum("headers", responsive.headers,
+         {{"off", Headers::kOff}, {"hints", Headers::kHints}, {"all", Headers::kAll}});
+  o.Field("saveData", responsive.save_data);
 }
 
 void BindDebug(Object& o, delivery::Options& delivery) {
@@ -272,18 +287,6 @@ Text HttpUrl() {
     }
     if (start == 0 || value.size() == start || value[start] == '/') return false;
     return IsPrintableAscii(value) && value.find_first_of("@?#", start) == std::string::npos;
-  };
-  return text;
-}
-
-Text HostOrPattern() {
-  Text text;
-  text.max_length = 253;
-  text.allowed = R"(a host name, or "*.example.com" for all below it)";
-  text.check = [](const std::string& value) {
-    const std::string_view host =
-        std::string_view(value).substr(value.compare(0, 2, "*.") == 0 ? 2 : 0);
-    return OnlyAlnumAnd(host, ".-:[]");
   };
   return text;
 }
@@ -359,6 +362,7 @@ void BindSettings(Object& o, Settings& s) {
   o.Enum("validation", s.variant.validation,
          {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});
   o.Nested("cache", [&](Object& n) { BindCache(n, s); });
+  o.Nested("cdnCgi", [&](Object& n) { BindMediaUrls(n, s.delivery.media_urls); });
   o.Nested("access", [&](Object& n) { BindAccess(n, s.access); });
   o.Nested("debug", [&](Object& n) { BindDebug(n, s.delivery); });
   o.Nested("log", [&](Object& n) { BindLog(n, s.log); });

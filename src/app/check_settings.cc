@@ -11,11 +11,6 @@
 namespace vr::app {
 namespace {
 
-const Settings& Defaults() {
-  static const Settings defaults;
-  return defaults;
-}
-
 std::string At(std::string_view list, size_t index, std::string_view rest = {}) {
   return std::string(list) + '/' + std::to_string(index) + std::string(rest);
 }
@@ -65,10 +60,6 @@ const Unimplemented kUnimplemented[] = {
                    "/access/signing/keys");
      }},
     {Severity::kWarning,
-     [](const Settings& s) {
-       return When(!s.access.allowed_sources.empty(), "/access/allowedSources");
-     }},
-    {Severity::kWarning,
      [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
     {Severity::kWarning,
      [](const Settings& s) {
@@ -77,13 +68,6 @@ const Unimplemented kUnimplemented[] = {
          if (s.origins[i].cache_control) out.push_back(At("/origins", i, "/cacheControl"));
        }
        return out;
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       const variant::Responsive& shipped = Defaults().variant.responsive;
-       return When(s.variant.responsive.breakpoints != shipped.breakpoints ||
-                       s.variant.responsive.default_derivative != shipped.default_derivative,
-                   "/responsive");
      }},
 };
 

@@ -43,6 +43,19 @@ cache::TtlOptions WithOverride(cache::TtlOptions ttl, const origin::TtlOverride&
   return ttl;
 }
 
+/// Where absolute URLs belong that clients name. The matcher is for paths and matches none.
+origin::OriginOptions UrlOrigin(std::shared_ptr<const origin::AllowedSources> allowed) {
+  origin::SourceOptions source;
+  source.type = origin::SourceType::kHttp;
+  source.url = "https://url.invalid";
+  source.allowed = std::move(allowed);
+  origin::OriginOptions origin;
+  origin.name = "cdn-cgi/media";
+  origin.matcher = "[^\\x00-\\x{10FFFF}]";
+  origin.sources.push_back(std::move(source));
+  return origin;
+}
+
 }  // namespace
 
 ServerApp::ServerApp(Settings settings)
@@ -80,12 +93,27 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
     }
     snapshot->policies.push_back(std::move(policy));
   }
+  snapshot->media_variant = settings.variant;
+  const delivery::MediaUrlOptions& media = settings.delivery.media_urls;
+  variant::Limits& limits = snapshot->media_variant.limits;
+  if (media.max_dimension > 0) limits.max_size = media.max_dimension;
+  limits.max_time = media.max_time;
+  limits.max_duration = media.max_duration;
+  std::vector<origin::OriginOptions> origins = settings.origins;
+  if (!settings.access.allowed_sources.empty() && media.enabled) {
+    snapshot->allowed_sources =
+        std::make_shared<const origin::AllowedSources>(settings.access.allowed_sources);
+    origins.push_back(UrlOrigin(snapshot->allowed_sources));
+    delivery::OriginPolicy policy;
+    policy.ttl = settings.cache.ttl;
+    snapshot->policies.push_back(std::move(policy));
+  }
   snapshot->passthrough = settings.passthrough;
   snapshot->passthrough.fetch = settings.fetch;
-  TRY(auto table, origin::OriginTable::Create(settings.origins));
+  TRY(auto table, origin::OriginTable::Create(origins));
   snapshot->origins = std::move(table);
   snapshot->opener =
-      origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_, spools_);
+      origin::MakeOpener(settings.fetch, origins, *blocking_, *client_, metrics_, spools_);
   return delivery::SnapshotRef(std::move(snapshot));
 }
 

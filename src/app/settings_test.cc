@@ -127,8 +127,7 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
   EXPECT_THAT(Lines(outcome.problems),
               ElementsAre("f:4:10: /tls: " + why, "f:15:19: /origins/0/sources/2/type: " + why));
   EXPECT_THAT(Pointers(outcome.warnings),
-              ElementsAre("/buckets", "/responsive", "/cache/kvNamespace", "/access/signing/keys",
-                          "/access/allowedSources"));
+              ElementsAre("/buckets", "/cache/kvNamespace", "/access/signing/keys"));
 }
 
 TEST(Settings, TheContractsExampleLoadsWithoutThat) {
@@ -380,9 +379,7 @@ TEST(Settings, WhatHasNoEffectYetIsAWarning) {
       {R"("admin": {"onMainListener": true})", "/admin/onMainListener"},
       {R"("buckets": {"B": {"endpoint": "https://s3.example", "bucket": "b"}})", "/buckets"},
       {R"("access": {"signing": {"keys": {"k": "${T}"}}})", "/access/signing/keys"},
-      {R"("access": {"allowedSources": ["*.example.com"]})", "/access/allowedSources"},
       {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
-      {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
   };
   EXPECT_THAT(
       Pointers(LoadWith(R"({"origins": [{"name": "a", "matcher": "^/", "cacheControl": "no-cache",

@@ -10,6 +10,7 @@
 #include "cache/options.h"
 #include "delivery/options.h"
 #include "http/caching.h"
+#include "origin/allowed_sources.h"
 #include "origin/options.h"
 #include "origin/origin_table.h"
 #include "origin/source.h"
@@ -45,6 +46,11 @@ struct Snapshot {
   bool kv_enabled = true;
   PassthroughPolicy passthrough;
   bool has_passthrough = false;  ///< an origin has that mode
+  /// `variant`, with the limits of media URLs.
+  variant::Options media_variant;
+  /// Which absolute URLs media URLs may name; null: none. They belong to the origin that is the
+  /// last of `policies`, whose matcher matches nothing.
+  std::shared_ptr<const origin::AllowedSources> allowed_sources;
 };
 using SnapshotRef = std::shared_ptr<const Snapshot>;
 

@@ -94,15 +94,24 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenHttp(Context ctx, const Resolved& re
   Credentials credentials = CredentialsOf(source);
   target->credentials = std::move(credentials.fields);
   if (!credentials.query.empty()) target->url += "?" + credentials.query;
+  if (!location.query.empty()) target->url += "?" + location.query;
   target->origin_name = resolved.origin_name;
   target->passes_redirects = source.redirects == RedirectPolicy::kPass;
   target->refuse_documents = origin.mode == OriginMode::kTransform;
+  target->allowed = source.allowed;
+  target->refuse_private_addresses = source.allowed != nullptr;
   target->fetch = fetch_;
   target->counters = counters_[resolved.origin_index];
   target->key = target->MakeKey();
   CO_TRY(std::shared_ptr<SpoolCache> spools, Spools());
   Result<SourceRef> opened =
       co_await SpoolCache::Open(std::move(spools), std::move(ctx), std::move(target));
+  if (source.allowed && !opened.ok() && opened.error().code == Code::kPermissionDenied) {
+    Error error = std::move(opened).error();
+    error.reason = kNotAllowedReason;
+    error.public_message = "the source is at a place that is not allowed";
+    co_return error;
+  }
   co_return opened;
 }
 
@@ -129,7 +138,7 @@ std::string AttemptText(const Error& error) {
 bool EndsTheSearch(const Error& error) {
   return error.code == Code::kResourceExhausted || error.code == Code::kInternal ||
          error.code == Code::kCancelled || error.reason == "SOURCE_UNSUPPORTED" ||
-         error.reason == kRedirectReason;
+         error.reason == kRedirectReason || error.reason == kNotAllowedReason;
 }
 
 io::Task<Result<SourceRef>> OpenerImpl::Open(Context ctx, Resolved resolved) {

@@ -147,7 +147,9 @@ class OpenSink final : public http::BodySink {
         error.facts.emplace_back("upstream", "redirect refused");
         break;
       case Code::kUnavailable:
-        error.facts.emplace_back("upstream", "unreachable");
+        error.facts.emplace_back("upstream", error.detail.find("resolve host") != std::string::npos
+                                                 ? "unknown host"
+                                                 : "unreachable");
         break;
       default:
         break;
