@@ -49,7 +49,10 @@ std::string_view LastStatus(std::string_view attempts) {
 /// The body of a failure, made now or remembered.
 std::string_view BodyOf(const http::Response& response) {
   const auto* note = dynamic_cast<const RequestNote*>(response.note.get());
-  if (note && note->entity && note->entity->memory) return *note->entity->memory;
+  // A range that cannot be had is answered of a good entity, whose body is not this answer's.
+  const bool is_remembered =
+      note && note->entity && note->entity->memory && note->entity->meta.status == response.status;
+  if (is_remembered) return *note->entity->memory;
   const auto* pieces = std::get_if<std::vector<http::Piece>>(&response.body);
   if (!pieces || pieces->empty()) return {};
   const auto* piece = std::get_if<http::MemoryPiece>(&pieces->front());
