@@ -165,6 +165,10 @@ void BindFetch(Object& o, origin::FetchOptions& fetch) {
   o.Duration("idleTimeout", fetch.idle_timeout, {1ms, 3600s});
   o.Duration("totalTimeout", fetch.total_timeout, {1ms, 24h});
   o.Field("maxRedirects", fetch.max_redirects, {0, 20});
+  o.Field("retries", fetch.retries, {0, 10});
+  o.Duration("retryBackoff", fetch.retry_backoff, {0s, 60s});
+  o.Field("breakerFailures", fetch.breaker_failures, {0, 1000});
+  o.Duration("breakerCooldown", fetch.breaker_cooldown, {1ms, 3600s});
   o.Enum("followSymlinks", fetch.follow_symlinks,
          {{"within_root", origin::SymlinkPolicy::kWithinRoot},
           {"never", origin::SymlinkPolicy::kNever},

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "app/warn_origins.h"
 #include "config/units.h"
 #include "origin/origin_table.h"
 
@@ -61,14 +62,6 @@ const Unimplemented kUnimplemented[] = {
      }},
     {Severity::kWarning,
      [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       std::vector<std::string> out;
-       for (size_t i = 0; i < s.origins.size(); ++i) {
-         if (s.origins[i].cache_control) out.push_back(At("/origins", i, "/cacheControl"));
-       }
-       return out;
-     }},
 };
 
 /// Paths that a matcher beginning with `prefix` may be meant for.
@@ -145,6 +138,7 @@ void CheckOrigins(const Settings& s, std::vector<Finding>& out) {
     }
   }
   CheckShadows(s, out);
+  WarnAboutOrigins(s, out);
   if (s.origins.empty())
     out.push_back({"/origins", "no origins", "some: without one every request is a 404", true});
 }

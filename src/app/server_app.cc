@@ -76,6 +76,7 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
     policy.ttl = WithOverride(settings.cache.ttl, options.ttl);
     policy.cache_tags = options.cache_tags;
     policy.rules.store_set_cookie = options.store_set_cookie;
+    policy.cache_control = options.cache_control.value_or("");
     if (options.mode == origin::OriginMode::kPassthrough) snapshot->has_passthrough = true;
     // Quality and compression of an origin go through the same grammar as a preset's.
     variant::Derivative defaults;
@@ -134,7 +135,9 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
     app->kv_ = std::move(*kv);
   }
   TRY(app->staging_, cache::Staging::Create(s.cache.staging_dir));
-  TRY(app->client_, http::Client::Create(http::ClientOptions()));
+  http::ClientOptions client_options;
+  client_options.via = "1.1 " + app->loop_guard_.pseudonym();
+  TRY(app->client_, http::Client::Create(client_options));
   TRY(app->spools_, origin::SpoolCache::Create(s.fetch, *app->client_, app->metrics_));
   TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->loops_, app->metrics_));
   TRY(delivery::SnapshotRef snapshot, app->MakeSnapshot(s));
@@ -162,11 +165,12 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->passthrough_ =
       std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{
           *app->passthrough_client_,
-          delivery::ExchangeDeps{*app->http_store_, *app->staging_, app->clock_}, app->metrics_});
+          delivery::ExchangeDeps{*app->http_store_, *app->staging_, app->clock_}, app->metrics_,
+          app->loop_guard_.pseudonym()});
   app->events_ = std::make_unique<delivery::JobEvents>(*app->snapshots_, app->orchestrator_->jobs(),
                                                        app->metrics_);
-  app->router_ = std::make_unique<delivery::Router>(*app->snapshots_, *app->endpoint_,
-                                                    *app->passthrough_, *app->events_);
+  app->router_ = std::make_unique<delivery::Router>(
+      *app->snapshots_, *app->endpoint_, *app->passthrough_, *app->events_, app->loop_guard_);
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
                                                               s.admin.token, not_ready);
   app->loops_.Start();

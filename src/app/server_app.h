@@ -16,6 +16,7 @@
 #include "cache/http_store.h"
 #include "cache/orchestrator.h"
 #include "delivery/job_events.h"
+#include "delivery/loop_guard.h"
 #include "delivery/passthrough_endpoint.h"
 #include "delivery/router.h"
 #include "delivery/snapshot.h"
@@ -57,6 +58,7 @@ class ServerApp {
 
   const Settings settings_;  ///< of the start: what a reload is compared with
   const SystemClock& clock_;
+  const delivery::LoopGuard loop_guard_;
   Metrics metrics_;
   io::LoopPool loops_;
   std::unique_ptr<io::Blocking> blocking_;

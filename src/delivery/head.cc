@@ -160,6 +160,8 @@ std::string RenderLiveHead(std::string_view key, const cache::Metadata& meta, bo
 std::string CacheControlOf(const AnswerFacts& facts) {
   const cache::Entity* entity = facts.entity;
   if (facts.is_debug) return "no-store";
+  const bool is_good = entity ? entity->meta.status == http::kOk : facts.is_stored_form;
+  if (is_good && !facts.cache_control.empty()) return std::string(facts.cache_control);
   int64_t lifetime = facts.lifetime.count();
   if (entity) {
     if (entity->meta.expires_at_ms == 0) return {};

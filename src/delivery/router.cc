@@ -15,12 +15,16 @@ bool IsMediaUrl(const Snapshot& snapshot, const http::Request& request) {
   return variant::IsMediaUrl(request.path) && snapshot.delivery.media_urls.enabled;
 }
 
+bool IsHealthCheck(std::string_view path) {
+  return path == "/healthz" || path == "/readyz";
+}
+
 }  // namespace
 
 std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
                                                  const http::Request& request) {
   if (!snapshot.has_passthrough) return std::nullopt;
-  if (request.path == "/healthz" || request.path == "/readyz") return std::nullopt;
+  if (IsHealthCheck(request.path)) return std::nullopt;
   if (IsMediaUrl(snapshot, request)) return std::nullopt;
   // Escapes that make no sense are the origin's to judge; here they are text.
   Result<std::string> decoded = http::PercentDecode(request.path);
@@ -38,6 +42,7 @@ std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
 
 std::optional<http::Response> Router::TryNow(const http::Request& request) {
   if (JobEvents::IsMine(request.path)) return events_.Answer(request);
+  if (auto loop = loops_.Refuse(request); loop && !IsHealthCheck(request.path)) return loop;
   SnapshotRef snapshot = snapshots_.Get();
   std::optional<origin::Resolved> match = MatchPassthrough(*snapshot, request);
   if (!match) {

@@ -23,6 +23,7 @@ namespace vr::delivery {
 struct OriginPolicy {
   cache::TtlOptions ttl;
   std::vector<std::string> cache_tags;
+  std::string cache_control;  ///< of good answers, verbatim; empty: what is left of their TTL
   variant::Quality quality;
   variant::Level compression = variant::Level::kAuto;
   http::SharedCacheRules rules;  ///< of a passthrough origin

@@ -5,6 +5,7 @@
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/job_events.h"
+#include "delivery/loop_guard.h"
 #include "delivery/production_stream.h"
 #include "delivery/redirect.h"
 #include "delivery/status.h"
@@ -218,6 +219,7 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
         .WithReason("NO_MATCHING_ORIGIN");
   }
   p.resolved = std::move(*resolved);
+  p.resolved.via = KinOf(request);
   p.policy = &config.policies[p.resolved.origin_index];
   if (asked.resolved.format == variant::Format::kAuto &&
       variant::NegotiateFormat(asked, request.Get("Accept").value_or(""), kNegotiable)) {
@@ -285,6 +287,7 @@ AnswerFacts VideoEndpoint::FactsFor(const Request& request, const Prepared& p, L
   facts.request_id = request.id;
   facts.parsed = &p.parsed;
   facts.vary = p.vary;
+  facts.cache_control = p.policy->cache_control;
   return facts;
 }
 
@@ -339,6 +342,7 @@ Response VideoEndpoint::RespondGrowing(const Request& request, const Prepared& p
   whole.last_modified = LastModifiedOf(meta);
   whole.body = std::move(body);
   facts.lifetime = p.policy->ttl.ok;
+  facts.is_stored_form = true;
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
   Response response = http::RespondWith(std::move(whole), request);

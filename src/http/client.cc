@@ -38,6 +38,7 @@ constexpr size_t kMaxLocation = 8 << 10;
 /// A forwarded request is never sent twice, so a kept connection that the origin has just closed
 /// costs it its answer: only those are used again that were in use a moment ago.
 constexpr long kForwardedIdleSeconds = 1;
+constexpr const char* kUnreachable = "the origin could not be reached";
 constexpr const char* kQueueTimeout = "no connection became free in time";
 
 bool ParseNumber(std::string_view text, uint64_t& out) {
@@ -63,6 +64,18 @@ int64_t ResponseHead::last_modified_ms() const {
   if (!value) return 0;
   const auto time = ParseDate(*value);
   return time ? ToUnixMillis(*time) : 0;
+}
+
+std::optional<std::chrono::seconds> ResponseHead::retry_after(WallTime now) const {
+  const auto value = Get("Retry-After");
+  if (!value) return std::nullopt;
+  uint64_t seconds = 0;
+  if (ParseNumber(Trim(*value), seconds)) {
+    return std::chrono::seconds(std::min<uint64_t>(seconds, 1u << 30));
+  }
+  const auto date = ParseDate(Trim(*value), now);
+  if (!date) return std::nullopt;
+  return std::max(std::chrono::seconds(0), std::chrono::ceil<std::chrono::seconds>(*date - now));
 }
 
 std::optional<ReceivedRange> ParseContentRange(std::string_view value) {
@@ -135,6 +148,10 @@ bool IsPrivateAddress(const void* address) {
     return IsPrivate6(v6.sin6_addr.s6_addr);
   }
   return true;
+}
+
+bool IsUnreachable(const Error& error) {
+  return error.code == Code::kUnavailable && error.public_message == kUnreachable;
 }
 
 class TransferImpl;
@@ -315,7 +332,8 @@ bool TransferImpl::Configure() {
     add("Accept-Encoding", "identity");
     add("Accept", "*/*");
     add("User-Agent", core->options().user_agent);
-    add("Via", core->options().via);
+    const bool has_via = !request.via.empty() && IsFieldValue(request.via);
+    add("Via", has_via ? request.via + ", " + core->options().via : core->options().via);
   }
   if (request.range) {
     add("Range", "bytes=" + std::to_string(request.range->first) + "-" +
@@ -674,11 +692,12 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
   }
   if (t.address_refused) {
     const bool is_redirect = t.hops > 0;
-    return Finish(transfer,
-                  Error(Code::kPermissionDenied,
-                        is_redirect ? "the origin redirects to a place that is not allowed"
-                                    : "the source is at a place that is not allowed",
-                        is_redirect ? "redirect to a private address" : "a private address"));
+    return Finish(
+        transfer,
+        Error(Code::kPermissionDenied,
+              is_redirect ? "the origin redirects to a place that is not allowed"
+                          : "the source is at a place that is not allowed",
+              is_redirect ? "redirect to a private address" : std::string(kPrivateAddress)));
   }
   std::string detail = ::curl_easy_strerror(code);
   if (t.error_text[0] != 0) detail = detail + ": " + t.error_text;
@@ -695,8 +714,7 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
                   Error(Code::kResourceExhausted, "the server is busy", std::move(detail)));
   }
   Finish(transfer,
-         Error(Code::kUnavailable,
-               t.head_done ? "the origin's answer broke off" : "the origin could not be reached",
+         Error(Code::kUnavailable, t.head_done ? "the origin's answer broke off" : kUnreachable,
                std::move(detail)));
 }
 

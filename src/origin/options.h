@@ -94,6 +94,12 @@ struct FetchOptions {
   /// One ranged request with its redirects. A source that comes whole is bounded by idle_timeout.
   std::chrono::milliseconds total_timeout{600'000};
   int max_redirects = 5;
+  /// Further tries of a source that was out of reach or said that it is busy, and of a part of one.
+  int retries = 2;
+  std::chrono::milliseconds retry_backoff{100};  ///< before the first; doubles, ±50 %
+  /// A source is passed over after so many failures in a row; 0: never. See breaker.h.
+  int breaker_failures = 10;
+  std::chrono::milliseconds breaker_cooldown{10'000};
   uint64_t max_source_bytes = 6ull << 30;
   /// Redirects to another host may reach loopback, private and link-local addresses. A configured
   /// host always may.

@@ -64,6 +64,9 @@ struct Resolved {
   /// Everything that decides which bytes this path means (types, bases, paths), for the plan
   /// digest.
   std::string identity;
+  /// Of the Via of the request that the source is opened for, what goes along, so that a loop over
+  /// several servers is seen by one of them.
+  std::string via;
 };
 
 /// Reason of an Error (code kNotFound) that says: the source is elsewhere. Facts: "status",

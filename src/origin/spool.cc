@@ -20,9 +20,6 @@ using std::chrono::milliseconds;
 
 /// Requests of one spool under way at once for one caller's range.
 constexpr size_t kMaxParallel = 4;
-/// Further tries of a range after the first failed in a way that may pass.
-constexpr int kRetries = 2;
-constexpr milliseconds kBackoff{100};  ///< before the first of them; doubles, ±50 %
 /// How far an answer that cannot be asked for in parts may run ahead of its readers.
 constexpr uint64_t kLead = 64ull << 20;
 /// Two reads this far apart may still be one reader's: demuxers skip a little.
@@ -32,12 +29,6 @@ uint64_t AddClipped(uint64_t a, uint64_t b) {
   return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-milliseconds Jittered(milliseconds base) {
-  thread_local std::minstd_rand random{std::random_device{}()};
-  return milliseconds(base.count() / 2 +
-                      static_cast<int64_t>(random() % static_cast<uint64_t>(base.count())));
-}
-
 /// Passes one range's answer to its spool.
 class RangeSink final : public http::BodySink {
  public:
@@ -45,18 +36,29 @@ class RangeSink final : public http::BodySink {
       : spool_(std::move(spool)), fetch_(std::move(fetch)) {}
   Result<void> OnHead(const http::ResponseHead& head) override {
     has_head_ = true;
-    return spool_->CheckHead(*fetch_, head);
+    Result<void> checked = spool_->CheckHead(*fetch_, head);
+    if (!checked.ok()) Note(head.is_server_failure() ? Outcome::kFailure : Outcome::kSuccess);
+    return checked;
   }
   Result<Flow> OnData(std::string_view bytes) override { return spool_->Write(*fetch_, bytes); }
   void OnDone(Result<void> result) override {
     if (!has_head_ && !result.ok()) spool_->target()->counters->CountFailure(result.error());
+    Note(result.ok() ? Outcome::kSuccess : OutcomeOf(result.error()));
     spool_->Done(fetch_, std::move(result));
   }
 
  private:
+  /// The first call counts.
+  void Note(Outcome outcome) {
+    const HttpTarget& target = *spool_->target();
+    if (target.breaker && !std::exchange(is_noted_, true))
+      target.breaker->Note(outcome, target.breaker_options());
+  }
+
   const std::shared_ptr<Spool> spool_;
   const FetchRef fetch_;
   bool has_head_ = false;
+  bool is_noted_ = false;
 };
 
 Error WithDefaultReason(Error error) {
@@ -108,6 +110,18 @@ void OriginCounters::CountFailure(const Error& failure) {
     error.Add();
 }
 
+milliseconds BackoffOf(const FetchOptions& fetch, int failures) {
+  const int64_t base = fetch.retry_backoff.count() << std::clamp(failures - 1, 0, 10);
+  if (base <= 0) return milliseconds(0);
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return milliseconds(base / 2 + static_cast<int64_t>(random() % static_cast<uint64_t>(base)));
+}
+
+Outcome OutcomeOf(const Error& failure) {
+  const bool is_away = failure.code == Code::kDeadlineExceeded || http::IsUnreachable(failure);
+  return is_away ? Outcome::kFailure : Outcome::kUnknown;
+}
+
 std::string HttpTarget::MakeKey() const {
   Hasher digest;
   for (const auto& [name, value] : credentials) {
@@ -121,6 +135,7 @@ std::string HttpTarget::MakeKey() const {
 http::ClientRequest HttpTarget::Request() const {
   http::ClientRequest request;
   request.url = url;
+  request.via = via;
   request.credentials = credentials;
   request.connect_timeout = fetch.connect_timeout;
   request.first_byte_timeout = fetch.first_byte_timeout;
@@ -401,9 +416,9 @@ io::Task<Result<uint64_t>> Spool::Ensure(std::shared_ptr<Spool> self, Context ct
     if (look.broken) {
       waited.clear();
       if (look.is_ours) continue;
-      if (++failures > kRetries) co_return WithDefaultReason(std::move(*look.broken));
-      const SteadyTime then =
-          std::chrono::steady_clock::now() + Jittered(kBackoff * (1 << (failures - 1)));
+      const FetchOptions& fetch = self->target_->fetch;
+      if (++failures > fetch.retries) co_return WithDefaultReason(std::move(*look.broken));
+      const SteadyTime then = std::chrono::steady_clock::now() + BackoffOf(fetch, failures);
       const SteadyTime until = std::min(then, ctx.deadline);
       co_await io::SleepUntil(until);
       continue;
