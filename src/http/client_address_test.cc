@@ -76,8 +76,9 @@ TEST(ClientAddress, OnlyTheConfiguredHeaderCounts) {
   EXPECT_EQ(ClientOf("Forwarded: for=6.6.6.6, For=\"[2001:db8::9]:47\";proto=https;by=10.0.0.1",
                      "10.0.0.1", kF),
             "2001:db8::9");
-  EXPECT_EQ(ClientOf("Forwarded: for=1.2.3.4;host=\"a,b;for=7.7.7.7\", for=10.1.1.1", "10.0.0.1", kF),
-            "1.2.3.4");
+  EXPECT_EQ(
+      ClientOf("Forwarded: for=1.2.3.4;host=\"a,b;for=7.7.7.7\", for=10.1.1.1", "10.0.0.1", kF),
+      "1.2.3.4");
   EXPECT_EQ(ClientOf("Forwarded: for=1.2.3.4, for=_hidden", "10.0.0.1", kF), "10.0.0.1");
   EXPECT_EQ(ClientOf("Forwarded: proto=http", "10.0.0.1", kF), "10.0.0.1");
 }

@@ -41,7 +41,9 @@ TEST(UrlSignature, GoldenVectors) {
   EXPECT_EQ(SignatureOf("", "key"), "XV0TlWPJW1lnub2ajJsjOp3ttFByeUzSMtwbdIMmB9A");
   EXPECT_EQ(
       SignTarget("/videos/a.mp4?width=640&format=webm", "k1", "secret-one", 1'700'003'600).value(),
-      "/videos/a.mp4?format=webm&vr-exp=1700003600&vr-key=k1&width=640&vr-sig=4LYZTbnHNONYO3qEbVSZw3TtDJ6uhXx3cihdt10QYZc");
+      "/videos/"
+      "a.mp4?format=webm&vr-exp=1700003600&vr-key=k1&width=640&vr-sig="
+      "4LYZTbnHNONYO3qEbVSZw3TtDJ6uhXx3cihdt10QYZc");
   EXPECT_EQ(SignTarget("/videos/a%20b.mp4", "k2", "secret-two", std::nullopt).value(),
             "/videos/a%20b.mp4?vr-key=k2&vr-sig=I1Ger3mlE_GHxFRpRGOLbRVCFzRBsDb2mtg5xaDcgMQ");
 }
@@ -68,8 +70,8 @@ TEST(UrlSignature, TheQueryThatComesOutIsTheOneThatWasSigned) {
   // Whoever changes the order of repeated names changes nothing.
   std::string query;
   const std::string path = Split(made, &query);
-  const std::string turned = "w=2&w=1&" + query.substr(0, query.find("&w=1&w=2")) +
-                             query.substr(query.find("&vr-sig"));
+  const std::string turned =
+      "w=2&w=1&" + query.substr(0, query.find("&w=1&w=2")) + query.substr(query.find("&vr-sig"));
   EXPECT_EQ(Verdict(path + "?" + turned), "ok h=3&w=1&w=2") << turned;
 }
 

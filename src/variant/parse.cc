@@ -114,6 +114,9 @@ class QueryParser {
  public:
   QueryParser(const Options& options, Parsed& out) : options_(options), out_(out) {}
 
+  /// What a request asked for may not be asked for by anybody.
+  bool is_refused() const { return is_refused_; }
+
   void Run(std::string_view query) {
     Collect(query);
     Evaluate();
@@ -164,7 +167,7 @@ class QueryParser {
   void Evaluate() {
     for (size_t i = 0; i < kParamCount; ++i) {
       const Slot& slot = slots_[i];
-      if (slot.name == nullptr) continue;
+      if (slot.name == nullptr || IsDenied(*slot.name)) continue;
       if (slot.raw.find_first_of("%+") == std::string_view::npos) {
         EvaluateOne(*slot.name, slot.raw);
       } else if (const auto decoded = DecodeQuery(slot.raw)) {
@@ -173,6 +176,22 @@ class QueryParser {
         Warn(*slot.name, "bad percent-escape");
       }
     }
+  }
+
+  // Whether the configuration lets nobody set this; says so.
+  bool IsDenied(const ParamName& name) {
+    const auto& allowed = options_.allowed_parameters;
+    if (!allowed.empty() &&
+        std::find(allowed.begin(), allowed.end(), CanonicalNameOf(name.param)) == allowed.end()) {
+      Warn(name, "is not allowed here");
+      return true;
+    }
+    const bool changes_output = static_cast<size_t>(name.param) < kMediaOptionCount ||
+                                name.param == Param::kMode || name.param == Param::kDpr;
+    if (!options_.presets_only || !changes_output) return false;
+    Warn(name, "is not allowed here, only derivatives are");
+    is_refused_ = true;
+    return true;
   }
 
   void EvaluateOne(const ParamName& name, std::string_view value) {
@@ -186,6 +205,7 @@ class QueryParser {
         const auto found = options_.derivatives.find(value);
         if (found == options_.derivatives.end()) {
           refused = "unknown derivative";
+          is_refused_ = options_.presets_only;  // not the original instead
         } else {
           out_.request.derivative = found->first;
           derivative_ = &found->second;
@@ -343,6 +363,7 @@ class QueryParser {
   std::optional<Mode> mode_;
   std::optional<Decimal> density_;
   const Derivative* derivative_ = nullptr;
+  bool is_refused_ = false;
 };
 
 }  // namespace
@@ -351,8 +372,19 @@ Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query,
                      const Options& options) {
   Parsed parsed;
   TRY(parsed.request.source_path, ParsePath(raw_path, options.limits));
-  if (!raw_query.empty()) QueryParser(options, parsed).Run(raw_query);
-  if (options.validation == Validation::kStrict && !parsed.warnings.empty()) {
+  const auto pieces = std::count(raw_query.begin(), raw_query.end(), '&');
+  if (static_cast<size_t>(pieces) >= options.limits.max_parameters) {
+    return Error(Code::kInvalidArgument, "there are too many parameters")
+        .WithReason("INVALID_PARAMETER")
+        .WithFact("allowed", std::to_string(options.limits.max_parameters));
+  }
+  bool is_refused = false;
+  if (!raw_query.empty()) {
+    QueryParser parser(options, parsed);
+    parser.Run(raw_query);
+    is_refused = parser.is_refused();
+  }
+  if (is_refused || (options.validation == Validation::kStrict && !parsed.warnings.empty())) {
     Error error = Error(Code::kInvalidArgument, "One or more parameters are invalid.")
                       .WithReason("INVALID_PARAMETER");
     for (Warning& warning : parsed.warnings) {
