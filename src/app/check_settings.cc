@@ -38,10 +38,6 @@ std::vector<std::string> When(bool is_set, const char* pointer) {
 const Unimplemented kUnimplemented[] = {
     {Severity::kError, [](const Settings& s) { return When(s.tls.has_value(), "/tls"); }},
     {Severity::kError,
-     [](const Settings& s) { return When(s.access.signing_required, "/access/signing/required"); }},
-    {Severity::kError,
-     [](const Settings& s) { return When(s.access.presets_only, "/access/presetsOnly"); }},
-    {Severity::kError,
      [](const Settings& s) {
        std::vector<std::string> out;
        for (size_t i = 0; i < s.origins.size(); ++i) {
@@ -52,14 +48,7 @@ const Unimplemented kUnimplemented[] = {
        }
        return out;
      }},
-    {Severity::kWarning,
-     [](const Settings& s) { return When(s.admin.on_main_listener, "/admin/onMainListener"); }},
     {Severity::kWarning, [](const Settings& s) { return When(!s.buckets.empty(), "/buckets"); }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(!s.access.signing_keys.empty() && !s.access.signing_required,
-                   "/access/signing/keys");
-     }},
     {Severity::kWarning,
      [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
 };
@@ -186,6 +175,24 @@ void CheckVariant(const Settings& s, std::vector<Finding>& out) {
   }
 }
 
+void CheckAccess(const Settings& s, std::vector<Finding>& out) {
+  if (s.access.signing_required && s.access.signing_keys.empty()) {
+    out.push_back({"/access/signing/keys", "no keys", "at least one: signatures are required"});
+  }
+  for (const auto& [id, secret] : s.access.signing_keys) {
+    constexpr size_t kStrong = 16;
+    if (secret.size() < kStrong) {
+      out.push_back({"/access/signing/keys/" + id,
+                     "a secret of " + std::to_string(secret.size()) + " bytes",
+                     "16 or more, random: shorter ones can be guessed", true});
+    }
+  }
+  if (s.admin.on_main_listener && s.admin.token.empty()) {
+    out.push_back({"/admin/onMainListener", "no admin.token",
+                   "a token: without one every admin route is closed", true});
+  }
+}
+
 void CheckSizes(const Settings& s, std::vector<Finding>& out) {
   if (s.cache.edge.max_bytes > 0 && s.cache.edge.max_object_in_memory > s.cache.edge.max_bytes) {
     out.push_back({"/cache/edge/maxObjectInMemory",
@@ -207,6 +214,7 @@ std::vector<Finding> CheckBetweenFields(const Settings& settings) {
   CheckResponsive(settings, out);
   CheckVariant(settings, out);
   CheckSizes(settings, out);
+  CheckAccess(settings, out);
   return out;
 }
 

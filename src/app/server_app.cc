@@ -111,6 +111,7 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   }
   snapshot->passthrough = settings.passthrough;
   snapshot->passthrough.fetch = settings.fetch;
+  TRY(snapshot->access, delivery::MakeAccessPolicy(settings.access, settings.cors));
   TRY(auto table, origin::OriginTable::Create(origins));
   snapshot->origins = std::move(table);
   snapshot->opener =
@@ -153,7 +154,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       *app->snapshots_, *app->orchestrator_,
       delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_,
                              app->rate_factors_},
-      app->clock_, app->metrics_, not_ready});
+      app->clock_, app->metrics_, not_ready, &app->production_limiter_});
   cache::EdgeOptions passthrough_edge = s.cache.edge;
   passthrough_edge.max_bytes = s.cache.edge.max_bytes == 0 ? 0 : s.passthrough_edge.max_bytes;
   app->http_store_ = std::make_unique<cache::HttpStore>(passthrough_edge);
@@ -173,6 +174,9 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       *app->snapshots_, *app->endpoint_, *app->passthrough_, *app->events_, app->loop_guard_);
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
                                                               s.admin.token, not_ready);
+  app->gate_ = std::make_unique<delivery::AccessGate>(
+      *app->snapshots_, *app->router_,
+      s.admin.on_main_listener ? app->admin_handler_.get() : nullptr, app->clock_);
   app->loops_.Start();
 
   CHECK_OK(app->FinishPurges());
@@ -191,7 +195,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   TRY(app->admin_server_,
       http::Server::Create(admin_options, *app->admin_handler_, app->loops_, app->metrics_));
   LogInfo("admin_listening", {{"address", app->admin_server_->address()}});
-  TRY(app->server_, http::Server::Create(s.server, *app->router_, app->loops_, app->metrics_));
+  TRY(app->server_, http::Server::Create(s.server, *app->gate_, app->loops_, app->metrics_));
   LogInfo("listening", {{"address", app->server_->address()},
                         {"loops", app->loops_.size()},
                         {"kv_entries", app->kv_->usage().entries}});

@@ -2,6 +2,7 @@
 // start and keeps it; a reload publishes another. Immutable.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,6 +30,8 @@ struct OriginPolicy {
   http::SharedCacheRules rules;  ///< of a passthrough origin
 };
 
+struct AccessPolicy;
+
 /// How requests are passed through.
 struct PassthroughPolicy {
   origin::FetchOptions fetch;
@@ -52,23 +55,30 @@ struct Snapshot {
   /// Which absolute URLs media URLs may name; null: none. They belong to the origin that is the
   /// last of `policies`, whose matcher matches nothing.
   std::shared_ptr<const origin::AllowedSources> allowed_sources;
+  std::shared_ptr<const AccessPolicy> access;  ///< null: everybody may ask everything
 };
 using SnapshotRef = std::shared_ptr<const Snapshot>;
 
 /// Where the current snapshot is found. Thread-safe.
 class SnapshotHolder {
  public:
-  explicit SnapshotHolder(SnapshotRef first) : current_(std::move(first)) {}
+  explicit SnapshotHolder(SnapshotRef first)
+      : has_access_policy_(first && first->access), current_(std::move(first)) {}
   SnapshotRef Get() const {
     MutexLock lock(mutex_);
     return current_;
   }
   void Set(SnapshotRef next) {
     MutexLock lock(mutex_);
+    has_access_policy_ = next->access != nullptr;
     current_.swap(next);
   }
 
+  /// Whether the current one has rules of access: asked by every request, so without a lock.
+  bool has_access_policy() const { return has_access_policy_.load(std::memory_order_relaxed); }
+
  private:
+  std::atomic<bool> has_access_policy_;
   mutable Mutex mutex_;
   SnapshotRef current_ GUARDED_BY(mutex_);
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "delivery/access.h"
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/job_events.h"
@@ -10,6 +11,7 @@
 #include "delivery/redirect.h"
 #include "delivery/status.h"
 #include "http/ascii.h"
+#include "http/client_address.h"
 #include "http/prefer.h"
 #include "http/range.h"
 #include "http/respond.h"
@@ -229,10 +231,14 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
 
   const Options& rules = config.delivery;
   variant::Flags& flags = p.parsed.flags;
-  const bool is_trusted = Contains(rules.debug_addresses, request.peer_address);
+  const bool is_trusted = Contains(rules.debug_addresses, request.client());
   if (!rules.allow_public_bypass && !is_trusted && !rules.debug_enabled) flags = variant::Flags();
   p.is_debug = flags.debug || rules.debug_enabled || (is_trusted && AsksForDebug(request));
 
+  if (asked.is_original() && config.variant.presets_only && !config.variant.allow_original) {
+    return Error(Code::kPermissionDenied, "originals are not served here, name a derivative")
+        .WithReason("SOURCE_NOT_ALLOWED");
+  }
   p.key = variant::KeyOf(asked);
   p.digest = asked.is_original()
                  ? variant::DigestOf(asked, p.resolved.identity, kOriginalRecipe)
@@ -395,7 +401,7 @@ Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& 
   body += "\",\"jobId\":\"" + job.id() + "\",\"message\":";
   AppendJsonString(body, "the variant is being made; ask for path again, or follow sse");
   body += ",\"path\":";
-  AppendJsonString(body, request.target);
+  AppendJsonString(body, request.full_target.empty() ? request.target : request.full_target);
   body += ",\"sse\":";
   AppendJsonString(body, BaseOf(request, p.snapshot->delivery.public_url) + sse);
   body += "}\n";
@@ -555,6 +561,8 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
   query.patience = PatienceOf(request, p, query);
   const Layer missed = query.join ? Layer::kTransform : Layer::kBypass;
   ProductionSpec spec = SpecFor(p, std::move(*plan));
+  spec.client = http::ClientGroupOf(request.client());
+  LimitProductions(query, *p.snapshot, spec.client, deps_.limiter);
   query.tags = spec.tags;
   if (p.parsed.request.mode == variant::Mode::kFrame) query.expected_bytes = kFrameBytes;
   auto producer = std::make_shared<VideoProducer>(deps_.producer, spec);

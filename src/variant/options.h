@@ -33,6 +33,7 @@ struct Limits {
   size_t max_path_bytes = 4096;  ///< decoded
   Time max_time{0};              ///< of `time`; 0 = no limit
   Time max_duration{0};          ///< of `duration`; 0 = no limit
+  size_t max_parameters = 100;   ///< pieces of a query
 };
 
 enum class Validation {
@@ -69,7 +70,15 @@ struct Options {
   /// Query names whose presence means "read no cache, store the fresh result".
   std::vector<std::string> bypass_parameters = {"nocache", "bypass"};
   Responsive responsive;
+  /// Only presets: a request that sets anything else that changes the output is refused.
+  bool presets_only = false;
+  bool allow_original = true;  ///< with presets_only: the source itself may be asked for
+  /// Canonical names of the parameters that count, derivatives' own options aside; empty: all.
+  std::vector<std::string> allowed_parameters;
 };
+
+/// Whether this is the canonical name of a parameter ("width", not "w").
+bool IsParameterName(std::string_view name);
 
 /// What cannot work, one sentence per problem, each beginning with where ("derivatives.mobile:
 /// ...").

@@ -116,6 +116,9 @@ class QueryParser {
   QueryParser(const Options& options, const RequestFields* fields, Parsed& out)
       : options_(options), fields_(fields), out_(out) {}
 
+  /// What a request asked for may not be asked for by anybody.
+  bool is_refused() const { return is_refused_; }
+
   void Run(std::string_view query) {
     Collect(query);
     Evaluate();
@@ -193,7 +196,7 @@ class QueryParser {
   void Evaluate() {
     for (size_t i = 0; i < kParamCount; ++i) {
       const Slot& slot = slots_[i];
-      if (slot.name == nullptr) continue;
+      if (slot.name == nullptr || IsDenied(*slot.name)) continue;
       if (slot.is_decoded || slot.raw.find_first_of("%+") == std::string_view::npos) {
         EvaluateOne(*slot.name, slot.raw);
       } else if (const auto decoded = DecodeQuery(slot.raw)) {
@@ -202,6 +205,22 @@ class QueryParser {
         Warn(*slot.name, "bad percent-escape");
       }
     }
+  }
+
+  // Whether the configuration lets nobody set this; says so.
+  bool IsDenied(const ParamName& name) {
+    const auto& allowed = options_.allowed_parameters;
+    if (!allowed.empty() &&
+        std::find(allowed.begin(), allowed.end(), CanonicalNameOf(name.param)) == allowed.end()) {
+      Warn(name, "is not allowed here");
+      return true;
+    }
+    const bool changes_output = static_cast<size_t>(name.param) < kMediaOptionCount ||
+                                name.param == Param::kMode || name.param == Param::kDpr;
+    if (!options_.presets_only || !changes_output) return false;
+    Warn(name, "is not allowed here, only derivatives are");
+    is_refused_ = true;
+    return true;
   }
 
   void EvaluateOne(const ParamName& name, std::string_view value) {
@@ -215,6 +234,7 @@ class QueryParser {
         const auto found = options_.derivatives.find(value);
         if (found == options_.derivatives.end()) {
           refused = "unknown derivative";
+          is_refused_ = options_.presets_only;  // not the original instead
         } else {
           Take(*found);
         }
@@ -401,11 +421,21 @@ class QueryParser {
   std::optional<Mode> mode_;
   std::optional<Decimal> density_;
   const Derivative* derivative_ = nullptr;
+  bool is_refused_ = false;
 };
 
-/// What strict validation does not let pass.
-Result<void> Judge(Parsed& parsed, const Options& options) {
-  if (options.validation != Validation::kStrict || parsed.warnings.empty()) return {};
+Result<void> CheckCount(std::string_view text, char separator, const Options& options) {
+  const auto separators = std::count(text.begin(), text.end(), separator);
+  if (static_cast<size_t>(separators) < options.limits.max_parameters) return {};
+  return Error(Code::kInvalidArgument, "there are too many parameters")
+      .WithReason("INVALID_PARAMETER")
+      .WithFact("allowed", std::to_string(options.limits.max_parameters));
+}
+
+/// What strict validation does not let pass, or what is refused in any case.
+Result<void> Judge(Parsed& parsed, const Options& options, bool is_refused) {
+  const bool is_strict = options.validation == Validation::kStrict;
+  if (!is_refused && (!is_strict || parsed.warnings.empty())) return {};
   Error error = Error(Code::kInvalidArgument, "One or more parameters are invalid.")
                     .WithReason("INVALID_PARAMETER");
   for (Warning& warning : parsed.warnings) {
@@ -420,14 +450,18 @@ Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query, cons
                      const RequestFields* fields) {
   Parsed parsed;
   TRY(parsed.request.source_path, ParsePath(raw_path, options.limits));
+  CHECK_OK(CheckCount(raw_query, '&', options));
+  bool is_refused = false;
   if (!raw_query.empty()) {
-    QueryParser(options, fields, parsed).Run(raw_query);
+    QueryParser parser(options, fields, parsed);
+    parser.Run(raw_query);
+    is_refused = parser.is_refused();
   } else if (fields != nullptr) {
     const Chosen chosen = ChooseByFields(options, *fields);
     parsed.selection = chosen.selection;
     if (chosen.derivative) QueryParser(options, nullptr, parsed).Run(*chosen.derivative);
   }
-  CHECK_OK(Judge(parsed, options));
+  CHECK_OK(Judge(parsed, options, is_refused));
   return parsed;
 }
 
@@ -435,8 +469,11 @@ Result<Parsed> ParseMediaOptions(std::string_view media_options, std::string sou
                                  std::string_view raw_query, const Options& options) {
   Parsed parsed;
   parsed.request.source_path = std::move(source_path);
-  QueryParser(options, nullptr, parsed).RunMedia(media_options, raw_query);
-  CHECK_OK(Judge(parsed, options));
+  CHECK_OK(CheckCount(media_options, ',', options));
+  CHECK_OK(CheckCount(raw_query, '&', options));
+  QueryParser parser(options, nullptr, parsed);
+  parser.RunMedia(media_options, raw_query);
+  CHECK_OK(Judge(parsed, options, parser.is_refused()));
   return parsed;
 }
 

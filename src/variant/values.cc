@@ -254,6 +254,18 @@ const ParamName* FindParam(std::string_view name) {
   return nullptr;
 }
 
+std::string_view CanonicalNameOf(Param param) {
+  for (const ParamName& name : kNames) {
+    if (name.param == param && name.canonical) return name.name;
+  }
+  return {};
+}
+
+bool IsParameterName(std::string_view name) {
+  const ParamName* const known = FindParam(name);
+  return known != nullptr && known->canonical;
+}
+
 std::optional<Time> ParseTime(std::string_view text) {
   // Units in falling order; a component may only use one that comes after the last one used.
   struct Unit {
