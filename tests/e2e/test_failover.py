@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from kit import expect, media
+from kit.origin import HttpOrigin
 from kit.raw_origin import RawOrigin, answer
 from kit.server import Server
 from kit.wait import until
@@ -195,7 +196,7 @@ def test_missing_files_do_not_open_a_circuit(server, origin):
 def test_a_passed_through_request_names_its_attempts_too(server, raw):
     dead = []
     for _ in range(2):
-        gone = RawOrigin()
+        gone = HttpOrigin()
         gone.close()
         dead.append({"type": "http", "url": gone.url})
     server.config["origins"] = [{"name": "pages", "matcher": "^/page", "mode": "passthrough", "sources": dead}]

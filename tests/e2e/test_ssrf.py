@@ -58,7 +58,7 @@ PLACES = [
     "http://[ff02::1]/", "http://198.18.0.1/", "http://240.0.0.1/", "http://192.0.0.192/", "http://[2001:db8::1]/",
     "file:///etc/passwd", "file://127.0.0.1/etc/passwd", "gopher://127.0.0.1:{port}/_GET%20/", "ftp://127.0.0.1:{port}/a", "dict://127.0.0.1:{port}/",
     "ldap://127.0.0.1:{port}/", "tftp://127.0.0.1:{port}/a", "smb://127.0.0.1/a", "data:video/mp4,x", "javascript:alert(1)", "http://",
-    "https:///a", "http://127.0.0.1:99999/", "http://127.0.0.1:{port}/" + "x" * 9000,
+    "http://127.0.0.1:99999/", "http://127.0.0.1:{port}/" + "x" * 9000,
 ]
 
 
