@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "config/units.h"
+#include "delivery/cors.h"
+#include "origin/allowed_sources.h"
 
 namespace vr::app {
 namespace {
@@ -39,9 +41,11 @@ void BindHttp(Object& o, Settings& s) {
            .allowed = "\"system\" or a name of the kernel's (\"cubic\", \"bbr\")",
            .check = [](const std::string& name) { return OnlyAlnumAnd(name, "_-"); }});
   o.Bytes("maxHeadBytes", s.server.max_head_bytes, {.min = 1024, .max = kMiB});
+  o.Bytes("maxTargetBytes", s.server.max_target_bytes, {.min = 256, .max = kMiB});
   o.Bytes("maxBodyBytes", s.server.max_body_bytes, {.min = 0, .max = kGiB});
   o.Field("maxConnections", s.server.max_connections, {1, 1'000'000});
   o.Duration("headerTimeout", s.server.header_timeout, {1s, 600s});
+  o.Duration("bodyTimeout", s.server.body_timeout, {1s, 3600s});
   o.Duration("idleTimeout", s.server.idle_timeout, {1s, 3600s});
   o.Duration("writeTimeout", s.server.write_timeout, {1s, 3600s});
   o.Duration("drainTimeout", s.drain_timeout, {0s, 3600s});
@@ -119,6 +123,7 @@ void BindCache(Object& o, Settings& s) {
 void BindTransform(Object& o, Settings& s) {
   transform::Options& t = s.transform;
   o.Field("workers", t.workers, {0, 1024});
+  o.Field("niceness", t.niceness, {0, 19});
   o.Field("queue", t.queue, {0, 1'000'000});
   o.Bytes("maxSourceBytes", t.max_source_bytes, {.min = 1, .max = 1024 * kTiB});
   o.Field("maxPixels", t.max_pixels, {256, 1'000'000'000});
@@ -168,7 +173,8 @@ void BindFetch(Object& o, origin::FetchOptions& fetch) {
   fetch.read_ahead_bytes = static_cast<uint32_t>(ahead);
 }
 
-void BindAccess(Object& o, AccessOptions& access) {
+void BindAccess(Object& o, Settings& s) {
+  AccessOptions& access = s.access;
   o.Nested("signing", [&](Object& n) {
     n.Field("required", access.signing_required);
     n.Texts("keys", access.signing_keys,
@@ -177,9 +183,70 @@ void BindAccess(Object& o, AccessOptions& access) {
              .max_length = 1024,
              .allowed = "a secret of 1..1024 bytes"});
   });
-  o.Field("presetsOnly", access.presets_only);
-  o.Strings("allowedSources", access.allowed_sources, HostOrPattern());
+  o.Field("presetsOnly", s.variant.presets_only);
+  o.Field("allowOriginal", s.variant.allow_original);
+  o.Strings("allowedParameters", s.variant.allowed_parameters,
+            {.allowed = "a parameter's canonical name (\"width\", not \"w\")",
+             .check = variant::IsParameterName},
+            100);
+  o.Field("maxParameters", s.variant.limits.max_parameters, {1, 10'000});
+  o.Strings("trustedProxies", access.trusted_proxies,
+            {.allowed = "an IPv4 or IPv6 address, or a block of them (\"10.0.0.0/8\")",
+             .check = [](const std::string& block) {
+               return http::ParseAddressBlock(block).has_value();
+             }});
+  o.Enum("proxyHeader", access.proxy_header,
+         {{"X-Forwarded-For", http::ProxyHeader::kXForwardedFor},
+          {"Forwarded", http::ProxyHeader::kForwarded}});
+  o.Nested("productionLimit", [&](Object& n) {
+    n.Field("perMinute", access.productions.per_minute, {0u, 1'000'000u});
+    n.Field("burst", access.productions.burst, {1u, 1'000'000u});
+    n.Field("maxClients", access.productions.max_clients, {1u, 1'000'000u});
+  });
+  o.Strings("allowedSources", access.allowed_sources,
+            {.max_length = 1024,
+             .allowed = std::string(origin::AllowedSources::kGrammar),
+             .check = [](const std::string& e) { return origin::AllowedSources::IsEntry(e); }});
   o.Field("allowPrivateAddresses", access.allow_private_addresses);
+}
+
+void BindCors(Object& o, delivery::CorsOptions& cors) {
+  const auto is_token = [](const std::string& name) {
+    return OnlyAlnumAnd(name, "!#$%&'*+-.^_`|~");
+  };
+  o.Strings("allowOrigins", cors.allow_origins,
+            {.max_length = 300,
+             .allowed = "\"*\", \"https://example.com\" or \"https://*.example.com\"",
+             .check = [](const std::string& text) { return delivery::IsOriginPattern(text); }});
+  o.Strings("exposeHeaders", cors.expose_headers,
+            {.max_length = 100, .allowed = "a header field's name", .check = is_token}, 100);
+  o.Duration("maxAge", cors.max_age, {0s, 86400s});
+  enum class Policy { kNone, kSameOrigin, kSameSite, kCrossOrigin };
+  const config::Choices<Policy> choices{{"", Policy::kNone},
+                                        {"same-origin", Policy::kSameOrigin},
+                                        {"same-site", Policy::kSameSite},
+                                        {"cross-origin", Policy::kCrossOrigin}};
+  Policy policy = Policy::kNone;
+  for (const auto& [name, value] : choices) {
+    if (cors.resource_policy == name) policy = value;
+  }
+  o.Enum("resourcePolicy", policy, choices);
+  for (const auto& [name, value] : choices) {
+    if (policy == value) cors.resource_policy = name;
+  }
+  o.Strings("timingAllowOrigins", cors.timing_allow_origins,
+            {.max_length = 300,
+             .allowed = "\"*\" or an origin, \"https://example.com\"",
+             .check = [](const std::string& text) {
+               return delivery::IsOriginPattern(text) && text.find("://*") == text.npos;
+             }});
+}
+
+void BindMediaUrls(Object& o, delivery::MediaUrlOptions& media) {
+  o.Field("enabled", media.enabled);
+  o.Field("maxDimension", media.max_dimension, {0, 16384});
+  o.Duration("maxTime", media.max_time, {0s, 168h});
+  o.Duration("maxDuration", media.max_duration, {0s, 168h});
 }
 
 void BindResponsive(Object& o, variant::Responsive& responsive) {
@@ -197,6 +264,10 @@ void BindResponsive(Object& o, variant::Responsive& responsive) {
   name.allowed += "; empty: none";
   name.check = [](const std::string& text) { return text.empty() || OnlyAlnumAnd(text, "-_."); };
   o.Field("defaultDerivative", responsive.default_derivative, name);
+  using Headers = variant::ResponsiveHeaders;
+  o.Enum("headers", responsive.headers,
+         {{"off", Headers::kOff}, {"hints", Headers::kHints}, {"all", Headers::kAll}});
+  o.Field("saveData", responsive.save_data);
 }
 
 void BindDebug(Object& o, delivery::Options& delivery) {
@@ -262,18 +333,6 @@ Text HttpUrl() {
     }
     if (start == 0 || value.size() == start || value[start] == '/') return false;
     return IsPrintableAscii(value) && value.find_first_of("@?#", start) == std::string::npos;
-  };
-  return text;
-}
-
-Text HostOrPattern() {
-  Text text;
-  text.max_length = 253;
-  text.allowed = R"(a host name, or "*.example.com" for all below it)";
-  text.check = [](const std::string& value) {
-    const std::string_view host =
-        std::string_view(value).substr(value.compare(0, 2, "*.") == 0 ? 2 : 0);
-    return OnlyAlnumAnd(host, ".-:[]");
   };
   return text;
 }
@@ -349,7 +408,9 @@ void BindSettings(Object& o, Settings& s) {
   o.Enum("validation", s.variant.validation,
          {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});
   o.Nested("cache", [&](Object& n) { BindCache(n, s); });
-  o.Nested("access", [&](Object& n) { BindAccess(n, s.access); });
+  o.Nested("cdnCgi", [&](Object& n) { BindMediaUrls(n, s.delivery.media_urls); });
+  o.Nested("access", [&](Object& n) { BindAccess(n, s); });
+  o.Nested("cors", [&](Object& n) { BindCors(n, s.cors); });
   o.Nested("debug", [&](Object& n) { BindDebug(n, s.delivery); });
   o.Nested("log", [&](Object& n) { BindLog(n, s.log); });
 }

@@ -12,11 +12,6 @@
 namespace vr::app {
 namespace {
 
-const Settings& Defaults() {
-  static const Settings defaults;
-  return defaults;
-}
-
 std::string At(std::string_view list, size_t index, std::string_view rest = {}) {
   return std::string(list) + '/' + std::to_string(index) + std::string(rest);
 }
@@ -42,30 +37,8 @@ std::vector<std::string> When(bool is_set, const char* pointer) {
 /// each.
 const Unimplemented kUnimplemented[] = {
     {Severity::kError, [](const Settings& s) { return When(s.tls.has_value(), "/tls"); }},
-    {Severity::kError,
-     [](const Settings& s) { return When(s.access.signing_required, "/access/signing/required"); }},
-    {Severity::kError,
-     [](const Settings& s) { return When(s.access.presets_only, "/access/presetsOnly"); }},
-    {Severity::kWarning,
-     [](const Settings& s) { return When(s.admin.on_main_listener, "/admin/onMainListener"); }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(!s.access.signing_keys.empty() && !s.access.signing_required,
-                   "/access/signing/keys");
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(!s.access.allowed_sources.empty(), "/access/allowedSources");
-     }},
     {Severity::kWarning,
      [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       const variant::Responsive& shipped = Defaults().variant.responsive;
-       return When(s.variant.responsive.breakpoints != shipped.breakpoints ||
-                       s.variant.responsive.default_derivative != shipped.default_derivative,
-                   "/responsive");
-     }},
 };
 
 /// Paths that a matcher beginning with `prefix` may be meant for.
@@ -180,6 +153,24 @@ void CheckVariant(const Settings& s, std::vector<Finding>& out) {
   }
 }
 
+void CheckAccess(const Settings& s, std::vector<Finding>& out) {
+  if (s.access.signing_required && s.access.signing_keys.empty()) {
+    out.push_back({"/access/signing/keys", "no keys", "at least one: signatures are required"});
+  }
+  for (const auto& [id, secret] : s.access.signing_keys) {
+    constexpr size_t kStrong = 16;
+    if (secret.size() < kStrong) {
+      out.push_back({"/access/signing/keys/" + id,
+                     "a secret of " + std::to_string(secret.size()) + " bytes",
+                     "16 or more, random: shorter ones can be guessed", true});
+    }
+  }
+  if (s.admin.on_main_listener && s.admin.token.empty()) {
+    out.push_back({"/admin/onMainListener", "no admin.token",
+                   "a token: without one every admin route is closed", true});
+  }
+}
+
 void CheckSizes(const Settings& s, std::vector<Finding>& out) {
   if (s.cache.edge.max_bytes > 0 && s.cache.edge.max_object_in_memory > s.cache.edge.max_bytes) {
     out.push_back({"/cache/edge/maxObjectInMemory",
@@ -201,6 +192,7 @@ std::vector<Finding> CheckBetweenFields(const Settings& settings) {
   CheckResponsive(settings, out);
   CheckVariant(settings, out);
   CheckSizes(settings, out);
+  CheckAccess(settings, out);
   return out;
 }
 

@@ -12,6 +12,7 @@
 #include "app/fsck_command.h"
 #include "app/server_app.h"
 #include "app/settings.h"
+#include "app/sign_command.h"
 #include "cli/command.h"
 #include "observe/log.h"
 
@@ -125,6 +126,8 @@ int Main(int argc, char** argv) {
       return RunConfigPrint(SourcesOf(command));
     case cli::Command::Kind::kFsck:
       return RunFsck(SourcesOf(command), command.fsck);
+    case cli::Command::Kind::kSign:
+      return RunSign(SourcesOf(command), command.sign);
     case cli::Command::Kind::kVersion:
       std::printf("video-resizer %s\n", VR_VERSION);
       return 0;

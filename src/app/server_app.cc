@@ -43,6 +43,19 @@ cache::TtlOptions WithOverride(cache::TtlOptions ttl, const origin::TtlOverride&
   return ttl;
 }
 
+/// Where absolute URLs belong that clients name. The matcher is for paths and matches none.
+origin::OriginOptions UrlOrigin(std::shared_ptr<const origin::AllowedSources> allowed) {
+  origin::SourceOptions source;
+  source.type = origin::SourceType::kHttp;
+  source.url = "https://url.invalid";
+  source.allowed = std::move(allowed);
+  origin::OriginOptions origin;
+  origin.name = "cdn-cgi/media";
+  origin.matcher = "[^\\x00-\\x{10FFFF}]";
+  origin.sources.push_back(std::move(source));
+  return origin;
+}
+
 }  // namespace
 
 ServerApp::ServerApp(Settings settings)
@@ -81,12 +94,28 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
     }
     snapshot->policies.push_back(std::move(policy));
   }
+  snapshot->media_variant = settings.variant;
+  const delivery::MediaUrlOptions& media = settings.delivery.media_urls;
+  variant::Limits& limits = snapshot->media_variant.limits;
+  if (media.max_dimension > 0) limits.max_size = media.max_dimension;
+  limits.max_time = media.max_time;
+  limits.max_duration = media.max_duration;
+  std::vector<origin::OriginOptions> origins = settings.origins;
+  if (!settings.access.allowed_sources.empty() && media.enabled) {
+    snapshot->allowed_sources =
+        std::make_shared<const origin::AllowedSources>(settings.access.allowed_sources);
+    origins.push_back(UrlOrigin(snapshot->allowed_sources));
+    delivery::OriginPolicy policy;
+    policy.ttl = settings.cache.ttl;
+    snapshot->policies.push_back(std::move(policy));
+  }
   snapshot->passthrough = settings.passthrough;
   snapshot->passthrough.fetch = settings.fetch;
-  TRY(auto table, origin::OriginTable::Create(settings.origins));
+  TRY(snapshot->access, delivery::MakeAccessPolicy(settings.access, settings.cors));
+  TRY(auto table, origin::OriginTable::Create(origins));
   snapshot->origins = std::move(table);
   snapshot->opener =
-      origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_, spools_);
+      origin::MakeOpener(settings.fetch, origins, *blocking_, *client_, metrics_, spools_);
   return delivery::SnapshotRef(std::move(snapshot));
 }
 
@@ -125,7 +154,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       *app->snapshots_, *app->orchestrator_,
       delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_,
                              app->rate_factors_},
-      app->clock_, app->metrics_, not_ready});
+      app->clock_, app->metrics_, not_ready, &app->production_limiter_});
   cache::EdgeOptions passthrough_edge = s.cache.edge;
   passthrough_edge.max_bytes = s.cache.edge.max_bytes == 0 ? 0 : s.passthrough_edge.max_bytes;
   app->http_store_ = std::make_unique<cache::HttpStore>(passthrough_edge);
@@ -145,6 +174,9 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       *app->snapshots_, *app->endpoint_, *app->passthrough_, *app->events_, app->loop_guard_);
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
                                                               s.admin.token, not_ready);
+  app->gate_ = std::make_unique<delivery::AccessGate>(
+      *app->snapshots_, *app->router_,
+      s.admin.on_main_listener ? app->admin_handler_.get() : nullptr, app->clock_);
   app->loops_.Start();
 
   CHECK_OK(app->FinishPurges());
@@ -163,7 +195,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   TRY(app->admin_server_,
       http::Server::Create(admin_options, *app->admin_handler_, app->loops_, app->metrics_));
   LogInfo("admin_listening", {{"address", app->admin_server_->address()}});
-  TRY(app->server_, http::Server::Create(s.server, *app->router_, app->loops_, app->metrics_));
+  TRY(app->server_, http::Server::Create(s.server, *app->gate_, app->loops_, app->metrics_));
   LogInfo("listening", {{"address", app->server_->address()},
                         {"loops", app->loops_.size()},
                         {"kv_entries", app->kv_->usage().entries}});

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "cache/http_store.h"
 #include "cache/orchestrator.h"
+#include "delivery/access.h"
 #include "delivery/job_events.h"
 #include "delivery/loop_guard.h"
 #include "delivery/passthrough_endpoint.h"
@@ -68,6 +69,7 @@ class ServerApp {
   std::shared_ptr<origin::SpoolCache> spools_;  ///< shared by the openers of all configurations
   std::unique_ptr<transform::WorkerPool> pool_;
   transform::RateFactors rate_factors_;
+  delivery::RateLimiter production_limiter_;
   std::unique_ptr<delivery::SnapshotHolder> snapshots_;
   std::unique_ptr<cache::Orchestrator> orchestrator_;
   std::unique_ptr<delivery::VideoEndpoint> endpoint_;
@@ -77,6 +79,7 @@ class ServerApp {
   std::unique_ptr<delivery::JobEvents> events_;
   std::unique_ptr<delivery::Router> router_;
   std::unique_ptr<admin::AdminHandler> admin_handler_;
+  std::unique_ptr<delivery::AccessGate> gate_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<http::Server> admin_server_;
   std::atomic<bool> is_draining_{false};

@@ -137,6 +137,7 @@ constexpr std::string_view kRestartKeys[] = {
     "cache.kv",
     "transform.workers",
     "transform.queue",
+    "transform.niceness",
     "transform.noProgressTimeout",
     "transform.maxCpu",
     "transform.workerMemory",

@@ -19,6 +19,7 @@
 #include "cache/options.h"
 #include "config/object.h"
 #include "config/problem.h"
+#include "delivery/access_options.h"
 #include "delivery/options.h"
 #include "delivery/snapshot.h"
 #include "http/server.h"
@@ -41,10 +42,7 @@ struct TlsOptions {
   std::string key;          ///< PEM file
 };
 
-struct AccessOptions {
-  bool signing_required = false;
-  std::map<std::string, std::string, std::less<>> signing_keys;  ///< key id → secret
-  bool presets_only = false;
+struct AccessOptions : delivery::AccessOptions {
   std::vector<std::string> allowed_sources;
   bool allow_private_addresses = false;
 };
@@ -74,6 +72,7 @@ struct Settings {
   std::optional<KvNamespace> kv_namespace;
   transform::Options transform;
   AccessOptions access;
+  delivery::CorsOptions cors;
   delivery::Options delivery;
   LogOptions log;
 };

@@ -126,8 +126,7 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
       "found a setting that is not implemented yet, allowed: not supported yet: remove it to start";
   EXPECT_THAT(Lines(outcome.problems), ElementsAre("f:4:10: /tls: " + why));
   EXPECT_THAT(Pointers(outcome.warnings),
-              ElementsAre("/responsive", "/cache/kvNamespace", "/access/signing/keys",
-                          "/access/allowedSources"));
+              ElementsAre("/cache/kvNamespace", "/access/signing/keys/k1"));
 }
 
 TEST(Settings, TheContractsExampleLoadsWithoutThat) {
@@ -435,9 +434,6 @@ TEST(Settings, PresetsReplaceShippedOnesAsAWholeAndNullRemoves) {
 TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {R"("tls": {"certificate": "a", "key": "b"})", "/tls"},
-      {R"("access": {"signing": {"required": true, "keys": {"k": "${K}"}}})",
-       "/access/signing/required"},
-      {R"("access": {"presetsOnly": true})", "/access/presetsOnly"},
   };
   for (const auto& [text, pointer] : cases) {
     const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"K", "x"}});
@@ -449,11 +445,7 @@ TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
 
 TEST(Settings, WhatHasNoEffectYetIsAWarning) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"("admin": {"onMainListener": true})", "/admin/onMainListener"},
-      {R"("access": {"signing": {"keys": {"k": "${T}"}}})", "/access/signing/keys"},
-      {R"("access": {"allowedSources": ["*.example.com"]})", "/access/allowedSources"},
       {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
-      {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
   };
   for (const auto& [text, pointer] : cases) {
     const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"T", "x"}});
@@ -543,6 +535,38 @@ TEST(Settings, WrongBucketsAreToldAtTheirPlace) {
   EXPECT_TRUE(inline_secret.settings);
   EXPECT_THAT(Pointers(inline_secret.warnings),
               ElementsAre("/buckets/B/secretKey", "/buckets/B/sessionToken"));
+}
+
+TEST(Settings, AccessIsCheckedBetweenItsFields) {
+  const std::string key = "0123456789abcdef";
+  EXPECT_THAT(
+      Pointers(LoadWith(WithOrigin(R"("access": {"signing": {"required": true}})")).problems),
+      ElementsAre("/access/signing/keys"));
+  const LoadOutcome weak =
+      LoadWith(WithOrigin(R"("access": {"signing": {"keys": {"k": "${K}"}}})"), {{"K", "short"}});
+  EXPECT_THAT(Pointers(weak.warnings), ElementsAre("/access/signing/keys/k"));
+  EXPECT_THAT(Lines(weak.warnings), ElementsAre(testing::Not(HasSubstr("short\""))));
+  EXPECT_THAT(Pointers(LoadWith(WithOrigin(R"("admin": {"onMainListener": true})")).warnings),
+              ElementsAre("/admin/onMainListener"));
+  const LoadOutcome good =
+      LoadWith(WithOrigin(R"("admin": {"onMainListener": true, "token": "${K}"},
+                    "access": {"signing": {"required": true, "keys": {"k": "${K}"}}, "presetsOnly": true,
+                               "allowedParameters": ["width"], "trustedProxies": ["10.0.0.0/8", "::1"],
+                               "proxyHeader": "Forwarded", "productionLimit": {"perMinute": 5}},
+                    "cors": {"allowOrigins": ["*"], "resourcePolicy": "cross-origin"})"),
+               {{"K", key}});
+  ASSERT_TRUE(good.settings) << testing::PrintToString(Lines(good.problems));
+  EXPECT_THAT(good.warnings, IsEmpty());
+  EXPECT_EQ(good.settings->cors.resource_policy, "cross-origin");
+  EXPECT_TRUE(good.settings->variant.presets_only);
+  for (const auto& [text, pointer] : std::vector<std::pair<std::string, std::string>>{
+           {R"("access": {"allowedParameters": ["w"]})", "/access/allowedParameters/0"},
+           {R"("access": {"trustedProxies": ["10.0.0.0/33"]})", "/access/trustedProxies/0"},
+           {R"("cors": {"allowOrigins": ["example.com"]})", "/cors/allowOrigins/0"},
+           {R"("cors": {"resourcePolicy": "any"})", "/cors/resourcePolicy"},
+           {R"("cors": {"exposeHeaders": ["a b"]})", "/cors/exposeHeaders/0"}}) {
+    EXPECT_THAT(Pointers(LoadWith(WithOrigin(text)).problems), ElementsAre(pointer)) << text;
+  }
 }
 
 TEST(Settings, PrintedSettingsHoldNoSecretAndLoadToTheSame) {

@@ -8,6 +8,9 @@ namespace vr::cache {
 
 namespace {
 
+/// How often a caller tries for itself after it joined what was not admitted.
+constexpr int kMaxRefusedLeaders = 8;
+
 /// Same key and same plan: only those may share a production. Bypass of the KV flies apart.
 std::string FlightOf(const Query& query) {
   std::string flight = query.key;
@@ -211,7 +214,15 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
       if (outcome.freshness == Freshness::kStale) stale_.Add();
       co_return Answer{std::move(outcome.entity), nullptr, layer, outcome.freshness};
     }
-    if (view.phase == Production::Phase::kFailed) co_return Error(*production->error());
+    if (view.phase == Production::Phase::kFailed) {
+      // What its leader was refused is not held against us.
+      if (leads || !production->is_refused() || query.refused_leaders >= kMaxRefusedLeaders) {
+        co_return Error(*production->error());
+      }
+      ++query.refused_leaders;
+      Result<Answer> again = co_await Fetch(std::move(ctx), std::move(query), std::move(producer));
+      co_return again;
+    }
     SteadyTime look_again = SteadyTime::max();
     if (IsTooLong(*production, view, query.patience, begun, look_again)) {
       production->Hold();

@@ -84,6 +84,10 @@ struct Query {
   uint64_t expected_bytes = 0;  ///< of the body, for the store's choice of place; 0 = unknown
   Growing growing = Growing::kAny;
   Patience patience;
+  /// Asked once when no layer has anything and this caller leads the production. Its error is the
+  /// answer then; who has joined meanwhile tries for itself. Null: always admitted.
+  std::function<Result<void>()> admit;
+  int refused_leaders = 0;  ///< of ours: whose productions we joined that were not admitted
 };
 
 /// Either `entity` (whole), `live` (in phase kStreaming or later) or `job` (not to be waited for;

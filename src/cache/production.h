@@ -68,6 +68,9 @@ class Production {
   // For the orchestrator.
   void Finish(Outcome outcome);
   void Fail(Error error);
+  /// It has not even begun: whoever led it was not admitted. Before Fail().
+  void MarkRefused() { is_refused_.store(true, std::memory_order_relaxed); }
+  bool is_refused() const { return is_refused_.load(std::memory_order_relaxed); }
 
   // For those who wait.
   View Look() const;
@@ -131,6 +134,7 @@ class Production {
   bool had_waiters_ GUARDED_BY(mutex_) = false;
   bool is_held_ GUARDED_BY(mutex_) = false;
   std::function<void()> on_abandon_ GUARDED_BY(mutex_);
+  std::atomic<bool> is_refused_{false};
   std::atomic<uint32_t> percent_{0};
   std::atomic<double> estimate_{0};
   JobRef job_ GUARDED_BY(mutex_);

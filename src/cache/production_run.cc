@@ -175,6 +175,14 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
     const bool is_over = co_await Revalidate(ctx, query, held, settler, producer);
     if (is_over) co_return;
   }
+  if (query.admit && !held.entity) {
+    Result<void> admitted = query.admit();
+    if (!admitted.ok()) {
+      production->MarkRefused();
+      settler.Fail(std::move(admitted).error());
+      co_return;
+    }
+  }
   Job::Names names;
   names.key = query.key;
   names.flight = settler.flight();

@@ -105,6 +105,21 @@ Parsed Parse(int argc, const char* const* argv) {
   AddSettings(*fsck, command.assignments);
   fsck->footer("Exit codes: 0 clean, 1 findings (also when repaired), 2 could not look.");
 
+  CLI::App* sign = app.add_subcommand(
+      "sign", "Print a URL with a signature, for access.signing (docs/access.md)");
+  sign->add_option("URL", command.sign.url, "\"/path?query\" or the whole URL")->required();
+  sign->add_option("--key-id", command.sign.key_id, "which key signs; default: the only one")
+      ->type_name("ID");
+  sign->add_option("--expires", command.sign.expires,
+                   "how long it is good from now on (30s, 1h, 7d), or until when (@UNIX-SECONDS)")
+      ->type_name("WHEN");
+  sign->add_option("--secret-env", command.sign.secret_variable,
+                   "environment variable that holds the secret, instead of a configuration")
+      ->type_name("NAME");
+  sign->add_option("-c,--config", command.config_file, "configuration file that has the key")
+      ->type_name("FILE");
+  AddSettings(*sign, command.assignments);
+
   CLI::App* version = app.add_subcommand("version", "Print the version");
 
   Parsed out;
@@ -121,6 +136,7 @@ Parsed Parse(int argc, const char* const* argv) {
   if (check->parsed()) command.kind = Command::Kind::kConfigCheck;
   if (print->parsed()) command.kind = Command::Kind::kConfigPrint;
   if (fsck->parsed()) command.kind = Command::Kind::kFsck;
+  if (sign->parsed()) command.kind = Command::Kind::kSign;
   if (version->parsed()) command.kind = Command::Kind::kVersion;
   out.command = std::move(command);
   return out;

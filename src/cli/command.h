@@ -25,7 +25,7 @@ struct Assignment {
 };
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigPrint, kFsck, kVersion };
+  enum class Kind { kServe, kConfigCheck, kConfigPrint, kFsck, kSign, kVersion };
   Kind kind = Kind::kServe;
   std::string config_file;              ///< empty: none given
   std::vector<Assignment> assignments;  ///< in the order of the command line; the last one wins
@@ -34,6 +34,13 @@ struct Command {
     size_t max_findings = 100;
   };
   Fsck fsck;
+  struct Sign {
+    std::string url;
+    std::string key_id;
+    std::string expires;          ///< "1h", or Unix seconds behind "@"; empty: never
+    std::string secret_variable;  ///< of the environment; empty: the configuration has the key
+  };
+  Sign sign;
 };
 
 struct Parsed {

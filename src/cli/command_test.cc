@@ -50,6 +50,19 @@ TEST(CommandLine, FsckNamesTheStoreAndHowToLook) {
   EXPECT_EQ(ParseLine({"fsck", "--max-findings", "many"}).exit_code, kExitUsage);
 }
 
+TEST(CommandLine, SignNamesUrlKeyAndWhen) {
+  const Parsed parsed =
+      ParseLine({"sign", "/a.mp4?w=1", "--key-id", "k", "--expires", "1h", "--secret-env", "S"});
+  ASSERT_TRUE(parsed.command) << parsed.output;
+  EXPECT_EQ(parsed.command->kind, Command::Kind::kSign);
+  EXPECT_EQ(parsed.command->sign.url, "/a.mp4?w=1");
+  EXPECT_EQ(parsed.command->sign.key_id, "k");
+  EXPECT_EQ(parsed.command->sign.expires, "1h");
+  EXPECT_EQ(parsed.command->sign.secret_variable, "S");
+  EXPECT_EQ(ParseLine({"sign", "/a", "-c", "x"}).command->config_file, "x");
+  EXPECT_EQ(ParseLine({"sign"}).exit_code, kExitUsage);
+}
+
 TEST(CommandLine, ConfigCommandsAndVersion) {
   EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->kind, Command::Kind::kConfigCheck);
   EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->config_file, "a.jsonc");

@@ -23,6 +23,9 @@ std::string Printable(std::string_view text);
 /// The Cache-Tag line; none for no tags.
 void AppendTags(std::string& fields, const std::vector<std::string>& tags);
 
+/// The X-Derivative line; none without a derivative.
+void AppendDerivative(std::string& fields, std::string_view name);
+
 /// When this representation came to be: of an original, when its source was changed. nullopt while
 /// that is not known yet.
 std::optional<WallTime> LastModifiedOf(const cache::Metadata& meta);
@@ -49,7 +52,8 @@ struct AnswerFacts {
   bool edge_written = true, kv_written = true;
   std::string_view request_id;
   const variant::Parsed* parsed = nullptr;
-  /// Which request fields chose the variant, for Vary (RFC 9110 §12.5.5); empty: the URL alone did.
+  /// For Vary (RFC 9110 §12.5.5), beside the fields of parsed->selection: a request field that had
+  /// a say in the variant; empty: none.
   std::string_view vary;
   /// The origin's own Cache-Control for good answers; empty: none.
   std::string_view cache_control;

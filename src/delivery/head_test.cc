@@ -229,5 +229,21 @@ TEST(LastModified, IsTheSourcesForOriginalsAndOursForTransforms) {
   EXPECT_FALSE(LastModifiedOf(meta)) << "of a transform that is not finished";
 }
 
+TEST(AnswerFields, VaryNamesWhatHadASay) {
+  variant::Parsed parsed;
+  AnswerFacts facts;
+  facts.parsed = &parsed;
+  EXPECT_EQ(FieldsOf(facts).find("Vary:"), std::string::npos);
+  EXPECT_EQ(FieldsOf(facts).find("Accept-CH:"), std::string::npos);
+  parsed.selection.vary = 0b0010011;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Sec-CH-Viewport-Width, Width, CF-Device-Type"))
+      << FieldsOf(facts);
+  EXPECT_TRUE(Has(FieldsOf(facts), "Accept-CH: Sec-CH-Viewport-Width, Sec-CH-DPR, Width, DPR"));
+  facts.vary = "Accept";
+  EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Accept, Sec-CH-Viewport-Width, Width, CF-Device-Type"));
+  parsed.selection.vary = 0;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Accept"));
+}
+
 }  // namespace
 }  // namespace vr::delivery

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "http/url_signature.h"
 #include "observe/log.h"
 
 namespace vr::delivery {
@@ -15,6 +16,17 @@ constexpr size_t kPassthrough = 5;
 size_t LayerOf(const RequestNote* note) {
   if (note && note->is_passthrough) return kPassthrough;
   return note && note->has_layer ? static_cast<size_t>(note->layer) : kLayerNames.size() - 1;
+}
+
+/// Whoever reads the log must not be able to ask what only the URL's owner may.
+std::string WithoutSignature(std::string_view target) {
+  std::string out(target);
+  for (size_t at = 0; (at = out.find(http::kSignatureParameter, at)) != out.npos;) {
+    at += http::kSignatureParameter.size();
+    const size_t end = std::min(out.find('&', at), out.size());
+    out.replace(at, end - at, "=***");
+  }
+  return out;
 }
 
 void AppendString(std::string& line, std::string_view name, std::string_view value) {
@@ -72,7 +84,12 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
   line.reserve(384);
   line += "\"method\":";
   AppendJsonString(line, request.method_name);
-  AppendString(line, "target", request.target.substr(0, 2048));
+  const std::string_view target = request.target.substr(0, 2048);
+  if (target.find(http::kSignatureParameter) == target.npos) {
+    AppendString(line, "target", target);
+  } else {
+    AppendString(line, "target", WithoutSignature(target));
+  }
   fmt::format_to(
       std::back_inserter(line),
       ",\"status\":{},\"layer\":\"{}\",\"bytes\":{},\"ms\":{:.3f},\"first_byte_ms\":{:.3f}",
@@ -88,6 +105,7 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
     if (!note->detail.empty()) AppendString(line, "detail", note->detail);
   }
   AppendString(line, "peer", request.peer_address);
+  if (!request.client_address.empty()) AppendString(line, "client", request.client_address);
   AppendString(line, "request_id", request.id);
   LogRendered(LogLevel::kInfo, "request", line);
 }

@@ -1,4 +1,5 @@
-// Router: whose request this is. Health checks and videos are VideoEndpoint's, the progress of a
+// Router: whose request this is. Health checks, videos and /cdn-cgi/media/ are VideoEndpoint's, the
+// progress of a
 // production is JobEvents'; what an origin of mode "passthrough" answers is PassthroughEndpoint's.
 //
 // A request that goes round in a loop is nobody's (LoopGuard). The first origin that matches the
@@ -33,6 +34,9 @@ class Router final : public http::Handler {
                 const http::Sent& sent) override;
 
  private:
+  /// As VideoEndpoint::Handle, failures marked as Cloudflare's clients know them.
+  Task<http::Response> HandleMedia(Context ctx, const http::Request& request);
+
   SnapshotHolder& snapshots_;
   VideoEndpoint& video_;
   PassthroughEndpoint& passthrough_;

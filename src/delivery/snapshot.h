@@ -2,6 +2,7 @@
 // start and keeps it; a reload publishes another. Immutable.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "cache/options.h"
 #include "delivery/options.h"
 #include "http/caching.h"
+#include "origin/allowed_sources.h"
 #include "origin/options.h"
 #include "origin/origin_table.h"
 #include "origin/source.h"
@@ -27,6 +29,8 @@ struct OriginPolicy {
   variant::Level compression = variant::Level::kAuto;
   http::SharedCacheRules rules;  ///< of a passthrough origin
 };
+
+struct AccessPolicy;
 
 /// How requests are passed through.
 struct PassthroughPolicy {
@@ -46,23 +50,35 @@ struct Snapshot {
   bool kv_enabled = true;
   PassthroughPolicy passthrough;
   bool has_passthrough = false;  ///< an origin has that mode
+  /// `variant`, with the limits of media URLs.
+  variant::Options media_variant;
+  /// Which absolute URLs media URLs may name; null: none. They belong to the origin that is the
+  /// last of `policies`, whose matcher matches nothing.
+  std::shared_ptr<const origin::AllowedSources> allowed_sources;
+  std::shared_ptr<const AccessPolicy> access;  ///< null: everybody may ask everything
 };
 using SnapshotRef = std::shared_ptr<const Snapshot>;
 
 /// Where the current snapshot is found. Thread-safe.
 class SnapshotHolder {
  public:
-  explicit SnapshotHolder(SnapshotRef first) : current_(std::move(first)) {}
+  explicit SnapshotHolder(SnapshotRef first)
+      : has_access_policy_(first && first->access), current_(std::move(first)) {}
   SnapshotRef Get() const {
     MutexLock lock(mutex_);
     return current_;
   }
   void Set(SnapshotRef next) {
     MutexLock lock(mutex_);
+    has_access_policy_ = next->access != nullptr;
     current_.swap(next);
   }
 
+  /// Whether the current one has rules of access: asked by every request, so without a lock.
+  bool has_access_policy() const { return has_access_policy_.load(std::memory_order_relaxed); }
+
  private:
+  std::atomic<bool> has_access_policy_;
   mutable Mutex mutex_;
   SnapshotRef current_ GUARDED_BY(mutex_);
 };

@@ -119,7 +119,10 @@ http::Response ErrorResponse(const Error& error, const cache::TtlOptions& ttl) {
     response.Add("Cache-Control", "no-store");
   }
   response.Add("X-Content-Type-Options", "nosniff");
-  if (response.status == 503) response.Add("Retry-After", "2");
+  if (response.status == 503) {
+    const std::string_view said = FactOf(error, "retryAfter");
+    response.Add("Retry-After", said.empty() ? "2" : said);
+  }
   if (has_body) response.SetBody(ErrorBody(error));
   return response;
 }

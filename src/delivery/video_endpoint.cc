@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "delivery/access.h"
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/job_events.h"
@@ -9,12 +10,15 @@
 #include "delivery/production_stream.h"
 #include "delivery/redirect.h"
 #include "delivery/status.h"
+#include "http/ascii.h"
+#include "http/client_address.h"
 #include "http/prefer.h"
 #include "http/range.h"
 #include "http/respond.h"
 #include "io/loop.h"
 #include "observe/log.h"
 #include "variant/key.h"
+#include "variant/media_url.h"
 #include "variant/negotiate.h"
 
 namespace vr::delivery {
@@ -65,7 +69,76 @@ double MillisSince(SteadyTime start) {
 }
 
 void AddLocation(Response& response, std::string_view location, const Request& request) {
-  if (!location.empty()) response.Add("Location", LocationFor(location, request.query));
+  if (location.empty()) return;
+  if (location.starts_with('/') && variant::IsMediaUrl(request.path)) {
+    // The same options, for the path of ours where the source is.
+    constexpr size_t kOptions = std::string_view("/cdn-cgi/media/").size();
+    const size_t end = request.path.find('/', std::min(kOptions, request.path.size()));
+    response.Add("Location",
+                 std::string(request.path.substr(0, end)) + LocationFor(location, request.query));
+    return;
+  }
+  response.Add("Location", LocationFor(location, request.query));
+}
+
+class FieldsOf final : public variant::RequestFields {
+ public:
+  explicit FieldsOf(const Request& request) : request_(request) {}
+  std::optional<std::string_view> Get(std::string_view name) const override {
+    return request_.Get(name);
+  }
+
+ private:
+  const Request& request_;
+};
+
+/// "host[:port]" of a URL, without the port that its scheme has by itself.
+std::string AuthorityOf(std::string_view url) {
+  std::string_view rest = url.substr(std::min(url.size(), url.find("://") + 3));
+  std::string authority(rest.substr(0, rest.find('/')));
+  for (char& c : authority) c = http::ToLower(c);
+  for (const std::string_view port : {":80", ":443"}) {
+    if (authority.ends_with(port)) authority.resize(authority.size() - port.size());
+  }
+  return authority;
+}
+
+/// Takes a media URL apart and sees whether its source may be asked for.
+Result<variant::MediaUrl> ReadMediaUrl(const Request& request, const Snapshot& config) {
+  TRY(variant::MediaUrl url,
+      variant::ParseMediaUrl(request.path, request.query, config.media_variant));
+  if (!url.is_absolute()) return url;
+  const std::string authority = url.authority();
+  const std::string& public_url = config.delivery.public_url;
+  const std::string host = "://" + std::string(request.Get("Host").value_or(""));
+  if (authority == AuthorityOf(host) ||
+      (!public_url.empty() && authority == AuthorityOf(public_url))) {
+    // Ourselves: the path is all that matters.
+    url.scheme.clear();
+    return url;
+  }
+  if (!config.allowed_sources ||
+      !config.allowed_sources->Allow(url.scheme, url.host, url.port, url.path)) {
+    return Error(Code::kPermissionDenied, "sources at this place are not allowed",
+                 "not in access.allowedSources: " + url.scheme + "://" + authority)
+        .WithReason(std::string(origin::kNotAllowedReason));
+  }
+  return url;
+}
+
+/// An absolute URL as a source of the origin that has them all.
+origin::Resolved ResolveUrl(const variant::MediaUrl& url, const Snapshot& config) {
+  origin::Resolved resolved;
+  resolved.origin_index = config.policies.size() - 1;
+  resolved.origin_name = config.origins->origin(resolved.origin_index).name;
+  resolved.identity = "url:" + url.canonical();
+  origin::Location location;
+  location.type = "http";
+  location.base = url.scheme + "://" + url.authority();
+  location.path = url.path;
+  location.query = url.query;
+  resolved.locations.push_back(std::move(location));
+  return resolved;
 }
 
 /// What a link to this server begins with: as configured, or as this client reached it; empty when
@@ -121,12 +194,28 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   p.started = std::chrono::steady_clock::now();
   p.snapshot = deps_.snapshots.Get();
   const Snapshot& config = *p.snapshot;
-  TRY(p.parsed, variant::Parse(request.path, request.query, config.variant));
+  std::optional<variant::MediaUrl> media;
+  if (variant::IsMediaUrl(request.path) && config.delivery.media_urls.enabled) {
+    TRY(media, ReadMediaUrl(request, config));
+    const bool is_ours = !media->is_absolute();
+    TRY(p.parsed, variant::ParseMediaOptions(
+                      media->options, is_ours ? media->path : media->canonical(),
+                      is_ours ? request.query : std::string_view(), config.media_variant));
+  } else {
+    const FieldsOf fields(request);
+    TRY(p.parsed, variant::Parse(request.path, request.query, config.variant, &fields));
+  }
   variant::VariantRequest& asked = p.parsed.request;
-  if (!variant::IsVideoPath(asked.source_path, config.variant.video_formats)) {
+  const bool is_elsewhere = media && media->is_absolute();
+  // What a stranger's URL ends with says little; as it is, only what looks like a video is passed.
+  const bool is_video =
+      (is_elsewhere && !asked.is_original()) ||
+      variant::IsVideoPath(variant::PathOfSource(asked.source_path), config.variant.video_formats);
+  if (!is_video) {
     return Error(Code::kNotFound, "this path is not a video").WithReason("NOT_FOUND");
   }
-  std::optional<origin::Resolved> resolved = config.origins->Match("/" + asked.source_path);
+  std::optional<origin::Resolved> resolved =
+      is_elsewhere ? ResolveUrl(*media, config) : config.origins->Match("/" + asked.source_path);
   if (!resolved) {
     return Error(Code::kNotFound, "no origin is configured for this path")
         .WithReason("NO_MATCHING_ORIGIN");
@@ -142,10 +231,14 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
 
   const Options& rules = config.delivery;
   variant::Flags& flags = p.parsed.flags;
-  const bool is_trusted = Contains(rules.debug_addresses, request.peer_address);
+  const bool is_trusted = Contains(rules.debug_addresses, request.client());
   if (!rules.allow_public_bypass && !is_trusted && !rules.debug_enabled) flags = variant::Flags();
   p.is_debug = flags.debug || rules.debug_enabled || (is_trusted && AsksForDebug(request));
 
+  if (asked.is_original() && config.variant.presets_only && !config.variant.allow_original) {
+    return Error(Code::kPermissionDenied, "originals are not served here, name a derivative")
+        .WithReason("SOURCE_NOT_ALLOWED");
+  }
   p.key = variant::KeyOf(asked);
   p.digest = asked.is_original()
                  ? variant::DigestOf(asked, p.resolved.identity, kOriginalRecipe)
@@ -308,7 +401,7 @@ Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& 
   body += "\",\"jobId\":\"" + job.id() + "\",\"message\":";
   AppendJsonString(body, "the variant is being made; ask for path again, or follow sse");
   body += ",\"path\":";
-  AppendJsonString(body, request.target);
+  AppendJsonString(body, request.full_target.empty() ? request.target : request.full_target);
   body += ",\"sse\":";
   AppendJsonString(body, BaseOf(request, p.snapshot->delivery.public_url) + sse);
   body += "}\n";
@@ -328,6 +421,7 @@ Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& 
   AppendField(response.fields, "X-KV-Cache-Key", p.key);
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
+  AppendDerivative(response.fields, p.parsed.request.derivative);
   AppendTags(response.fields, TagsOf(p));
   AppendAnswerFields(response.fields, facts);
   response.note = NoteOf(answer.layer, p.key);
@@ -357,6 +451,7 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   AppendField(response.fields, "X-KV-Cache-Key", p.key);
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
+  AppendDerivative(response.fields, p.parsed.request.derivative);
   AppendTags(response.fields, TagsOf(p));
   AddLocation(response, LocationOf(error), request);
   AppendAnswerFields(response.fields, facts);
@@ -466,6 +561,8 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
   query.patience = PatienceOf(request, p, query);
   const Layer missed = query.join ? Layer::kTransform : Layer::kBypass;
   ProductionSpec spec = SpecFor(p, std::move(*plan));
+  spec.client = http::ClientGroupOf(request.client());
+  LimitProductions(query, *p.snapshot, spec.client, deps_.limiter);
   query.tags = spec.tags;
   if (p.parsed.request.mode == variant::Mode::kFrame) query.expected_bytes = kFrameBytes;
   auto producer = std::make_shared<VideoProducer>(deps_.producer, spec);

@@ -15,6 +15,7 @@
 
 #include "cache/orchestrator.h"
 #include "delivery/head.h"
+#include "delivery/rate_limit.h"
 #include "delivery/request_log.h"
 #include "delivery/snapshot.h"
 #include "delivery/video_producer.h"
@@ -34,6 +35,7 @@ class VideoEndpoint final : public http::Handler {
     Metrics& metrics;
     /// nullopt when ready, else why not.
     std::function<std::optional<std::string>()> not_ready;
+    RateLimiter* limiter = nullptr;  ///< of productions; null: none
   };
   explicit VideoEndpoint(Deps deps) : deps_(deps), log_(deps.metrics) {}
 
@@ -52,7 +54,7 @@ class VideoEndpoint final : public http::Handler {
     std::string key;
     Hash128 digest;
     bool is_debug = false;
-    std::string_view vary;  ///< static storage; empty: the URL alone chose
+    std::string_view vary;  ///< "Accept" when it chose a format; see also parsed.selection. Static
     SteadyTime started;
   };
 

@@ -253,6 +253,7 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   production->OnAbandon([cancel] { cancel->Cancel(); });
   transform::Claim claim;
   claim.origin = spec_.resolved.origin_name;
+  claim.client = spec_.client;
   claim.priority = [production] { return PriorityOf(production->interest()); };
   claim.on_start = [production] { production->MarkStarted(); };
   CO_TRY(const transform::protocol::Done done,

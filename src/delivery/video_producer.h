@@ -32,6 +32,7 @@ struct ProductionSpec {
   origin::Resolved resolved;
   transform::Plan plan;
   std::vector<std::string> tags;
+  std::string client;  ///< on whose behalf, see http::ClientGroupOf; empty: nobody's in particular
 };
 
 /// Opens the source of `spec`; its redirects are made fit for our clients.

@@ -673,6 +673,8 @@ void Client::Core::NextHop(const Ref& transfer) {
   auto next = ResolveUrl(t.now.url, t.redirect_to);
   if (!next) return refuse("redirect is no http(s) URL");
   if (IsDowngrade(t.now, *next)) return refuse("redirect from https to http");
+  if (t.request.may_follow && !t.request.may_follow(next->url))
+    return refuse("not an allowed place");
   if (++t.hops > t.request.max_redirects) {
     return Finish(transfer,
                   Error(Code::kUnavailable, "the origin redirects too often", "redirect limit"));

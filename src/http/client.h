@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -150,6 +151,9 @@ struct ClientRequest {
   /// The url itself comes from somebody we do not trust: no hop, the first neither, may reach such
   /// an address, whatever `allow_private_redirects` says.
   bool refuse_private_addresses = false;
+  /// Asked for the URL of each redirect; false: it is not followed (kPermissionDenied). Empty: all
+  /// may be. Called on the client's thread.
+  std::function<bool(const std::string& url)> may_follow;
   uint64_t max_body_bytes = UINT64_MAX;
   /// Set: `method` and `range` have no say. `fields` are sent as they are, repetitions included.
   std::optional<Forwarded> forwarded;

@@ -119,6 +119,29 @@ TEST_F(ClientTest, FollowsRedirectsAndCountsThem) {
   EXPECT_EQ(as_is->head.status, 301);
 }
 
+TEST_F(ClientTest, EachRedirectIsAskedAbout) {
+  std::vector<std::string> asked;
+  ScriptedServer server([](Exchange& x) {
+    if (x.target == "/a") return x.Respond("302 Found", "Location: /b\r\n", "");
+    if (x.target == "/b") return x.Respond("302 Found", "Location: /c\r\n", "");
+    x.Respond("200 OK", "", x.target);
+  });
+  ClientRequest request = Ask(server.url("/a"));
+  request.may_follow = [&](const std::string& url) {
+    asked.push_back(url);
+    return !url.ends_with("/c");
+  };
+  const auto refused = Get(request);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kPermissionDenied);
+  EXPECT_EQ(asked, (std::vector<std::string>{server.url("/b"), server.url("/c")}));
+  EXPECT_EQ(server.requests(), 2);
+  request.may_follow = [](const std::string&) { return true; };
+  const auto allowed = Get(request);
+  ASSERT_TRUE(allowed.ok());
+  EXPECT_EQ(allowed->body, "/c");
+}
+
 TEST_F(ClientTest, ARedirectElsewhereMustNotReachOurOwnNetwork) {
   ScriptedServer inner(
       [](Exchange& x) { x.Respond("200 OK", "", "secret inside" + x.Get("authorization")); });

@@ -45,13 +45,17 @@ struct Request {
   std::string_view method_name;
   std::string_view
       target;  ///< request-target as received (origin-form; absolute-form is reduced to it)
+  /// The target as it was sent, where `target` lacks a signature; else empty. A secret.
+  std::string_view full_target;
   std::string_view path;   ///< target up to '?', not decoded
   std::string_view query;  ///< after '?', not decoded; empty when there is none
   int minor_version = 1;   ///< HTTP/1.<n>
   std::vector<Field> fields;
   std::string body;          ///< whole body, bounded by the server's limit
   std::string peer_address;  ///< "127.0.0.1" or "::1", no port
-  std::string id;            ///< request id: the client's X-Request-ID if sane, else generated
+  /// Of whom the trusted proxies speak; empty: nobody asked them. See client(). Set in TryNow().
+  mutable std::string client_address;
+  std::string id;  ///< request id: the client's X-Request-ID if sane, else generated
   InterimSender* interim = nullptr;  ///< of the connection; null in tests
   std::unique_ptr<char[]> storage;
   /// What Handler::TryNow worked out and wants to find again in Handle; nobody else looks at it.
@@ -62,6 +66,10 @@ struct Request {
   /// All fields of that name joined by ", " (RFC 9110 §5.3).
   std::string GetAll(std::string_view name) const;
   bool is_head() const { return method == Method::kHead; }
+  /// Whose request this is, as far as that can be told.
+  const std::string& client() const {
+    return client_address.empty() ? peer_address : client_address;
+  }
 };
 
 /// The head of `request` (no body, no connection) with storage of its own.

@@ -505,6 +505,8 @@ void RequestParser::Recycle(Request& request) {
   request.storage.reset();
   request.fields.clear();
   request.body = std::string();
+  request.client_address.clear();
+  request.carried.reset();
   request.method_name = request.target = request.path = request.query = std::string_view();
 }
 

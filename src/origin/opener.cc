@@ -40,7 +40,8 @@ class OpenerImpl final : public Opener {
       counters_.push_back(std::make_shared<OriginCounters>(metrics_, origin.name));
       std::vector<std::shared_ptr<Breaker>>& breakers = breakers_.emplace_back();
       for (const SourceOptions& source : origin.sources) {
-        const bool has_one = spools_ && source.type == SourceType::kHttp;
+        // Not of what clients name: that is many places, and one must not stand for the others.
+        const bool has_one = spools_ && source.type == SourceType::kHttp && !source.allowed;
         breakers.push_back(has_one ? spools_->BreakerOf(origin.name, source.url, source.path)
                                    : nullptr);
       }
@@ -114,9 +115,12 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenHttp(Context ctx, const Resolved& re
   Credentials credentials = CredentialsOf(source);
   target->credentials = std::move(credentials.fields);
   if (!credentials.query.empty()) target->url += "?" + credentials.query;
+  if (!location.query.empty()) target->url += "?" + location.query;
   target->origin_name = resolved.origin_name;
   target->passes_redirects = source.redirects == RedirectPolicy::kPass;
   target->refuse_documents = origin.mode == OriginMode::kTransform;
+  target->allowed = source.allowed;
+  target->refuse_private_addresses = source.allowed != nullptr;
   target->fetch = fetch_;
   target->via = resolved.via;
   target->counters = counters_[resolved.origin_index];
@@ -125,6 +129,12 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenHttp(Context ctx, const Resolved& re
   CO_TRY(std::shared_ptr<SpoolCache> spools, Spools());
   Result<SourceRef> opened =
       co_await SpoolCache::Open(std::move(spools), std::move(ctx), std::move(target));
+  if (source.allowed && !opened.ok() && opened.error().code == Code::kPermissionDenied) {
+    Error error = std::move(opened).error();
+    error.reason = kNotAllowedReason;
+    error.public_message = "the source is at a place that is not allowed";
+    co_return error;
+  }
   co_return opened;
 }
 
@@ -170,7 +180,7 @@ std::string TryText(const Error& error) {
 bool EndsTheSearch(const Error& error) {
   return error.code == Code::kResourceExhausted || error.code == Code::kInternal ||
          error.code == Code::kCancelled || error.reason == "SOURCE_UNSUPPORTED" ||
-         error.reason == kRedirectReason;
+         error.reason == kRedirectReason || error.reason == kNotAllowedReason;
 }
 
 std::optional<std::chrono::milliseconds> RetryOf(const Error& error) {

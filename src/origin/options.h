@@ -5,12 +5,15 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace vr::origin {
+
+class AllowedSources;
 
 enum class SourceType { kFile, kHttp, kS3 };  ///< "file", "http", "s3"
 enum class AuthType {
@@ -67,6 +70,9 @@ struct SourceOptions {
   AuthOptions auth;
   std::vector<std::pair<std::string, std::string>>
       headers;  ///< http: sent with every request to the url's own host
+  /// http: set when locations are named by clients: only what it allows is fetched, redirects
+  /// included, and nothing private. Not a setting of the file's origins.
+  std::shared_ptr<const AllowedSources> allowed;
 };
 
 /// Overrides of cache.kvTtl for this origin; unset = the global one, 0 = do not store.

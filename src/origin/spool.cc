@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "io/timer.h"
 #include "observe/log.h"
+#include "origin/allowed_sources.h"
 
 namespace vr::origin {
 
@@ -160,6 +161,11 @@ http::ClientRequest HttpTarget::Request() const {
   request.max_redirects = passes_redirects || signer ? 0 : fetch.max_redirects;
   request.allow_private_redirects = fetch.allow_private_addresses;
   request.refuse_private_addresses = refuse_private_addresses && !fetch.allow_private_addresses;
+  if (allowed) {
+    request.may_follow = [allowed = allowed](const std::string& to) {
+      return allowed->AllowUrl(to);
+    };
+  }
   return request;
 }
 

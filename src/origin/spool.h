@@ -65,6 +65,7 @@ struct HttpTarget {
   bool passes_redirects = false;  ///< a redirect is the answer (Error kRedirectReason)
   /// The url comes from the client: see http::ClientRequest::refuse_private_addresses.
   bool refuse_private_addresses = false;
+  std::shared_ptr<const AllowedSources> allowed;  ///< set: redirects lead there or nowhere
   bool refuse_documents = true;  ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
   FetchOptions fetch;
   std::string via;  ///< of the request that it is opened for; no part of the key

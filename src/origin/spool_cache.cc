@@ -60,7 +60,8 @@ std::string HowItFailed(const Error& error) {
       break;
   }
   // Only libcurl's own words may name a host.
-  return http::IsUnreachable(error) ? "unreachable" : error.detail;
+  if (!http::IsUnreachable(error)) return error.detail;
+  return error.detail.find("resolve host") != std::string::npos ? "unknown host" : "unreachable";
 }
 
 /// Whether `text` shows what only the origin may see.

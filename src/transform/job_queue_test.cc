@@ -12,11 +12,13 @@ class JobQueueTest : public ::testing::Test {
  protected:
   /// A job whose priority can be changed while it waits; its name is its request id.
   std::shared_ptr<Priority> Add(const std::string& name, const std::string& origin,
-                                Priority priority = Priority::kWaiting) {
+                                Priority priority = Priority::kWaiting,
+                                const std::string& client = {}) {
     auto urgency = std::make_shared<Priority>(priority);
     auto run = std::make_shared<JobRun>();
     run->ctx.request_id = name;
     run->claim.origin = origin;
+    run->claim.client = client;
     run->claim.priority = [urgency] { return *urgency; };
     queue_.Push(std::move(run));
     return urgency;
@@ -51,6 +53,59 @@ TEST_F(JobQueueTest, TurnsAreRememberedWhileAnOriginHasNothingToDo) {
   Add("a2", "a");
   Add("b1", "b");
   EXPECT_EQ(Order(), "b1 a2");
+}
+
+TEST_F(JobQueueTest, ClientsOfAnOriginTakeTurnsHoweverManyOneSends) {
+  constexpr auto kWaiting = Priority::kWaiting;
+  for (const char* name : {"x1", "x2", "x3", "x4"}) Add(name, "a", kWaiting, "x");
+  for (const char* name : {"y1", "y2"}) Add(name, "a", kWaiting, "y");
+  Add("z1", "a", kWaiting, "z");
+  EXPECT_EQ(Order(), "x1 y1 z1 x2 y2 x3 x4");
+}
+
+TEST_F(JobQueueTest, OriginsCountBeforeClients) {
+  constexpr auto kWaiting = Priority::kWaiting;
+  for (const char* client : {"1", "2", "3", "4"}) {
+    Add(std::string("a") + client, "a", kWaiting, client);
+  }
+  for (const char* name : {"b1", "b2"}) Add(name, "b", kWaiting, "1");
+  EXPECT_EQ(Order(), "a1 b1 a2 b2 a3 a4");
+}
+
+TEST_F(JobQueueTest, ANewClientWaitsForOneTurnOfEachOtherAndNobodyStarves) {
+  constexpr auto kWaiting = Priority::kWaiting;
+  for (const char* name : {"x1", "x2", "x3"}) Add(name, "a", kWaiting, "x");
+  EXPECT_EQ(NameOf(queue_.Pop()), "x1");
+  // One new client after the other: each comes behind what waits already.
+  std::string order;
+  for (int i = 0; i < 4; ++i) {
+    Add("n" + std::to_string(i), "a", kWaiting, "client" + std::to_string(i));
+    order += NameOf(queue_.Pop()) + ' ';
+  }
+  EXPECT_EQ(order, "x2 n0 x3 n1 ");
+  EXPECT_EQ(Order(), "n2 n3");
+}
+
+TEST_F(JobQueueTest, AClientThatComesBackDoesNotOvertakeWhoWaits) {
+  constexpr auto kWaiting = Priority::kWaiting;
+  for (const char* name : {"x1", "x2", "x3"}) Add(name, "a", kWaiting, "x");
+  Add("y1", "a", kWaiting, "y");
+  EXPECT_EQ(NameOf(queue_.Pop()), "x1");
+  EXPECT_EQ(NameOf(queue_.Pop()), "y1");
+  Add("y2", "a", kWaiting, "y");
+  EXPECT_EQ(Order(), "x2 y2 x3");
+}
+
+TEST_F(JobQueueTest, TooManyCostsTheLongestLineOfTheLongestOrigin) {
+  constexpr auto kWaiting = Priority::kWaiting;
+  for (const char* name : {"x1", "x2", "x3"}) Add(name, "a", kWaiting, "x");
+  Add("y1", "a", kWaiting, "y");
+  for (const char* name : {"z1", "z2"}) Add(name, "b", kWaiting, "z");
+  EXPECT_EQ(NameOf(queue_.PopSurplus()), "x3");
+  EXPECT_EQ(NameOf(queue_.PopSurplus()), "x2");
+  EXPECT_EQ(NameOf(queue_.PopSurplus()), "z2")
+      << "now as long as the other, and more of one client";
+  EXPECT_EQ(queue_.size(), 3u);
 }
 
 TEST_F(JobQueueTest, TheUrgentOverTakeWhateverTheirOrigin) {

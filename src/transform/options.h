@@ -13,6 +13,9 @@ namespace vr::transform {
 struct Options {
   /// Jobs at the same time, each in a worker process of its own; 0 = one per core.
   uint32_t workers = 0;
+  /// How far workers stand behind the server when there are not enough cores, nice(2): 0 = not at
+  /// all, 19 = as far as possible.
+  int niceness = 10;
   /// Jobs that wait for a worker; one more is refused at once (OVERLOADED).
   size_t queue = 256;
   /// Most wall time of one job, its waiting for a worker not included (that is the caller's

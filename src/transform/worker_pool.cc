@@ -92,7 +92,7 @@ Result<std::unique_ptr<WorkerPool>> WorkerPool::Create(Options options, io::Loop
   const protocol::WorkerLimits limits{.memory_bytes = options.worker_memory,
                                       .cpu_seconds = static_cast<uint64_t>(options.max_cpu.count()),
                                       .max_output_bytes = options.max_output_bytes};
-  auto started = ZygoteProcess::Start(options.worker_path, limits);
+  auto started = ZygoteProcess::Start(options.worker_path, limits, options.niceness);
   if (!started.ok()) return std::move(started).error().In("starting the worker program");
   ZygoteProcess zygote = std::move(*started);
   TRY(auto pair, protocol::MakeSocketPair());

@@ -56,6 +56,7 @@ enum class Priority : uint8_t {
 /// On whose behalf a job is done.
 struct Claim {
   std::string origin;  ///< origins take turns in the queue
+  std::string client;  ///< and so do clients within an origin
   /// Asked whenever a worker becomes free, on the pool's loop: it may change. Null: kWaiting.
   std::function<Priority()> priority;
   /// A worker gets it now; on the pool's loop. A second time when that worker turns out to be dead.

@@ -119,9 +119,11 @@ void WorkerPool::Core::StartZygote() {
   const std::string program =
       options_.worker_path.empty() ? DefaultWorkerPath() : options_.worker_path;
   auto started =
-      ZygoteProcess::Start(program, {.memory_bytes = options_.worker_memory,
-                                     .cpu_seconds = static_cast<uint64_t>(options_.max_cpu.count()),
-                                     .max_output_bytes = options_.max_output_bytes});
+      ZygoteProcess::Start(program,
+                           {.memory_bytes = options_.worker_memory,
+                            .cpu_seconds = static_cast<uint64_t>(options_.max_cpu.count()),
+                            .max_output_bytes = options_.max_output_bytes},
+                           options_.niceness);
   if (!started.ok()) {
     LogError("zygote_start_failed", {{"error", started.error().ToLogString()}});
     ++start_failures_;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,8 +25,23 @@ std::string DefaultWorkerPath() {
   return own.substr(0, slash == std::string::npos ? 0 : slash + 1) + "video-resizer-worker";
 }
 
+namespace {
+
+void StandBehind(pid_t pid, int niceness) {
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), niceness);
+  // A session of its own has, on a kernel with automatic groups, a share of the CPU of its own,
+  // whatever its processes' nice values are.
+  const std::string path = "/proc/" + std::to_string(pid) + "/autogroup";
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  const std::string text = std::to_string(niceness);
+  if (file) [[maybe_unused]]
+    const ssize_t n = ::write(file.get(), text.data(), text.size());
+}
+
+}  // namespace
+
 Result<ZygoteProcess> ZygoteProcess::Start(const std::string& program,
-                                           const protocol::WorkerLimits& limits) {
+                                           const protocol::WorkerLimits& limits, int niceness) {
   TRY(auto pair, protocol::MakeSocketPair());
   auto& [ours, theirs] = pair;
 
@@ -62,6 +78,8 @@ Result<ZygoteProcess> ZygoteProcess::Start(const std::string& program,
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return ErrnoError(error, "starting " + program);
+  // What it forks inherits this. Refused is no reason not to work.
+  if (niceness > 0) StandBehind(pid, niceness);
   return ZygoteProcess(pid, std::move(ours));
 }
 

@@ -21,8 +21,9 @@ class ZygoteProcess {
  public:
   /// Starts `program` as protocol/launch.h says.
   /// @errors what posix_spawn says (kNotFound: no such program)
+  /// @param niceness  0 to 19: how far it and what it forks stand behind us when cores are scarce
   static Result<ZygoteProcess> Start(const std::string& program,
-                                     const protocol::WorkerLimits& limits);
+                                     const protocol::WorkerLimits& limits, int niceness);
 
   ZygoteProcess(ZygoteProcess&& other) noexcept;
   ZygoteProcess& operator=(ZygoteProcess&& other) noexcept;

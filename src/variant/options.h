@@ -31,6 +31,9 @@ struct Limits {
   uint32_t max_size = 8192;      ///< pixels, width and height
   uint32_t max_images = 1000;    ///< tiles of a spritesheet
   size_t max_path_bytes = 4096;  ///< decoded
+  Time max_time{0};              ///< of `time`; 0 = no limit
+  Time max_duration{0};          ///< of `duration`; 0 = no limit
+  size_t max_parameters = 100;   ///< pieces of a query
 };
 
 enum class Validation {
@@ -44,9 +47,17 @@ struct Breakpoint {
   std::string derivative;
   bool operator==(const Breakpoint&) const = default;
 };
+/// Which request fields may choose a derivative for a request that asks for no size.
+enum class ResponsiveHeaders {
+  kOff,    ///< "off": none; sizes in the URL only
+  kHints,  ///< "hints": widths and device types that a client or an edge tells on purpose
+  kAll,    ///< "all": also the User-Agent, and the default when nothing is told
+};
 struct Responsive {
   std::vector<Breakpoint> breakpoints = {{854, "mobile"}, {1280, "tablet"}};  ///< ascending
   std::string default_derivative = "desktop";  ///< beyond the last one
+  ResponsiveHeaders headers = ResponsiveHeaders::kHints;
+  bool save_data = true;  ///< `Save-Data: on` takes one step down
 };
 
 struct Options {
@@ -59,7 +70,15 @@ struct Options {
   /// Query names whose presence means "read no cache, store the fresh result".
   std::vector<std::string> bypass_parameters = {"nocache", "bypass"};
   Responsive responsive;
+  /// Only presets: a request that sets anything else that changes the output is refused.
+  bool presets_only = false;
+  bool allow_original = true;  ///< with presets_only: the source itself may be asked for
+  /// Canonical names of the parameters that count, derivatives' own options aside; empty: all.
+  std::vector<std::string> allowed_parameters;
 };
+
+/// Whether this is the canonical name of a parameter ("width", not "w").
+bool IsParameterName(std::string_view name);
 
 /// What cannot work, one sentence per problem, each beginning with where ("derivatives.mobile:
 /// ...").

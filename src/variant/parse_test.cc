@@ -568,7 +568,8 @@ TEST(Parse, PlaybackAndResponsiveHintsAreKeptApart) {
   EXPECT_EQ(parsed.playback.preload, "metadata");
   EXPECT_EQ(parsed.responsive.width, 855u);
   EXPECT_EQ(parsed.responsive.density, Decimal{1'500'000});
-  EXPECT_TRUE(parsed.request.is_original());
+  EXPECT_EQ(parsed.request.derivative, "desktop");  // 855 x 1.5
+  EXPECT_EQ(parsed.request.own, MediaOptions());
 }
 
 TEST(FindParam, KnowsEveryNameOfTheContract) {
@@ -588,6 +589,57 @@ TEST(FindParam, KnowsEveryNameOfTheContract) {
   for (const char* name :
        {"", "x", "W", "Width", "imagecount", "widthh", "no-kv-cach", "a-very-long-parameter"}) {
     EXPECT_EQ(FindParam(name), nullptr) << name;
+  }
+}
+
+// ---- what the configuration lets nobody ask for
+
+TEST(Allowed, OnlyPresets) {
+  Options options;
+  options.presets_only = true;
+  EXPECT_EQ(Key("derivative=mobile", options), Key("derivative=mobile"));
+  EXPECT_EQ(Key("impolicy=mobile&filename=a.mp4&loop=true&imwidth=500&debug=view", options),
+            Key("derivative=mobile"));
+  EXPECT_TRUE(Ask("", options).request.is_original()) << "another setting's matter";
+  for (const char* query :
+       {"width=100", "w=100", "derivative=mobile&q=90", "derivative=mobile&dpr=2", "mode=frame",
+        "f=webm", "mute=true", "time=1", "%77idth=100", "derivative=nosuch", "w=nonsense",
+        "mode=info", "imageCount=2&derivative=thumbnail"}) {
+    const auto parsed = Parse("/videos/sample.mp4", query, options);
+    ASSERT_FALSE(parsed.ok()) << query;
+    EXPECT_EQ(parsed.error().reason, "INVALID_PARAMETER") << query;
+    EXPECT_FALSE(parsed.error().facts.empty()) << query;
+  }
+}
+
+TEST(Allowed, AListOfParameters) {
+  Options options;
+  options.allowed_parameters = {"width", "derivative"};
+  EXPECT_EQ(Key("w=100&h=50&q=90", options), Key("w=100"));
+  EXPECT_EQ(Warnings("w=100&h=50&filename=a", options),
+            "h: is not allowed here; filename: is not allowed here");
+  EXPECT_EQ(Key("derivative=thumbnail", options), Key("derivative=thumbnail"))
+      << "what a preset sets is the operator's";
+  options.validation = Validation::kStrict;
+  const auto parsed = Parse("/videos/sample.mp4", "h=50", options);
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_EQ(parsed.error().reason, "INVALID_PARAMETER");
+  EXPECT_TRUE(Parse("/videos/sample.mp4", "w=50&other=1", options).ok());
+}
+
+TEST(Allowed, SoManyParametersAndNoMore) {
+  std::string query = "w=100";
+  for (int i = 1; i < 100; ++i) query += "&x";
+  EXPECT_TRUE(Parse("/a.mp4", query, {}).ok());
+  EXPECT_EQ(Parse("/a.mp4", query + "&", {}).error().reason, "INVALID_PARAMETER");
+}
+
+TEST(Allowed, NamesOfParameters) {
+  for (const char* name : {"width", "time", "derivative", "im-viewwidth", "dpr"}) {
+    EXPECT_TRUE(IsParameterName(name)) << name;
+  }
+  for (const char* name : {"", "w", "start", "impolicy", "Width", "vr-sig"}) {
+    EXPECT_FALSE(IsParameterName(name)) << name;
   }
 }
 
