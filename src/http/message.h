@@ -51,6 +51,7 @@ struct Request {
   std::vector<Field> fields;
   std::string body;          ///< whole body, bounded by the server's limit
   std::string peer_address;  ///< "127.0.0.1" or "::1", no port
+  bool is_tls = false;       ///< came through our own TLS, not that of a proxy in front
   std::string id;            ///< request id: the client's X-Request-ID if sane, else generated
   InterimSender* interim = nullptr;  ///< of the connection; null in tests
   std::unique_ptr<char[]> storage;
