@@ -114,7 +114,6 @@ std::string SupportedContract() {
     ASSERT_NE(end, std::string::npos);
     text.erase(begin, end - begin);
   };
-  cut("\"tls\"", "// optional");
   cut("{ \"type\": \"s3\"", " ],\n      \"ttl\"");
   return text;
 }
@@ -124,8 +123,7 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
   EXPECT_FALSE(outcome.settings);
   const std::string why =
       "found a setting that is not implemented yet, allowed: not supported yet: remove it to start";
-  EXPECT_THAT(Lines(outcome.problems),
-              ElementsAre("f:4:10: /tls: " + why, "f:15:19: /origins/0/sources/2/type: " + why));
+  EXPECT_THAT(Lines(outcome.problems), ElementsAre("f:15:19: /origins/0/sources/2/type: " + why));
   EXPECT_THAT(Pointers(outcome.warnings),
               ElementsAre("/buckets", "/responsive", "/cache/kvNamespace", "/access/signing/keys",
                           "/access/allowedSources"));
@@ -362,7 +360,6 @@ TEST(Settings, PresetsReplaceShippedOnesAsAWholeAndNullRemoves) {
 
 TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"("tls": {"certificate": "a", "key": "b"})", "/tls"},
       {R"("access": {"signing": {"required": true, "keys": {"k": "${K}"}}})",
        "/access/signing/required"},
       {R"("access": {"presetsOnly": true})", "/access/presetsOnly"},
@@ -440,6 +437,32 @@ TEST(Settings, NeedsRestartNamesWhatRunningPartsWereMadeBy) {
   EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("listen", "admin", "cache.edge"));
 }
 
+TEST(Settings, TlsNeedsItsFilesAndTheRestHasDefaults) {
+  const LoadOutcome good = LoadWith(WithOrigin(R"("tls": {"certificate": "/c.pem", "key": "/k.pem"},
+                             "http2": {"maxConcurrentStreams": 7})"));
+  ASSERT_TRUE(good.settings) << testing::PrintToString(Lines(good.problems));
+  EXPECT_EQ(good.settings->tls->files.certificate, "/c.pem");
+  EXPECT_EQ(good.settings->tls->files.key, "/k.pem");
+  EXPECT_EQ(good.settings->tls->handshake_timeout, 10s);
+  EXPECT_EQ(good.settings->server.max_concurrent_streams, 7);
+  EXPECT_TRUE(good.settings->enable_http2);
+  EXPECT_THAT(Pointers(LoadWith(WithOrigin(R"("tls": {"certificate": "/c.pem"})")).problems),
+              ElementsAre("/tls/key"));
+}
+
+TEST(Settings, OnlyWhetherThereIsTlsNeedsARestart) {
+  Settings running;
+  Settings wanted = running;
+  wanted.tls.emplace();
+  EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("tls"));
+  running.tls.emplace();
+  wanted.tls->files.certificate = "/new.pem";
+  EXPECT_THAT(NeedsRestart(running, wanted), IsEmpty());
+  wanted.tls->handshake_timeout = 1s;
+  wanted.enable_http2 = false;
+  EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("tls.handshakeTimeout", "http2"));
+}
+
 // --- docs/configuration.md and the keys there are ---
 
 std::string Cell(const config::KeyInfo& key) {
@@ -481,7 +504,7 @@ TEST(ConfigurationReference, EveryDefaultIsAccepted) {
       rest.erase(dot);
     }
     const LoadOutcome outcome = LoadWith(text);
-    if (key.path == "tls.certificate" || key.path == "tls.key") continue;
+    if (key.path.starts_with("tls.")) continue;  // needs certificate and key
     EXPECT_THAT(Lines(outcome.problems), IsEmpty()) << text;
   }
 }

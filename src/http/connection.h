@@ -95,7 +95,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   std::string_view failure_;  ///< why the answer was not sent completely
 
   bool read_filled_buffer_ = false;  ///< there may be more that no wait would tell of
-  bool is_answering_ = false;  ///< between a request and its Finished()
+  bool is_answering_ = false;        ///< between a request and its Finished()
   bool is_streaming_ = false;
   bool is_client_gone_ = false;
   bool is_watching_ = false;

@@ -41,7 +41,8 @@ constexpr uint64_t kBodiesHeld = 4;
 /// A person who seeks, scrolls and closes resets a few dozen streams; CVE-2023-44487 thousands.
 constexpr double kResetBurst = 400;
 constexpr double kResetsPerSecond = 40;
-/// Frames that ask for nothing: pings, settings, priorities, empty data, unknown ones.
+/// Frames that ask for nothing: pings, settings, priorities, empty data. (Those of unknown type are
+/// skipped before anybody is asked, and cost what their bytes cost.)
 constexpr double kNuisanceBurst = 2000;
 constexpr double kNuisancesPerSecond = 100;
 /// A window this small makes us send crumbs.
@@ -99,9 +100,9 @@ struct H2Connection::Stream final : public InterimSender,
   std::optional<ParseError> refusal;
   bool has_head = false;
   bool is_over_budget = false;  ///< its connection holds too much of unfinished requests
-  bool is_complete = false;  ///< all of the request is here, or enough to refuse it
-  bool is_asked = false;     ///< between Build() and Finished()
-  bool is_answered = false;  ///< the answer was handed to nghttp2
+  bool is_complete = false;     ///< all of the request is here, or enough to refuse it
+  bool is_asked = false;        ///< between Build() and Finished()
+  bool is_answered = false;     ///< the answer was handed to nghttp2
   bool is_pulling = false;
   bool is_sent = false;  ///< with its END_STREAM
   bool is_closed = false;
@@ -233,8 +234,8 @@ struct H2Connection::Callbacks {
     return Guard([&] {
       const StreamRef stream = Find(Of(user), frame->hd.stream_id);
       if (!stream || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-      // Up to kOutput bytes may still wait for the socket: as with the kernel's buffer, what becomes
-      // of them is not known here.
+      // Up to kOutput bytes may still wait for the socket: as with the kernel's buffer, what
+      // becomes of them is not known here.
       stream->is_sent = true;
       stream->finished_time = SteadyNow();
       if (!stream->first_byte) stream->first_byte = stream->finished_time;
@@ -304,10 +305,10 @@ H2Connection::H2Connection(std::shared_ptr<ServerCore> core, LoopShare& share,
     : core_(std::move(core)),
       share_(share),
       peer_address_(std::move(peer_address)),
-      tick_(std::max(kLeastTick,
-                     std::min({core_->options.header_timeout, core_->options.body_timeout,
-                               core_->options.write_timeout}) /
-                         2)),
+      tick_(
+          std::max(kLeastTick, std::min({core_->options.header_timeout, core_->options.body_timeout,
+                                         core_->options.write_timeout}) /
+                                   2)),
       socket_(share.loop.executor()),
       timer_(share.loop.executor()),
       resets_(kResetBurst, kResetsPerSecond),
@@ -641,8 +642,7 @@ Task<void> H2Connection::Ask(StreamRef stream) {
 void H2Connection::OnAnswer(const StreamRef& stream, std::exception_ptr failure) {
   --running_;
   if (failure) {
-    LogError("handler_failed",
-             {{"what", WhatOf(failure)}, {"request_id", stream->request.id}});
+    LogError("handler_failed", {{"what", WhatOf(failure)}, {"request_id", stream->request.id}});
     stream->response = InternalError();
   }
   if (stream->is_closed) {
@@ -687,8 +687,7 @@ void H2Connection::StartPull(const StreamRef& stream) {
                  asio::bind_cancellation_slot(stream->cancel.slot(), std::move(when_done)));
 }
 
-void H2Connection::OnPulled(const StreamRef& stream, PullState& state,
-                            std::exception_ptr failure) {
+void H2Connection::OnPulled(const StreamRef& stream, PullState& state, std::exception_ptr failure) {
   stream->is_pulling = false;
   if (stream->is_closed || is_ended_) return;
   auto& next = state.next;

@@ -100,9 +100,9 @@ class H2Connection final : public std::enable_shared_from_this<H2Connection>,
   std::unordered_map<int32_t, StreamRef> streams_;
 
   // Notes of the callbacks.
-  std::vector<StreamRef> ready_;                         ///< requests that arrived or are refused
+  std::vector<StreamRef> ready_;                        ///< requests that arrived or are refused
   std::vector<std::pair<StreamRef, uint32_t>> closed_;  ///< with the error code
-  std::vector<StreamRef> hungry_;                        ///< their next piece is wanted
+  std::vector<StreamRef> hungry_;                       ///< their next piece is wanted
 
   std::string out_;  ///< made by nghttp2, not yet taken by TLS
   size_t out_at_ = 0;

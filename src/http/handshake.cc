@@ -25,6 +25,9 @@ using asio::ip::tcp;
 
 namespace {
 
+/// First byte of a client that shakes hands (RFC 8446 §5.1). Without this look OpenSSL would wait
+/// for the rest of what might be SSL 2.
+constexpr char kHandshakeRecord = 22;
 constexpr ParseError kPlain{400, "TLS_REQUIRED", "this port speaks HTTPS only"};
 /// What a client that is refused may still send before the connection is closed.
 constexpr size_t kLingerBytes = 256 * 1024;
@@ -58,9 +61,9 @@ void Handshake::Start(UniqueFd fd, bool is_v6) {
     self->Cut();
   });
   auto self = shared_from_this();
-  asio::co_spawn(
-      socket_.get_executor(), Run(),
-      [self](std::exception_ptr failure, bool is_done) { self->OnEnd(failure, is_done); });
+  asio::co_spawn(socket_.get_executor(), Run(), [self](std::exception_ptr failure, bool is_done) {
+    self->OnEnd(failure, is_done);
+  });
 }
 
 void Handshake::Cut() {
@@ -89,6 +92,10 @@ Task<bool> Handshake::Run() {
   if (IsUpperCase(first)) {
     core_->CountRefused("tls_plain_http");
     co_await RefusePlain();
+    co_return false;
+  }
+  if (first != kHandshakeRecord) {
+    core_->CountRefused("tls_handshake");
     co_return false;
   }
   tls_ = std::make_unique<TlsStream>(core_->options.tls->context(), fd);
@@ -133,8 +140,7 @@ Task<void> Handshake::RefusePlain() {
 }
 
 void Handshake::OnEnd(std::exception_ptr failure, bool is_done) {
-  if (failure)
-    LogError("connection_failed", {{"what", WhatOf(failure)}, {"peer", peer_address_}});
+  if (failure) LogError("connection_failed", {{"what", WhatOf(failure)}, {"peer", peer_address_}});
   timer_.cancel();
   share_.all.erase(this);
   boost::system::error_code ignored;

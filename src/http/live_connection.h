@@ -18,10 +18,8 @@
 namespace vr::http {
 
 using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, io::Executor>;
-using LoopTimer =
-    boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                      boost::asio::wait_traits<std::chrono::steady_clock>,
-                                      io::Executor>;
+using LoopTimer = boost::asio::basic_waitable_timer<
+    std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, io::Executor>;
 
 /// Bound to its loop.
 class LiveConnection {

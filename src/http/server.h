@@ -33,7 +33,7 @@ struct ServerOptions {
       60'000};  ///< without any byte accepted by the client's side; of HTTP/2 also per stream
   std::shared_ptr<TlsCredentials> tls;  ///< null: plain
   std::chrono::milliseconds handshake_timeout{
-      10'000};  ///< from the connection to the end of the TLS handshake
+      10'000};                       ///< from the connection to the end of the TLS handshake
   int max_concurrent_streams = 100;  ///< requests of one HTTP/2 connection at once
 };
 

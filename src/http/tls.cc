@@ -121,8 +121,7 @@ Result<TlsCredentials::Loaded> TlsCredentials::Read(const TlsFiles& files) const
       PEM_read_PrivateKey(file, nullptr, NoPassphrase, nullptr), EVP_PKEY_free);
   std::fclose(file);
   if (!key) {
-    return BadFile(kKey, files.key,
-                   "not an unencrypted PEM private key (" + TakeTlsError() + ")");
+    return BadFile(kKey, files.key, "not an unencrypted PEM private key (" + TakeTlsError() + ")");
   }
   const X509* const certificate = SSL_CTX_get0_certificate(ctx);
   if (X509_check_private_key(certificate, key.get()) != 1) {
