@@ -38,9 +38,10 @@ constexpr int kReadsPerTurn = 8;
 constexpr size_t kMaxQueued = 300;
 /// Bodies of requests that are arriving, all streams together, in request body limits.
 constexpr uint64_t kBodiesHeld = 4;
-/// A person who seeks, scrolls and closes resets a few dozen streams; CVE-2023-44487 thousands.
-constexpr double kResetBurst = 400;
-constexpr double kResetsPerSecond = 40;
+/// Per stream that may be open at once. A person who seeks, scrolls and closes resets a few dozen;
+/// CVE-2023-44487 thousands.
+constexpr double kResetBurst = 4;
+constexpr double kResetsPerSecond = 0.4;
 /// Frames that ask for nothing: pings, settings, priorities, empty data. (Those of unknown type are
 /// skipped before anybody is asked, and cost what their bytes cost.)
 constexpr double kNuisanceBurst = 2000;
@@ -247,6 +248,18 @@ struct H2Connection::Callbacks {
     });
   }
 
+  static int OnNotSent(nghttp2_session* session, const nghttp2_frame* frame, int, void* user) {
+    if (frame->hd.type != NGHTTP2_HEADERS) return 0;
+    return Guard([&] {
+      const StreamRef stream = Find(Of(user), frame->hd.stream_id);
+      if (!stream) return 0;
+      // A head that is too large: without it the stream would hang.
+      stream->failure = "internal";
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_INTERNAL_ERROR);
+      return 0;
+    });
+  }
+
   static int OnStreamClose(nghttp2_session*, int32_t id, uint32_t error, void* user) {
     return Guard([&] {
       H2Connection& self = Of(user);
@@ -311,7 +324,8 @@ H2Connection::H2Connection(std::shared_ptr<ServerCore> core, LoopShare& share,
                                    2)),
       socket_(share.loop.executor()),
       timer_(share.loop.executor()),
-      resets_(kResetBurst, kResetsPerSecond),
+      resets_(kResetBurst * core_->options.max_concurrent_streams,
+              kResetsPerSecond * core_->options.max_concurrent_streams),
       nuisances_(kNuisanceBurst, kNuisancesPerSecond) {}
 
 H2Connection::~H2Connection() {
@@ -335,6 +349,7 @@ bool H2Connection::MakeSession() {
   nghttp2_session_callbacks_set_on_frame_recv_callback(raw_callbacks, Callbacks::OnFrame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(raw_callbacks, Callbacks::OnData);
   nghttp2_session_callbacks_set_on_frame_send_callback(raw_callbacks, Callbacks::OnSent);
+  nghttp2_session_callbacks_set_on_frame_not_send_callback(raw_callbacks, Callbacks::OnNotSent);
   nghttp2_session_callbacks_set_on_stream_close_callback(raw_callbacks, Callbacks::OnStreamClose);
   // Closed streams are remembered for priorities only, which nobody sends any more.
   nghttp2_option_set_no_closed_streams(raw_option, 1);
