@@ -62,9 +62,16 @@ void BindAdmin(Object& o, AdminOptions& admin) {
 }
 
 void BindTls(Object& o, TlsOptions& tls) {
-  o.Field("certificate", tls.certificate,
+  o.Field("certificate", tls.files.certificate,
           {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
-  o.Field("key", tls.key, {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
+  o.Field("key", tls.files.key,
+          {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
+  o.Duration("handshakeTimeout", tls.handshake_timeout, {100ms, 600s});
+}
+
+void BindHttp2(Object& o, Settings& s) {
+  o.Field("enabled", s.enable_http2);
+  o.Field("maxConcurrentStreams", s.server.max_concurrent_streams, {1, 10'000});
 }
 
 void BindTtl(Object& o, cache::TtlOptions& ttl) {
@@ -379,6 +386,7 @@ void BindSettings(Object& o, Settings& s) {
   };
   o.Field("publicUrl", s.delivery.public_url, public_url);
   o.Optional("tls", s.tls, BindTls);
+  o.Nested("http2", [&](Object& n) { BindHttp2(n, s); });
   o.Nested("http", [&](Object& n) { BindHttp(n, s); });
   o.Nested("admin", [&](Object& n) { BindAdmin(n, s.admin); });
   std::string data = s.data.string();

@@ -36,7 +36,6 @@ std::vector<std::string> When(bool is_set, const char* pointer) {
 /// The one list. A row goes when its feature comes; docs/configuration.md and settings_test.cc name
 /// each.
 const Unimplemented kUnimplemented[] = {
-    {Severity::kError, [](const Settings& s) { return When(s.tls.has_value(), "/tls"); }},
     {Severity::kWarning,
      [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
 };

@@ -21,6 +21,8 @@ namespace {
 /// seconds.
 constexpr std::chrono::seconds kWorkerStart{30};
 constexpr size_t kReapBatch = 1000;
+/// A certificate that ends sooner is worth a warning at every reload.
+constexpr std::chrono::hours kCertificateWarning{14 * 24};
 /// Requests under way to passthrough origins; more wait their turn.
 constexpr int kPassthroughConnections = 1024;
 /// One slow origin leaves connections for the others.
@@ -129,6 +131,11 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   RaiseDescriptorLimit();
   std::unique_ptr<ServerApp> app(new ServerApp(std::move(settings)));
   const Settings& s = app->settings_;
+  // First: it takes no time and is where a start may fail.
+  if (s.tls) {
+    TRY(app->tls_, http::TlsCredentials::Load(s.tls->files, s.enable_http2));
+    app->NoteCertificate(s.tls->files);
+  }
   app->blocking_ = std::make_unique<io::Blocking>();
   {
     auto kv = kv::EmbeddedStore::Create(s.kv, *app->blocking_, app->clock_, app->metrics_);
@@ -195,8 +202,12 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   TRY(app->admin_server_,
       http::Server::Create(admin_options, *app->admin_handler_, app->loops_, app->metrics_));
   LogInfo("admin_listening", {{"address", app->admin_server_->address()}});
-  TRY(app->server_, http::Server::Create(s.server, *app->gate_, app->loops_, app->metrics_));
+  http::ServerOptions main_options = s.server;
+  main_options.tls = app->tls_;
+  if (s.tls) main_options.handshake_timeout = s.tls->handshake_timeout;
+  TRY(app->server_, http::Server::Create(main_options, *app->gate_, app->loops_, app->metrics_));
   LogInfo("listening", {{"address", app->server_->address()},
+                        {"tls", app->tls_ != nullptr},
                         {"loops", app->loops_.size()},
                         {"kv_entries", app->kv_->usage().entries}});
   return app;
@@ -227,8 +238,26 @@ ServerApp::~ServerApp() {
   loops_.Stop();
 }
 
+void ServerApp::NoteCertificate(const http::TlsFiles& files) {
+  const WallTime end = tls_->not_after();
+  metrics_
+      .GetGauge("video_resizer_tls_certificate_end_seconds",
+                "Unix time at which the main listener's certificate ends")
+      .Set(static_cast<double>(ToUnixMillis(end)) / 1e3);
+  const int64_t hours = std::chrono::duration_cast<std::chrono::hours>(end - clock_.Now()).count();
+  LogInfo("tls_certificate_loaded", {{"file", files.certificate}, {"hours_left", hours}});
+  if (hours < kCertificateWarning.count()) {
+    LogWarn("tls_certificate_ends", {{"file", files.certificate}, {"hours_left", hours}});
+  }
+}
+
 Result<void> ServerApp::Reload(Settings next) {
   TRY(delivery::SnapshotRef snapshot, MakeSnapshot(next));
+  // The last thing that can fail, so that nothing or all is new.
+  if (tls_ && next.tls) {
+    CHECK_OK(tls_->Reload(next.tls->files));
+    NoteCertificate(next.tls->files);
+  }
   InitLog(next.log);
   snapshots_->Set(std::move(snapshot));
   for (const std::string& name : NeedsRestart(settings_, next)) {

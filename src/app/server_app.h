@@ -41,7 +41,8 @@ class ServerApp {
   ~ServerApp();
 
   /// Publishes what of `settings` can change while running: origins, derivatives, limits, TTLs,
-  /// validation, debug, log. What needs a restart and differs is logged.
+  /// validation, debug, log; reads the certificate and key again. What needs a restart and differs
+  /// is logged.
   /// @errors kInvalidArgument: nothing was changed
   Result<void> Reload(Settings settings);
   /// Housekeeping that nothing else triggers; call about once a minute.
@@ -56,11 +57,14 @@ class ServerApp {
   std::optional<std::string> NotReady() const;
   /// Blocks until purges that were interrupted are finished. Loops are running, listeners not yet.
   Result<void> FinishPurges();
+  /// Tells log and metrics which certificate is shown now, and for how long.
+  void NoteCertificate(const http::TlsFiles& files);
 
   const Settings settings_;  ///< of the start: what a reload is compared with
   const SystemClock& clock_;
   const delivery::LoopGuard loop_guard_;
   Metrics metrics_;
+  std::shared_ptr<http::TlsCredentials> tls_;  ///< null: the main listener is plain
   io::LoopPool loops_;
   std::unique_ptr<io::Blocking> blocking_;
   std::unique_ptr<kv::EmbeddedStore> kv_;

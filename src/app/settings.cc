@@ -128,7 +128,8 @@ LoadOutcome Unreadable(const std::filesystem::path& file, std::string found) {
 /// Keys that sockets, threads, processes and open stores were made by.
 constexpr std::string_view kRestartKeys[] = {
     "listen",
-    "tls",
+    "tls.handshakeTimeout",
+    "http2",
     "http",
     "admin",
     "data",
@@ -218,7 +219,10 @@ std::vector<std::string> NeedsRestart(const Settings& running, const Settings& w
   const Node a = Printed(running, true);
   const Node b = Printed(wanted, true);
   std::vector<std::string> out;
+  // The files of a listener that speaks TLS are read again; that it does is decided once.
+  if (running.tls.has_value() != wanted.tls.has_value()) out.emplace_back("tls");
   for (const std::string_view path : kRestartKeys) {
+    if (!out.empty() && out.back() == "tls" && path.starts_with("tls.")) continue;
     const Node* before = NodeAt(a, path);
     const Node* after = NodeAt(b, path);
     const std::string old_text = before == nullptr ? "" : config::WriteJsonLine(*before);

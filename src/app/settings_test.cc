@@ -115,7 +115,6 @@ std::string SupportedContract() {
     ASSERT_NE(end, std::string::npos);
     text.erase(begin, end - begin);
   };
-  cut("\"tls\"", "// optional");
   return text;
 }
 
@@ -124,7 +123,6 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
   EXPECT_FALSE(outcome.settings);
   const std::string why =
       "found a setting that is not implemented yet, allowed: not supported yet: remove it to start";
-  EXPECT_THAT(Lines(outcome.problems), ElementsAre("f:4:10: /tls: " + why));
   EXPECT_THAT(Pointers(outcome.warnings),
               ElementsAre("/cache/kvNamespace", "/access/signing/keys/k1"));
 }
@@ -432,9 +430,7 @@ TEST(Settings, PresetsReplaceShippedOnesAsAWholeAndNullRemoves) {
 }
 
 TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"("tls": {"certificate": "a", "key": "b"})", "/tls"},
-  };
+  const std::vector<std::pair<std::string, std::string>> cases = {};
   for (const auto& [text, pointer] : cases) {
     const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"K", "x"}});
     EXPECT_FALSE(outcome.settings);
@@ -612,6 +608,32 @@ TEST(Settings, NeedsRestartNamesWhatRunningPartsWereMadeBy) {
   EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("listen", "admin", "cache.edge"));
 }
 
+TEST(Settings, TlsNeedsItsFilesAndTheRestHasDefaults) {
+  const LoadOutcome good = LoadWith(WithOrigin(R"("tls": {"certificate": "/c.pem", "key": "/k.pem"},
+                             "http2": {"maxConcurrentStreams": 7})"));
+  ASSERT_TRUE(good.settings) << testing::PrintToString(Lines(good.problems));
+  EXPECT_EQ(good.settings->tls->files.certificate, "/c.pem");
+  EXPECT_EQ(good.settings->tls->files.key, "/k.pem");
+  EXPECT_EQ(good.settings->tls->handshake_timeout, 10s);
+  EXPECT_EQ(good.settings->server.max_concurrent_streams, 7);
+  EXPECT_TRUE(good.settings->enable_http2);
+  EXPECT_THAT(Pointers(LoadWith(WithOrigin(R"("tls": {"certificate": "/c.pem"})")).problems),
+              ElementsAre("/tls/key"));
+}
+
+TEST(Settings, OnlyWhetherThereIsTlsNeedsARestart) {
+  Settings running;
+  Settings wanted = running;
+  wanted.tls.emplace();
+  EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("tls"));
+  running.tls.emplace();
+  wanted.tls->files.certificate = "/new.pem";
+  EXPECT_THAT(NeedsRestart(running, wanted), IsEmpty());
+  wanted.tls->handshake_timeout = 1s;
+  wanted.enable_http2 = false;
+  EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("tls.handshakeTimeout", "http2"));
+}
+
 // --- docs/configuration.md and the keys there are ---
 
 std::string Cell(const config::KeyInfo& key) {
@@ -653,7 +675,7 @@ TEST(ConfigurationReference, EveryDefaultIsAccepted) {
       rest.erase(dot);
     }
     const LoadOutcome outcome = LoadWith(text);
-    if (key.path == "tls.certificate" || key.path == "tls.key") continue;
+    if (key.path.starts_with("tls.")) continue;  // needs certificate and key
     EXPECT_THAT(Lines(outcome.problems), IsEmpty()) << text;
   }
 }

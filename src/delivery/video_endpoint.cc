@@ -152,7 +152,7 @@ std::string BaseOf(const Request& request, const std::string& public_url) {
   });
   if (!is_sane) return {};
   // A proxy in front that speaks TLS says so; a client that says so misleads itself only.
-  const bool is_tls = request.Get("X-Forwarded-Proto") == "https";
+  const bool is_tls = request.is_tls || request.Get("X-Forwarded-Proto") == "https";
   return (is_tls ? "https://" : "http://") + std::string(host);
 }
 
