@@ -69,8 +69,6 @@ const Unimplemented kUnimplemented[] = {
        return When(!s.access.allowed_sources.empty(), "/access/allowedSources");
      }},
     {Severity::kWarning,
-     [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
-    {Severity::kWarning,
      [](const Settings& s) {
        std::vector<std::string> out;
        for (size_t i = 0; i < s.origins.size(); ++i) {

@@ -53,7 +53,8 @@ void ApplyOverrides(Node& root, const Sources& sources, std::vector<Problem>& pr
 
 /// The rooms' own directories and what one key means for several rooms.
 void Derive(Settings& s) {
-  s.kv.data_dir = s.data.string();
+  const bool is_named = s.kv_namespace && !s.kv_namespace->name().empty();
+  s.kv.data_dir = (is_named ? s.data / "kv" / s.kv_namespace->name() : s.data).string();
   s.cache.staging_dir = (s.data / "staging").string();
   // What the edge keeps in memory comes from the store in memory, and verified.
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
@@ -126,6 +127,7 @@ constexpr std::string_view kRestartKeys[] = {
     "admin",
     "data",
     "cache.edge",
+    "cache.kvNamespace",
     "passthrough.maxBytes",
     "cache.kv",
     "transform.workers",

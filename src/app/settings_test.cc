@@ -84,7 +84,7 @@ constexpr std::string_view kContract = R"({
   "cache": {
     "enableKVCache": true,
     "kvTtl": { "ok": 86400, "redirects": 3600, "clientError": 60, "serverError": 10 },
-    "kvNamespace": { "binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "…" },
+    "kvNamespace": { "binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "0f2ac74b498b48028cb68387c421e279" },
     "edge": { "maxBytes": "256MiB", "maxObjectInMemory": "1MiB" },   // maxBytes 0 switches the edge off
     "kv": { "backend": "embedded", "maxBytes": "50GiB", "durability": "body" },
     "staleWhileRevalidate": 60, "staleIfError": 86400, "sourceCheckInterval": 60,
@@ -126,9 +126,9 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
       "found a setting that is not implemented yet, allowed: not supported yet: remove it to start";
   EXPECT_THAT(Lines(outcome.problems),
               ElementsAre("f:4:10: /tls: " + why, "f:15:19: /origins/0/sources/2/type: " + why));
-  EXPECT_THAT(Pointers(outcome.warnings),
-              ElementsAre("/buckets", "/responsive", "/cache/kvNamespace", "/access/signing/keys",
-                          "/access/allowedSources"));
+  EXPECT_THAT(
+      Pointers(outcome.warnings),
+      ElementsAre("/buckets", "/responsive", "/access/signing/keys", "/access/allowedSources"));
 }
 
 TEST(Settings, TheContractsExampleLoadsWithoutThat) {
@@ -137,7 +137,7 @@ TEST(Settings, TheContractsExampleLoadsWithoutThat) {
   const Settings& s = *outcome.settings;
   EXPECT_EQ(s.server.listen, "0.0.0.0:8080");
   EXPECT_EQ(s.admin.token, "s-admin");
-  EXPECT_EQ(s.kv.data_dir, "./var");
+  EXPECT_EQ(s.kv.data_dir, "./var/kv/0f2ac74b498b48028cb68387c421e279");
   EXPECT_EQ(s.cache.staging_dir, "./var/staging");
   EXPECT_EQ(s.fetch.spool_dir, "./var/spool");
   ASSERT_EQ(s.origins.size(), 2u);
@@ -381,7 +381,6 @@ TEST(Settings, WhatHasNoEffectYetIsAWarning) {
       {R"("buckets": {"B": {"endpoint": "https://s3.example", "bucket": "b"}})", "/buckets"},
       {R"("access": {"signing": {"keys": {"k": "${T}"}}})", "/access/signing/keys"},
       {R"("access": {"allowedSources": ["*.example.com"]})", "/access/allowedSources"},
-      {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
       {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
   };
   EXPECT_THAT(
@@ -427,6 +426,28 @@ TEST(Settings, DefaultsPrintAndLoadToTheDefaults) {
   ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
   EXPECT_EQ(PrintEffective(*outcome.settings), defaults);
   EXPECT_THAT(Pointers(outcome.warnings), ElementsAre("/origins"));
+}
+
+TEST(Settings, EachKvNamespaceHasAStoreOfItsOwn) {
+  const auto store = [](const std::string& cache) {
+    const LoadOutcome outcome =
+        LoadWith(WithOrigin("\"data\": \"/d\", \"cache\": {" + cache + "}"));
+    return outcome.settings ? outcome.settings->kv.data_dir : Lines(outcome.problems).at(0);
+  };
+  EXPECT_EQ(store(""), "/d");
+  EXPECT_EQ(store(R"("kvNamespace": {})"), "/d");
+  EXPECT_EQ(store(R"("kvNamespace": {"binding": "", "id": ""})"), "/d");
+  EXPECT_EQ(store(R"("kvNamespace": {"binding": "CACHE"})"), "/d/kv/CACHE");
+  EXPECT_EQ(store(R"("kvNamespace": {"binding": "CACHE", "id": "0a1b"})"), "/d/kv/0a1b");
+  // A name becomes a directory's: nothing may climb.
+  for (const char* bad : {"..", ".", "a/b", "a b", "\u00e4"}) {
+    EXPECT_THAT(store("\"kvNamespace\": {\"id\": \"" + std::string(bad) + "\"}"),
+                HasSubstr("/cache/kvNamespace/id: found"));
+  }
+  Settings running;
+  Settings wanted;
+  wanted.kv_namespace = KvNamespace{.binding = "", .id = "x"};
+  EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("cache.kvNamespace"));
 }
 
 TEST(Settings, NeedsRestartNamesWhatRunningPartsWereMadeBy) {
