@@ -5,6 +5,7 @@
 // could not look. Pure but for what it prints.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,7 +26,7 @@ struct Assignment {
 };
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigPrint, kFsck, kVersion };
+  enum class Kind { kServe, kConfigCheck, kConfigPrint, kConfigImport, kFsck, kVersion };
   Kind kind = Kind::kServe;
   std::string config_file;              ///< empty: none given
   std::vector<Assignment> assignments;  ///< in the order of the command line; the last one wins
@@ -34,6 +35,15 @@ struct Command {
     size_t max_findings = 100;
   };
   Fsck fsck;
+  struct Import {
+    std::string file, wrangler;
+    std::string environment;                              ///< section of the wrangler file
+    std::string out;                                      ///< empty: standard output
+    std::string report;                                   ///< empty: standard error; "-": output
+    bool force = false;                                   ///< files that exist are replaced
+    std::map<std::string, std::string> bucket_roots;      ///< R2 binding → directory
+  };
+  Import import;
 };
 
 struct Parsed {
