@@ -105,13 +105,14 @@ ImportOutcome ImportChecked(const import::ImportRequest& request,
     std::string names;
     for (const std::string& name : outcome.report.missing_variables)
       names += (names.empty() ? "" : " ") + name;
-    outcome.report.warnings.push_back(
-        {{std::string(kResult), 0, 0}, "", "variables that must be set before the start: " + names});
+    outcome.report.warnings.push_back({{std::string(kResult), 0, 0},
+                                       "",
+                                       "variables that must be set before the start: " + names});
   }
   outcome.report.result.push_back(
-      "config check: " +
-      (loaded.settings ? "OK, " + std::to_string(loaded.warnings.size()) + " warnings"
-                       : std::to_string(loaded.problems.size()) + " problems"));
+      "config check: " + (loaded.settings
+                              ? "OK, " + std::to_string(loaded.warnings.size()) + " warnings"
+                              : std::to_string(loaded.problems.size()) + " problems"));
   return outcome;
 }
 

@@ -82,8 +82,8 @@ CLI::App* AddImport(CLI::App& config, Command::Import& import) {
            for (const std::string& text : texts) {
              const size_t equals = text.find('=');
              if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-               throw CLI::ValidationError("--bucket-root",
-                                          "expects binding=directory, for example VIDEOS=/srv/videos");
+               throw CLI::ValidationError(
+                   "--bucket-root", "expects binding=directory, for example VIDEOS=/srv/videos");
              }
              import.bucket_roots[text.substr(0, equals)] = text.substr(equals + 1);
            }
@@ -95,7 +95,8 @@ CLI::App* AddImport(CLI::App& config, Command::Import& import) {
   app->add_flag("--force", import.force, "replace files that exist");
   app->footer(
       "Nothing is written when something cannot be understood. Exit codes: 0 written (see the "
-      "report's warnings), 1 problems, 2 wrong command line. docs/import.md tells it step by step.");
+      "report's warnings), 1 problems, 2 wrong command line. docs/import.md tells it step by "
+      "step.");
   return app;
 }
 
@@ -166,8 +167,9 @@ Parsed Parse(int argc, const char* const* argv) {
     command.kind = Command::Kind::kConfigImport;
     if (command.import.report == "-" && command.import.out.empty()) {
       out.exit_code = kExitUsage;
-      out.output = "--report -: the configuration goes to standard output; name a file for it with "
-                   "--out FILE\n";
+      out.output =
+          "--report -: the configuration goes to standard output; name a file for it with "
+          "--out FILE\n";
       return out;
     }
   }

@@ -37,11 +37,11 @@ struct Command {
   Fsck fsck;
   struct Import {
     std::string file, wrangler;
-    std::string environment;                              ///< section of the wrangler file
-    std::string out;                                      ///< empty: standard output
-    std::string report;                                   ///< empty: standard error; "-": output
-    bool force = false;                                   ///< files that exist are replaced
-    std::map<std::string, std::string> bucket_roots;      ///< R2 binding → directory
+    std::string environment;                          ///< section of the wrangler file
+    std::string out;                                  ///< empty: standard output
+    std::string report;                               ///< empty: standard error; "-": output
+    bool force = false;                               ///< files that exist are replaced
+    std::map<std::string, std::string> bucket_roots;  ///< R2 binding → directory
   };
   Import import;
 };

@@ -52,9 +52,9 @@ TEST(CommandLine, FsckNamesTheStoreAndHowToLook) {
 
 TEST(CommandLine, ConfigImportTakesFilesAndWhereResultsGo) {
   const Parsed parsed =
-      ParseLine({"config", "import", "w.json", "--wrangler", "wrangler.jsonc", "--env", "production",
-                 "--out", "o.jsonc", "--report", "-", "--bucket-root", "VIDEOS=/srv/a=b",
-                 "--bucket-root", "OTHER=/x", "--force"});
+      ParseLine({"config", "import", "w.json", "--wrangler", "wrangler.jsonc", "--env",
+                 "production", "--out", "o.jsonc", "--report", "-", "--bucket-root",
+                 "VIDEOS=/srv/a=b", "--bucket-root", "OTHER=/x", "--force"});
   ASSERT_TRUE(parsed.command) << parsed.output;
   EXPECT_EQ(parsed.command->kind, Command::Kind::kConfigImport);
   const Command::Import& import = parsed.command->import;
@@ -64,8 +64,8 @@ TEST(CommandLine, ConfigImportTakesFilesAndWhereResultsGo) {
   EXPECT_EQ(import.out, "o.jsonc");
   EXPECT_EQ(import.report, "-");
   EXPECT_TRUE(import.force);
-  EXPECT_THAT(import.bucket_roots, ElementsAre(testing::Pair("OTHER", "/x"),
-                                               testing::Pair("VIDEOS", "/srv/a=b")));
+  EXPECT_THAT(import.bucket_roots,
+              ElementsAre(testing::Pair("OTHER", "/x"), testing::Pair("VIDEOS", "/srv/a=b")));
   EXPECT_TRUE(ParseLine({"config", "import", "w.json"}).command);
   // Two things in one stream, a mapping without its half.
   EXPECT_EQ(ParseLine({"config", "import", "w.json", "--report", "-"}).exit_code, kExitUsage);

@@ -13,9 +13,8 @@ using config::Node;
 constexpr size_t kInlineBytes = 112;
 constexpr size_t kCommentBytes = 96;
 constexpr std::string_view kOrder[] = {
-    "listen",      "admin",      "data",        "origins",    "buckets", "derivatives",
-    "responsive",  "passthrough", "validation", "cache",      "transform", "access",
-    "debug",       "log"};
+    "listen",      "admin",      "data",  "origins",   "buckets", "derivatives", "responsive",
+    "passthrough", "validation", "cache", "transform", "access",  "debug",       "log"};
 
 std::string PointerOf(const Draft::Path& path) {
   std::string out;

@@ -40,8 +40,8 @@ class Draft {
   void Adopt(const std::string& pointer, Draft& other);
 
   config::Node node_;
-  std::map<std::string, std::string> comments_;           ///< by JSON pointer
-  std::map<std::string, const config::Node*> from_;       ///< by JSON pointer
+  std::map<std::string, std::string> comments_;      ///< by JSON pointer
+  std::map<std::string, const config::Node*> from_;  ///< by JSON pointer
 };
 
 }  // namespace vr::import

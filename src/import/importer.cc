@@ -85,8 +85,8 @@ const Node* Parse(Run& run, const Document& document) {
   run.problems.insert(run.problems.end(), parsed.problems.begin(), parsed.problems.end());
   if (!parsed.usable) return nullptr;
   if (!parsed.root.is(Kind::kObject)) {
-    run.problems.push_back({parsed.root.place, "", config::ShowType(parsed.root),
-                            "an object { ... }"});
+    run.problems.push_back(
+        {parsed.root.place, "", config::ShowType(parsed.root), "an object { ... }"});
     return nullptr;
   }
   run.ledger.Open(parsed.root);
@@ -98,9 +98,9 @@ void FindVariables(const Node& node, const std::string& pointer, Report& report)
   for (size_t i = 0; i < node.items.size(); ++i)
     FindVariables(node.items[i], config::AppendPointer(pointer, std::to_string(i)), report);
   for (const config::Member& member : node.members) {
-    const bool is_template = pointer.compare(0, 9, "/origins/") == 0 &&
-                             (member.name == "matcher" || member.name == "path" ||
-                              member.name == "url");
+    const bool is_template =
+        pointer.compare(0, 9, "/origins/") == 0 &&
+        (member.name == "matcher" || member.name == "path" || member.name == "url");
     if (is_template) continue;
     FindVariables(member.value, config::AppendPointer(pointer, member.name), report);
   }
@@ -156,7 +156,8 @@ ImportOutcome Import(const ImportRequest& request) {
       break;
     case Shape::kWrangler:
       if (second != nullptr)
-        return refuse(*main, "a wrangler configuration", "a worker configuration beside --wrangler");
+        return refuse(*main, "a wrangler configuration",
+                      "a worker configuration beside --wrangler");
       wrangler = main;
       break;
     case Shape::kOurs:
@@ -194,6 +195,17 @@ ImportOutcome Import(const ImportRequest& request) {
   }
   if (!run.problems.empty()) return Refused(run);
   WriteBuckets(run);
+  for (const auto& [name, root] : request.bucket_roots) {
+    const bool is_used = std::any_of(run.buckets.begin(), run.buckets.end(), [&](const auto& item) {
+      return item.first == name || (item.first == "VIDEOS" && name == "VIDEOS_BUCKET");
+    });
+    if (is_used) continue;
+    run.problems.push_back({{"--bucket-root", 0, 0},
+                            "",
+                            config::Quote(name),
+                            "the binding of a bucket that the input has"});
+  }
+  if (!run.problems.empty()) return Refused(run);
   if (!run.out.Has({"origins"})) {
     run.Warn(worker != nullptr ? *worker : *wrangler,
              "no origins: every request will be answered 404 until there are some");
@@ -202,8 +214,9 @@ ImportOutcome Import(const ImportRequest& request) {
   ImportOutcome outcome;
   std::vector<std::string> head = {"Made by `video-resizer config import`:"};
   for (const std::string& input : run.report.inputs) head.push_back("  " + input);
-  head.emplace_back("What is not here has its default: docs/configuration.md. Check it with "
-                    "`video-resizer config check FILE`.");
+  head.emplace_back(
+      "What is not here has its default: docs/configuration.md. Check it with "
+      "`video-resizer config check FILE`.");
   outcome.jsonc = run.out.Write(head);
   for (const auto& [pointer, node] : run.out.from())
     outcome.from[pointer] = {node->place, run.ledger.PointerOf(*node)};

@@ -75,8 +75,9 @@ std::string At(const Node& root, const std::string& pointer) {
 
 /// Imports one origin with one source.
 ImportOutcome OneSource(const std::string& source, const std::string& more = "") {
-  return ImportText(R"({"origins": [{"name": "o", "matcher": "^/o/([a-z]+)$", "captureGroups": ["id"], "sources": [)" +
-                    source + "]" + more + "}]}");
+  return ImportText(
+      R"({"origins": [{"name": "o", "matcher": "^/o/([a-z]+)$", "captureGroups": ["id"], "sources": [)" +
+      source + "]" + more + "}]}");
 }
 
 std::string SourceOf(const ImportOutcome& outcome) {
@@ -231,8 +232,9 @@ TEST(Import, NestedAndFlatAndItemsAreOneThing) {
         R"({"video": {"origins": {"enabled": true, "items": )" + list + "}}}"}) {
     results.insert(At(Result(ImportText(text)), "/origins"));
   }
-  EXPECT_THAT(results, ElementsAre(R"([{"name": "o", "matcher": "^/", "sources": [{"type": "http", )"
-                                   R"("url": "https://h", "priority": 0}]}])"));
+  EXPECT_THAT(results,
+              ElementsAre(R"([{"name": "o", "matcher": "^/", "sources": [{"type": "http", )"
+                          R"("url": "https://h", "priority": 0}]}])"));
 }
 
 TEST(Import, WhatIsNotOneOfTheirFilesIsRefused) {
@@ -243,12 +245,15 @@ TEST(Import, WhatIsNotOneOfTheirFilesIsRefused) {
   EXPECT_THAT(Lines(ImportText(R"({"listen": "x", "origins": []})").problems),
               ElementsAre(HasSubstr("found a configuration of this server")));
   EXPECT_THAT(Lines(ImportText(R"({"origins": [{"name": "a", "matcher": "^/",
-                                   "sources": [{"type": "file", "root": "/x"}]}]})").problems),
-              ElementsAre(HasSubstr("found a configuration of this server")));
-  EXPECT_THAT(Lines(Import({.main = {"a", R"({"vars": {}})"}, .wrangler = Document{"b", "{\"vars\": {}}"}})
+                                   "sources": [{"type": "file", "root": "/x"}]}]})")
                         .problems),
-              ElementsAre(HasSubstr("found a wrangler configuration")));
-  EXPECT_THAT(Lines(Import({.main = {"a", R"({"cache": {}})"}, .wrangler = Document{"b", "{\"origins\": []}"}})
+              ElementsAre(HasSubstr("found a configuration of this server")));
+  EXPECT_THAT(
+      Lines(Import({.main = {"a", R"({"vars": {}})"}, .wrangler = Document{"b", "{\"vars\": {}}"}})
+                .problems),
+      ElementsAre(HasSubstr("found a wrangler configuration")));
+  EXPECT_THAT(Lines(Import({.main = {"a", R"({"cache": {}})"},
+                            .wrangler = Document{"b", "{\"origins\": []}"}})
                         .problems),
               ElementsAre(HasSubstr("b:1:1: /: found no wrangler configuration")));
 }
@@ -304,7 +309,8 @@ TEST(Import, ThereIsNeverADefaultOrigin) {
 }
 
 TEST(Import, UnknownKeysAreDroppedAndNamed) {
-  const ImportOutcome outcome = ImportText(R"({"derivatives": {"a": {"widht": 5, "width": null}}, "x": [[], {}]})");
+  const ImportOutcome outcome =
+      ImportText(R"({"derivatives": {"a": {"widht": 5, "width": null}}, "x": [[], {}]})");
   EXPECT_EQ(LineAt(outcome, "/derivatives/a/widht")->why, "unknown key");
   EXPECT_EQ(LineAt(outcome, "/derivatives/a/width")->why, "null: not set");
   EXPECT_EQ(LineAt(outcome, "/x/0")->why, "unknown key");
@@ -316,7 +322,8 @@ TEST(Import, UnknownKeysAreDroppedAndNamed) {
 TEST(Import, ASourceWithoutPathAppendsTheRequestPath) {
   EXPECT_EQ(SourceOf(OneSource(R"({"type": "remote", "url": "https://h/base/"})")),
             R"({"type": "http", "url": "https://h/base", "priority": 0})");
-  EXPECT_EQ(SourceOf(OneSource(R"({"type": "remote", "url": "https://h", "path": "a/${id}.mp4", "priority": 3})")),
+  EXPECT_EQ(SourceOf(OneSource(
+                R"({"type": "remote", "url": "https://h", "path": "a/${id}.mp4", "priority": 3})")),
             R"({"type": "http", "url": "https://h", "path": "a/${id}.mp4", "priority": 3})");
 }
 
@@ -335,9 +342,10 @@ TEST(Import, AUrlWithPlaceholdersIsTheWholeUrl) {
 
 TEST(Import, UserAndQueryDoNotStayInAUrl) {
   const ImportOutcome outcome = OneSource(R"({"type": "remote", "url": "https://u:p@h/x?k=v#f"})");
-  EXPECT_EQ(SourceOf(outcome),
-            R"({"auth": {"type": "basic", "user": "${ORIGIN_O_USER}", "password": "${ORIGIN_O_PASSWORD}"}, )"
-            R"("type": "http", "url": "https://h/x", "priority": 0})");
+  EXPECT_EQ(
+      SourceOf(outcome),
+      R"({"auth": {"type": "basic", "user": "${ORIGIN_O_USER}", "password": "${ORIGIN_O_PASSWORD}"}, )"
+      R"("type": "http", "url": "https://h/x", "priority": 0})");
   EXPECT_THAT(WarningsAt(outcome, "/origins/0/sources/0/url"), ElementsAre(HasSubstr("its query")));
   EXPECT_EQ(VerdictAt(outcome, "/origins/0/sources/0/url"), Verdict::kChanged);
 }
@@ -352,8 +360,9 @@ TEST(Import, AFallbackIsAskedLastWhateverItsNumber) {
 
 TEST(Import, AuthInAllItsForms) {
   const auto auth = [](const std::string& text) {
-    return At(Result(OneSource(R"({"type": "remote", "url": "https://h", "auth": {)" + text + "}}")),
-              "/origins/0/sources/0/auth");
+    return At(
+        Result(OneSource(R"({"type": "remote", "url": "https://h", "auth": {)" + text + "}}")),
+        "/origins/0/sources/0/auth");
   };
   EXPECT_EQ(auth(R"("enabled": false, "type": "basic")"), "");
   EXPECT_EQ(auth(R"("enabled": true, "type": "bearer", "accessKeyVar": "A", "secretKeyVar": "B")"),
@@ -381,16 +390,18 @@ TEST(Import, AuthInAllItsForms) {
 }
 
 TEST(Import, BucketsAreNamedByTheirBindings) {
-  const ImportOutcome outcome =
-      OneSource(R"({"type": "r2", "bucketBinding": "VIDEOS_BUCKET", "path": "${id}.mp4"}, {"type": "r2"})");
+  const ImportOutcome outcome = OneSource(
+      R"({"type": "r2", "bucketBinding": "VIDEOS_BUCKET", "path": "${id}.mp4"}, {"type": "r2"})");
   const Node root = Result(outcome);
   EXPECT_EQ(At(root, "/origins/0/sources/0"),
             R"({"type": "s3", "bucket": "VIDEOS", "path": "${id}.mp4", "priority": 0})");
-  EXPECT_EQ(At(root, "/origins/0/sources/1"), R"({"type": "s3", "bucket": "VIDEOS", "priority": 0})");
-  EXPECT_EQ(At(root, "/buckets"),
-            R"({"VIDEOS": {"endpoint": "https://${R2_ACCOUNT_ID}.r2.cloudflarestorage.com", )"
-            R"("bucket": "${VIDEOS_BUCKET_NAME}", "region": "auto", "accessKey": "${R2_ACCESS_KEY_ID}", )"
-            R"("secretKey": "${R2_SECRET_ACCESS_KEY}"}})");
+  EXPECT_EQ(At(root, "/origins/0/sources/1"),
+            R"({"type": "s3", "bucket": "VIDEOS", "priority": 0})");
+  EXPECT_EQ(
+      At(root, "/buckets"),
+      R"({"VIDEOS": {"endpoint": "https://${R2_ACCOUNT_ID}.r2.cloudflarestorage.com", )"
+      R"("bucket": "${VIDEOS_BUCKET_NAME}", "region": "auto", "accessKey": "${R2_ACCESS_KEY_ID}", )"
+      R"("secretKey": "${R2_SECRET_ACCESS_KEY}"}})");
   std::vector<std::string> names;
   for (const auto& [name, uses] : outcome.report.variables) names.push_back(name);
   EXPECT_THAT(names, ElementsAre("R2_ACCESS_KEY_ID", "R2_ACCOUNT_ID", "R2_SECRET_ACCESS_KEY",
@@ -399,9 +410,9 @@ TEST(Import, BucketsAreNamedByTheirBindings) {
 
 TEST(Import, SignedSourcesBecomeBucketsOfTheSameUrl) {
   const auto both = [](const std::string& url, const std::string& path) {
-    const Node root =
-        Result(OneSource(R"({"type": "remote", "url": ")" + url + R"(", "path": ")" + path +
-                         R"(", "auth": {"type": "aws-s3", "accessKeyVar": "A", "secretKeyVar": "B"}})"));
+    const Node root = Result(
+        OneSource(R"({"type": "remote", "url": ")" + url + R"(", "path": ")" + path +
+                  R"(", "auth": {"type": "aws-s3", "accessKeyVar": "A", "secretKeyVar": "B"}})"));
     return At(root, "/origins/0/sources/0") + " " + At(root, "/buckets");
   };
   const std::string keys = R"("accessKey": "${A}", "secretKey": "${B}"}})";
@@ -411,12 +422,16 @@ TEST(Import, SignedSourcesBecomeBucketsOfTheSameUrl) {
             R"("accessKey": "${A}", "secretKey": "${B}", "addressing": "virtual"}})");
   EXPECT_EQ(both("https://s3.example.com/clips/in", "x/${id}"),
             R"({"type": "s3", "bucket": "clips", "path": "in/x/${id}", "priority": 0} )"
-            R"({"clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" + keys);
+            R"({"clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" +
+                keys);
   EXPECT_EQ(both("https://s3.example.com", "clips/${id}"),
             R"({"type": "s3", "bucket": "clips", "path": "${id}", "priority": 0} )"
-            R"({"clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" + keys);
-  EXPECT_FALSE(OneSource(R"({"type": "remote", "url": "https://s3.example.com", "path": "${id}", "auth": {"type": "aws-s3"}})")
-                   .problems.empty());
+            R"({"clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" +
+                keys);
+  EXPECT_FALSE(
+      OneSource(
+          R"({"type": "remote", "url": "https://s3.example.com", "path": "${id}", "auth": {"type": "aws-s3"}})")
+          .problems.empty());
 }
 
 TEST(Import, PresignedSourcesStayPresigned) {
@@ -431,8 +446,11 @@ TEST(Import, PresignedSourcesStayPresigned) {
 TEST(Import, ABucketCanBeADirectory) {
   for (const char* name : {"VIDEOS", "VIDEOS_BUCKET"}) {
     ImportRequest request;
-    request.main = {"w", R"({"origins": [{"name": "o", "matcher": "^/", "sources": [{"type": "r2", "bucketBinding": "VIDEOS_BUCKET"}]}]})"};
-    request.wrangler = Document{"v", R"({"r2_buckets": [{"binding": "VIDEOS_BUCKET", "bucket_name": "x"}]})"};
+    request.main = {
+        "w",
+        R"({"origins": [{"name": "o", "matcher": "^/", "sources": [{"type": "r2", "bucketBinding": "VIDEOS_BUCKET"}]}]})"};
+    request.wrangler =
+        Document{"v", R"({"r2_buckets": [{"binding": "VIDEOS_BUCKET", "bucket_name": "x"}]})"};
     request.bucket_roots = {{name, "/srv/${v}"}};
     const Node root = Result(Import(request));
     EXPECT_EQ(At(root, "/buckets"), R"({"VIDEOS": {"root": "/srv/$${v}"}})");
@@ -440,13 +458,23 @@ TEST(Import, ABucketCanBeADirectory) {
   }
 }
 
+TEST(Import, ADirectoryForABucketThatIsNotThereIsAMistake) {
+  ImportRequest request{
+      .main = {"w",
+               R"({"origins": [{"name": "o", "matcher": "^/", "sources": [{"type": "r2"}]}]})"}};
+  request.bucket_roots = {{"VIDEO", "/srv"}};
+  EXPECT_THAT(Lines(Import(request).problems),
+              ElementsAre(HasSubstr("--bucket-root: /: found \"VIDEO\"")));
+}
+
 TEST(Import, ProcessPathFalsePassesThrough) {
-  const ImportOutcome outcome = OneSource(
-      R"({"type": "r2"}, {"type": "remote", "url": "https://h"})",
-      R"(, "processPath": false, "ttl": {"ok": 5}, "quality": "low")");
+  const ImportOutcome outcome =
+      OneSource(R"({"type": "r2"}, {"type": "remote", "url": "https://h"})",
+                R"(, "processPath": false, "ttl": {"ok": 5}, "quality": "low")");
   const Node root = Result(outcome);
   EXPECT_EQ(At(root, "/origins/0/mode"), "\"passthrough\"");
-  EXPECT_EQ(At(root, "/origins/0/sources"), R"([{"type": "http", "url": "https://h", "priority": 0}])");
+  EXPECT_EQ(At(root, "/origins/0/sources"),
+            R"([{"type": "http", "url": "https://h", "priority": 0}])");
   EXPECT_EQ(At(root, "/origins/0/ttl"), "");
   EXPECT_EQ(At(root, "/origins/0/quality"), "");
   EXPECT_THAT(WarningsAt(outcome, "/origins/0/sources/0"), ElementsAre(HasSubstr("left out")));
@@ -476,8 +504,9 @@ TEST(Import, TtlPrecedenceAndEncodingDefaults) {
   EXPECT_EQ(At(root, "/origins/0/compression"), "\"low\"");
   EXPECT_EQ(At(root, "/origins/0/quality"), "\"high\"");
   EXPECT_EQ(VerdictAt(outcome, "/origins/0/transformOptions/width"), Verdict::kDropped);
-  const ImportOutcome both = OneSource(R"({"type": "remote", "url": "https://h"})",
-                                       R"(, "cacheTtl": 9, "ttl": {"ok": 7}, "cacheability": false)");
+  const ImportOutcome both =
+      OneSource(R"({"type": "remote", "url": "https://h"})",
+                R"(, "cacheTtl": 9, "ttl": {"ok": 7}, "cacheability": false)");
   EXPECT_EQ(At(Result(both), "/origins/0/ttl/ok"), "0");
   EXPECT_EQ(VerdictAt(both, "/origins/0/cacheTtl"), Verdict::kDropped);
 }
@@ -490,9 +519,9 @@ TEST(Import, JavaScriptsNamedGroupsAreRewritten) {
 
 TEST(Import, R105_MistakesThatWorkedByAccidentAreSaid) {
   const auto warnings = [](const std::string& matcher) {
-    const ImportOutcome outcome =
-        ImportText(R"({"passthrough": {"formats": ["mp4"]}, "origins": [{"name": "n", "matcher": ")" +
-                   matcher + R"(", "sources": [{"type": "r2"}]}]})");
+    const ImportOutcome outcome = ImportText(
+        R"({"passthrough": {"formats": ["mp4"]}, "origins": [{"name": "n", "matcher": ")" +
+        matcher + R"(", "sources": [{"type": "r2"}]}]})");
     return WarningsAt(outcome, "/origins/0/matcher");
   };
   EXPECT_THAT(warnings(R"(^/v/([^.]+)\\.(mp4|avi))"),
@@ -516,8 +545,9 @@ TEST(Import, BreakpointsOfV1BecomeASortedListAndADefault) {
     "large": {"min": 1281, "derivative": "desktop"}, "small": {"max": 854, "derivative": "mobile"},
     "medium": {"min": 900, "max": 1280, "derivative": "tablet"}}})");
   const Node root = Result(outcome);
-  EXPECT_EQ(At(root, "/responsive/breakpoints"),
-            R"([{"maxWidth": 854, "derivative": "mobile"}, {"maxWidth": 1280, "derivative": "tablet"}])");
+  EXPECT_EQ(
+      At(root, "/responsive/breakpoints"),
+      R"([{"maxWidth": 854, "derivative": "mobile"}, {"maxWidth": 1280, "derivative": "tablet"}])");
   EXPECT_EQ(At(root, "/responsive/defaultDerivative"), "\"desktop\"");
   EXPECT_EQ(VerdictAt(outcome, "/responsiveBreakpoints/large/min"), Verdict::kConverted);
   EXPECT_THAT(LineAt(outcome, "/responsiveBreakpoints/medium/min")->why, HasSubstr("at 855"));
@@ -528,7 +558,8 @@ TEST(Import, BreakpointsOfV1BecomeASortedListAndADefault) {
 }
 
 TEST(Import, DerivativesKeepWhatWeKnowAndCommentTheRest) {
-  const ImportOutcome outcome = ImportText(R"({"derivatives": {"s": {"mode": "spritesheet", "frames": 9, "interval": "2s",
+  const ImportOutcome outcome =
+      ImportText(R"({"derivatives": {"s": {"mode": "spritesheet", "frames": 9, "interval": "2s",
      "description": "nine // pictures", "loop": true}}})");
   EXPECT_EQ(At(Result(outcome), "/derivatives/s"),
             R"({"mode": "spritesheet", "imageCount": 9, "interval": "2s"})");
@@ -538,7 +569,8 @@ TEST(Import, DerivativesKeepWhatWeKnowAndCommentTheRest) {
 }
 
 TEST(Import, CacheSettings) {
-  const ImportOutcome outcome = ImportText(R"({"cache": {"enableKVCache": false, "ttl": {"ok": 60, "serverError": 5},
+  const ImportOutcome outcome =
+      ImportText(R"({"cache": {"enableKVCache": false, "ttl": {"ok": 60, "serverError": 5},
      "kvTtl": {"ok": 50}, "bypassQueryParameters": ["nocache", "debug"], "storeIndefinitely": true, "staleIfError": 7,
      "cacheTagPrefix": "p-", "maxSizeBytes": 5}})");
   const Node root = Result(outcome);
@@ -564,12 +596,14 @@ TEST(Import, DebugEnabledDoesNotSwitchTheCachesOff) {
 TEST(Import, R104_VariablesAreTypedAndStrongerThanTheFile) {
   ImportRequest request;
   request.main = {"w", R"({"cache": {"enableKVCache": true, "ttl": {"ok": 5}}})"};
-  request.wrangler = Document{"v", R"({"vars": {"CACHE_ENABLE_KV": "false", "CACHE_KV_TTL_OK": "77", "CACHE_DEBUG": "x",
+  request.wrangler = Document{
+      "v", R"({"vars": {"CACHE_ENABLE_KV": "false", "CACHE_KV_TTL_OK": "77", "CACHE_DEBUG": "x",
       "CACHE_BYPASS_PARAMS": "a, debug ,b", "LOG_LEVEL": "Silent", "OTHER": "x"}})"};
   const ImportOutcome outcome = Import(request);
   const Node root = Result(outcome);
-  EXPECT_EQ(At(root, "/cache"),
-            R"({"enableKVCache": false, "kvTtl": {"ok": 77}, "bypassQueryParameters": ["a", "b"]})");
+  EXPECT_EQ(
+      At(root, "/cache"),
+      R"({"enableKVCache": false, "kvTtl": {"ok": 77}, "bypassQueryParameters": ["a", "b"]})");
   EXPECT_EQ(At(root, "/log/level"), "\"off\"");
   EXPECT_EQ(LineAt(outcome, "/cache/ttl/ok")->why,
             "v /vars/CACHE_KV_TTL_OK says it too and is stronger");
@@ -582,22 +616,29 @@ TEST(Import, TheCachesBindingBecomesTheNamespace) {
   const auto space = [](const std::string& text) {
     return At(Result(ImportText(text)), "/cache/kvNamespace");
   };
-  EXPECT_EQ(space(R"({"kv_namespaces": [{"binding": "A", "id": "1"}, {"binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "2f"}]})"),
-            R"({"binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "2f"})");
-  EXPECT_EQ(space(R"({"vars": {"CACHE_KV_NAME": "A"}, "kv_namespaces": [{"binding": "A", "id": "1"}]})"),
-            R"({"binding": "A", "id": "1"})");
-  EXPECT_EQ(space(R"({"kv_namespaces": [{"binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "<your id>"}]})"),
-            R"({"binding": "VIDEO_TRANSFORMATIONS_CACHE"})");
+  EXPECT_EQ(
+      space(
+          R"({"kv_namespaces": [{"binding": "A", "id": "1"}, {"binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "2f"}]})"),
+      R"({"binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "2f"})");
+  EXPECT_EQ(
+      space(R"({"vars": {"CACHE_KV_NAME": "A"}, "kv_namespaces": [{"binding": "A", "id": "1"}]})"),
+      R"({"binding": "A", "id": "1"})");
+  EXPECT_EQ(
+      space(
+          R"({"kv_namespaces": [{"binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "<your id>"}]})"),
+      R"({"binding": "VIDEO_TRANSFORMATIONS_CACHE"})");
 }
 
 TEST(Import, SectionsOfEnvReplaceWhatTheyDoNotInherit) {
-  const std::string text = R"({"account_id": "ac", "r2_buckets": [{"binding": "TOP", "bucket_name": "t"}], "vars": {"LOG_LEVEL": "info"},
+  const std::string text =
+      R"({"account_id": "ac", "r2_buckets": [{"binding": "TOP", "bucket_name": "t"}], "vars": {"LOG_LEVEL": "info"},
     "env": {"a": {"vars": {"LOG_LEVEL": "error"}}, "b": {}}})";
   const auto log = [&](const std::string& environment) {
     return Import({.main = {"w", text}, .environment = environment});
   };
   EXPECT_EQ(At(Result(log("")), "/log/level"), "\"info\"");
-  EXPECT_EQ(At(Result(log("")), "/buckets/TOP/endpoint"), "\"https://ac.r2.cloudflarestorage.com\"");
+  EXPECT_EQ(At(Result(log("")), "/buckets/TOP/endpoint"),
+            "\"https://ac.r2.cloudflarestorage.com\"");
   EXPECT_EQ(At(Result(log("a")), "/log/level"), "\"error\"");
   EXPECT_EQ(At(Result(log("a")), "/buckets"), "");
   EXPECT_EQ(At(Result(log("b")), "/log"), "");
@@ -611,15 +652,17 @@ TEST(Import, PathPatternsOfAVariableAreRead) {
   const ImportOutcome outcome = ImportText(
       R"({"vars": {"PATH_PATTERNS": "[{\"name\": \"p\", \"matcher\": \"^/p/\", \"originUrl\": \"https://h\"}]", "VIDEO_DEFAULT_QUALITY": "low"}})");
   const Node root = Result(outcome);
-  EXPECT_EQ(At(root, "/origins"),
-            R"([{"name": "p", "matcher": "^/p/", "sources": [{"type": "http", "url": "https://h", "priority": 0}], "quality": "low"}])");
+  EXPECT_EQ(
+      At(root, "/origins"),
+      R"([{"name": "p", "matcher": "^/p/", "sources": [{"type": "http", "url": "https://h", "priority": 0}], "quality": "low"}])");
   const ImportOutcome broken = ImportText(R"({"vars": {"PATH_PATTERNS": "[{"}})");
   EXPECT_THAT(Lines(broken.problems), Contains(HasSubstr("in PATH_PATTERNS:1:")));
   const ImportOutcome list = ImportText(
       R"({"vars": {"PATH_PATTERNS": [{"name": "p", "matcher": "^/p/", "originUrl": "https://h"}]}})");
   EXPECT_EQ(At(Result(list), "/origins/0/name"), "\"p\"");
   // Without a URL and without a storage there is nothing to ask.
-  EXPECT_FALSE(ImportText(R"({"pathPatterns": [{"name": "p", "matcher": "^/"}]})").problems.empty());
+  EXPECT_FALSE(
+      ImportText(R"({"pathPatterns": [{"name": "p", "matcher": "^/"}]})").problems.empty());
 }
 
 // --- whatever comes in ---
@@ -632,15 +675,43 @@ class Generator {
 
   std::string Value(int depth) {
     static const std::vector<std::string> kKeys = {
-        "video", "origins", "items", "name", "matcher", "sources", "type", "url", "path", "auth",
-        "enabled", "headers", "params", "ttl", "ok", "derivatives", "width", "passthrough", "formats",
-        "whitelistedFormats", "responsive", "breakpoints", "maxWidth", "derivative", "cache", "vars",
-        "env", "r2_buckets", "kv_namespaces", "binding", "id", "bucket_name", "PATH_PATTERNS",
-        "pathPatterns", "storage", "r2", "remoteUrl", "priority", "captureGroups", "processPath", "x/~y"};
-    static const std::vector<std::string> kScalars = {
-        "null", "true", "false", "0", "-1", "1e3", "1e999", "1.5", "\"\"", "\"r2\"", "\"remote\"", "\"fallback\"",
-        "\"https://h/a\"", "\"https://${a}.h/\"", "\"https://u:p@h/?q\"", "\"http://\"", "\"^/(\"", "\".*\"", "\"${x}\"", "\"$\"",
-        "\"aws-s3\"", "\"bearer\"", "\"header\"", "\"a b\"", "\"[{\\\"name\\\": 1}]\"", "\"\\u2028//\\n*/\"", "\"low\"", "\"kv\""};
+        "video",       "origins",     "items",         "name",          "matcher",
+        "sources",     "type",        "url",           "path",          "auth",
+        "enabled",     "headers",     "params",        "ttl",           "ok",
+        "derivatives", "width",       "passthrough",   "formats",       "whitelistedFormats",
+        "responsive",  "breakpoints", "maxWidth",      "derivative",    "cache",
+        "vars",        "env",         "r2_buckets",    "kv_namespaces", "binding",
+        "id",          "bucket_name", "PATH_PATTERNS", "pathPatterns",  "storage",
+        "r2",          "remoteUrl",   "priority",      "captureGroups", "processPath",
+        "x/~y"};
+    static const std::vector<std::string> kScalars = {"null",
+                                                      "true",
+                                                      "false",
+                                                      "0",
+                                                      "-1",
+                                                      "1e3",
+                                                      "1e999",
+                                                      "1.5",
+                                                      "\"\"",
+                                                      "\"r2\"",
+                                                      "\"remote\"",
+                                                      "\"fallback\"",
+                                                      "\"https://h/a\"",
+                                                      "\"https://${a}.h/\"",
+                                                      "\"https://u:p@h/?q\"",
+                                                      "\"http://\"",
+                                                      "\"^/(\"",
+                                                      "\".*\"",
+                                                      "\"${x}\"",
+                                                      "\"$\"",
+                                                      "\"aws-s3\"",
+                                                      "\"bearer\"",
+                                                      "\"header\"",
+                                                      "\"a b\"",
+                                                      "\"[{\\\"name\\\": 1}]\"",
+                                                      "\"\\u2028//\\n*/\"",
+                                                      "\"low\"",
+                                                      "\"kv\""};
     switch (depth <= 0 ? 0 : Below(4)) {
       case 1: {
         std::string out = "[";
@@ -671,7 +742,8 @@ class Generator {
       return;
     }
     const size_t i = Below(n);
-    Mutate(i < node.items.size() ? node.items[i] : node.members[i - node.items.size()].value, depth - 1);
+    Mutate(i < node.items.size() ? node.items[i] : node.members[i - node.items.size()].value,
+           depth - 1);
   }
 
  private:
@@ -696,9 +768,11 @@ TEST(Import, AnyJsonEitherHasProblemsOrIsAccountedFor) {
   int imported = 0;
   for (unsigned seed = 1; seed <= 4000; ++seed) {
     Generator generator(seed);
-    const std::string text = "{\"derivatives\":{}," + generator.Value(5).insert(0, "\"video\":") + "}";
+    const std::string text =
+        "{\"derivatives\":{}," + generator.Value(5).insert(0, "\"video\":") + "}";
     ExpectSound({.main = {"m", text}}, seed);
-    ExpectSound({.main = {"m", generator.Value(6)}, .wrangler = Document{"w", generator.Value(6)}}, seed);
+    ExpectSound({.main = {"m", generator.Value(6)}, .wrangler = Document{"w", generator.Value(6)}},
+                seed);
     imported += Import({.main = {"m", text}}).problems.empty() ? 1 : 0;
     if (HasFailure()) break;
   }

@@ -57,11 +57,13 @@ Storage ReadStorage(Run& run, const Node* node) {
   s.remote_auth = run.Get(*node, "remoteAuth");
   s.fallback_url = run.Get(*node, "fallbackUrl");
   s.fallback_auth = run.Get(*node, "fallbackAuth");
-  if (const Node* fetch = run.Get(*node, "fetchOptions"); fetch != nullptr && run.NeedObject(*fetch)) {
+  if (const Node* fetch = run.Get(*node, "fetchOptions");
+      fetch != nullptr && run.NeedObject(*fetch)) {
     if (const Node* agent = run.Get(*fetch, "userAgent")) {
       if (run.Text(*agent)) s.headers.emplace_back("User-Agent", agent);
     }
-    if (const Node* headers = run.Get(*fetch, "headers"); headers != nullptr && run.NeedObject(*headers)) {
+    if (const Node* headers = run.Get(*fetch, "headers");
+        headers != nullptr && run.NeedObject(*headers)) {
       for (const config::Member& member : headers->members) {
         if (run.Text(member.value)) s.headers.emplace_back(member.name, &member.value);
       }
@@ -88,8 +90,7 @@ bool AddHttp(Run& run, const Node& url, const Node* auth, const Storage& storage
              const std::string& pointer, const std::string& owner, Draft& origin) {
   const config::Member* sources = origin.node().Find("sources");
   const std::string to =
-      pointer + "/sources/" +
-      std::to_string(sources == nullptr ? 0 : sources->value.items.size());
+      pointer + "/sources/" + std::to_string(sources == nullptr ? 0 : sources->value.items.size());
   Draft source;
   std::string prefix;
   bool has_placeholders = false;
@@ -122,7 +123,9 @@ void AddSources(Run& run, const Storage& storage, const Node* url, const Node* a
       origin.Append({"sources"}, std::move(source));
     } else if (kind == "remote") {
       const Node* remote = url != nullptr ? url : storage.remote_url;
-      const Node* remote_auth = auth != nullptr ? auth : url == nullptr ? storage.remote_auth : nullptr;
+      const Node* remote_auth = auth != nullptr  ? auth
+                                : url == nullptr ? storage.remote_auth
+                                                 : nullptr;
       if (remote != nullptr &&
           AddHttp(run, *remote, remote_auth, storage, priority, pointer, owner, origin))
         ++priority;
@@ -174,7 +177,8 @@ void ConvertPattern(Run& run, const Node& pattern, const Storage& storage) {
   }
   const Node* url = run.Get(pattern, "originUrl");
   const Node* base = run.Get(pattern, "baseUrl");
-  if (url != nullptr && base != nullptr) run.ledger.Dropped(*base, "originUrl is there and is stronger");
+  if (url != nullptr && base != nullptr)
+    run.ledger.Dropped(*base, "originUrl is there and is stronger");
   if (url == nullptr) url = base;
   AddSources(run, storage, url, run.Get(pattern, "auth"), pointer, owner, is_transformed, origin);
   if (origin.node().Find("sources") == nullptr) {
@@ -219,8 +223,9 @@ void ConvertPattern(Run& run, const Node& pattern, const Storage& storage) {
       for (const config::Member& member : overrides->members) {
         if (!run.ledger.HasVerdict(member.value) && !member.value.is(Kind::kNull) &&
             IsLeaf(member.value)) {
-          run.ledger.Dropped(member.value, "an origin has defaults for quality and compression "
-                                           "only; a derivative can say the rest");
+          run.ledger.Dropped(member.value,
+                             "an origin has defaults for quality and compression "
+                             "only; a derivative can say the rest");
         }
       }
     }

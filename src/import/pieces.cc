@@ -65,8 +65,7 @@ bool OnePair(Run& run, const Node& map, const SourceTarget& target, const char* 
     run.ledger.Converted(only.value, to);
   } else {
     source.Set({"auth", "value"}, Node::String("${" + named + "}"), &only.value);
-    run.ledger.Changed(only.value, to,
-                       "a secret belongs into the environment: set " + named);
+    run.ledger.Changed(only.value, to, "a secret belongs into the environment: set " + named);
   }
   return true;
 }
@@ -107,8 +106,9 @@ bool ConvertUrl(Run& run, const Node& url, const SourceTarget& target, std::stri
   rest.erase(0, authority.size());
   std::string why;
   if (const size_t query = rest.find_first_of("?#"); query != std::string::npos) {
-    run.Warn(url, "its query was left out: a URL of ours has none (auth type query can send one "
-                  "parameter)");
+    run.Warn(url,
+             "its query was left out: a URL of ours has none (auth type query can send one "
+             "parameter)");
     why = "without its query";
     rest.erase(query);
   }
@@ -118,12 +118,13 @@ bool ConvertUrl(Run& run, const Node& url, const SourceTarget& target, std::stri
     source.Set({"auth", "type"}, Node::String("basic"), &url);
     source.Set({"auth", "user"}, Node::String("${ORIGIN_" + owner + "_USER}"), &url);
     source.Set({"auth", "password"}, Node::String("${ORIGIN_" + owner + "_PASSWORD}"), &url);
-    why += std::string(why.empty() ? "" : ", ") +
-           "user and password went to auth: set ORIGIN_" + owner + "_USER and _PASSWORD";
+    why += std::string(why.empty() ? "" : ", ") + "user and password went to auth: set ORIGIN_" +
+           owner + "_USER and _PASSWORD";
   }
   if (host.find('$') != std::string::npos || host.empty()) {
-    run.Warn(url, "left out: its host is made of placeholders, ours is fixed; write one origin for "
-                  "each host");
+    run.Warn(url,
+             "left out: its host is made of placeholders, ours is fixed; write one origin for "
+             "each host");
     return false;
   }
   if (!why.empty()) run.ledger.Changed(url, target.to + "/url", why);
@@ -156,9 +157,9 @@ bool ConvertAuth(Run& run, const Node& auth, const SourceTarget& target) {
                             "\"bearer\", \"basic\", \"header\", \"query\", \"aws-s3\" ..."});
     return true;
   }
-  const std::optional<std::string> kind =
-      run.OneOf(*type, {"bearer", "token", "basic", "header", "query", "aws-s3",
-                        "aws-s3-presigned-url", "none"});
+  const std::optional<std::string> kind = run.OneOf(
+      *type,
+      {"bearer", "token", "basic", "header", "query", "aws-s3", "aws-s3-presigned-url", "none"});
   if (!kind) return true;
   run.ledger.Converted(*type, at + "/type");
   const std::string prefix = "ORIGIN_" + owner;
@@ -254,24 +255,26 @@ std::string ConvertMatcher(Run& run, const Node& matcher) {
 void WarnAboutMatcher(Run& run, const Node& matcher, const std::string& text) {
   const std::vector<std::string> extensions = Extensions(text);
   if (text.find("[^.]+") != std::string::npos || text.find("[^.]*") != std::string::npos) {
-    run.Warn(matcher, extensions.empty()
-                          ? "[^.] stops at the first dot: of /a.b.mp4 it takes \"/a\", and the rest "
-                            "of the name is lost"
-                          : "[^.] stops at the first dot: /a.b.mp4 does not match and goes to a "
-                            "later origin; .+ takes names with several dots");
+    run.Warn(matcher,
+             extensions.empty()
+                 ? "[^.] stops at the first dot: of /a.b.mp4 it takes \"/a\", and the rest "
+                   "of the name is lost"
+                 : "[^.] stops at the first dot: /a.b.mp4 does not match and goes to a "
+                   "later origin; .+ takes names with several dots");
   }
   if (extensions.empty()) return;
   if (text.back() == ')' && text.find("\\.(") != std::string::npos) {
-    run.Warn(matcher, "not anchored at its end: /x." + extensions.front() +
-                          "abc matches too; append $");
+    run.Warn(matcher,
+             "not anchored at its end: /x." + extensions.front() + "abc matches too; append $");
   }
   if (text.find("(?i") == std::string::npos && !run.said_letter_case) {
     run.said_letter_case = true;
-    run.Warn(matcher, "letter case counts: /x." + [&] {
-      std::string upper = extensions.front();
-      for (char& c : upper) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
-      return upper;
-    }() + " does not match; matchers begin with (?i) to take it");
+    run.Warn(
+        matcher, "letter case counts: /x." + [&] {
+          std::string upper = extensions.front();
+          for (char& c : upper) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
+          return upper;
+        }() + " does not match; matchers begin with (?i) to take it");
   }
   std::string unreachable;
   for (const std::string& extension : extensions) {
@@ -279,19 +282,21 @@ void WarnAboutMatcher(Run& run, const Node& matcher, const std::string& text) {
     unreachable += (unreachable.empty() ? "" : ", ") + extension;
   }
   if (!unreachable.empty() && run.said_unreachable.insert(unreachable).second) {
-    run.Warn(matcher, "these extensions are not in passthrough.formats, so they never count as "
-                      "video: " + unreachable);
+    run.Warn(matcher,
+             "these extensions are not in passthrough.formats, so they never count as "
+             "video: " +
+                 unreachable);
   }
 }
 
 void WarnAboutTemplate(Run& run, const Node& path, const std::string& text,
                        const std::vector<std::string>& groups) {
-  const bool has_extension_group = std::any_of(
-      groups.begin(), groups.end(),
-      [](const std::string& name) { return name == "extension" || name == "ext"; });
+  const bool has_extension_group =
+      std::any_of(groups.begin(), groups.end(),
+                  [](const std::string& name) { return name == "extension" || name == "ext"; });
   if (!has_extension_group) return;
-  const bool says_it = text.find("${ext") != std::string::npos ||
-                       text.find("${request_path") != std::string::npos;
+  const bool says_it =
+      text.find("${ext") != std::string::npos || text.find("${request_path") != std::string::npos;
   const size_t slash = text.rfind('/');
   const std::string last = slash == std::string::npos ? text : text.substr(slash + 1);
   if (says_it || last.find('.') != std::string::npos || last.find('$') == std::string::npos) return;

@@ -13,8 +13,7 @@ bool IsContainer(const Node& node) {
 
 std::string Where(const config::Place& place, const std::string& pointer) {
   std::string out = place.source;
-  if (place.line > 0)
-    out += ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
+  if (place.line > 0) out += ":" + std::to_string(place.line) + ":" + std::to_string(place.column);
   return out + " " + (pointer.empty() ? "/" : pointer);
 }
 
@@ -136,9 +135,9 @@ std::string ToText(const Report& report) {
   }
   out += "\nenvironment variables: " + std::to_string(report.variables.size()) + "\n";
   for (const auto& [name, uses] : report.variables) {
-    const bool is_missing = std::find(report.missing_variables.begin(),
-                                      report.missing_variables.end(),
-                                      name) != report.missing_variables.end();
+    const bool is_missing =
+        std::find(report.missing_variables.begin(), report.missing_variables.end(), name) !=
+        report.missing_variables.end();
     std::string text = name + (is_missing ? " (not set now)" : "") + ":";
     for (const std::string& use : uses) text += " " + use;
     out += "  " + OneLine(std::move(text)) + "\n";

@@ -66,6 +66,7 @@ class Ledger {
 
   /// All lines; what is left is dropped.
   std::vector<Line> Close();
+
  private:
   struct Entry {
     std::string pointer;

@@ -73,8 +73,8 @@ const Node* Run::Get(const Node& object, std::string_view key) {
 
 void Run::Wrong(const Node& node, std::string allowed) {
   if (node.is(Kind::kBroken)) return;
-  problems.push_back({node.place, ledger.PointerOf(node), config::ShowType(node),
-                      std::move(allowed)});
+  problems.push_back(
+      {node.place, ledger.PointerOf(node), config::ShowType(node), std::move(allowed)});
 }
 
 void Run::Warn(const Node& node, std::string text) {

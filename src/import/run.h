@@ -89,7 +89,7 @@ class Run {
   };
   std::map<std::string, Bucket> buckets;
   const Node* account = nullptr;
-  const Node* path_patterns = nullptr;  ///< of the wrangler file, text or list
+  const Node* path_patterns = nullptr;           ///< of the wrangler file, text or list
   std::map<std::string, const Node*> variables;  ///< vars of the wrangler file
   std::set<std::string> origin_names;
   // What is true of every matcher is said once.
@@ -105,6 +105,8 @@ void ImportPathPatternsVariable(Run& run);
 /// v1's pathPatterns and storage. @return whether there were any
 bool ImportLegacy(Run& run, const Node* patterns, const Node* storage);
 void ImportOrigins(Run& run, const Node& items);
+/// What a binding's bucket is called here: v1 calls VIDEOS_BUCKET what v2 calls VIDEOS.
+std::string BucketName(const std::string& binding);
 /// The directory that --bucket-root gives a bucket of ours; null when it is a real one.
 const std::string* FolderOf(const Run& run, const std::string& name);
 /// Buckets that sources named or the wrangler file declares.

@@ -72,10 +72,10 @@ void ImportDebugEnabled(Run& run, const Node& node, bool loose) {
 }
 
 void ImportLogLevel(Run& run, const Node& node, bool loose) {
-  const auto level = run.OneOf(
-      node, {"trace", "debug", "verbose", "info", "log", "warn", "warning", "error", "fatal",
-             "silent", "none", "off"},
-      loose);
+  const auto level = run.OneOf(node,
+                               {"trace", "debug", "verbose", "info", "log", "warn", "warning",
+                                "error", "fatal", "silent", "none", "off"},
+                               loose);
   if (!level) return;
   std::string ours = *level;
   if (ours == "trace" || ours == "verbose") ours = "debug";
@@ -105,8 +105,9 @@ void ImportCache(Run& run, const Node& cache) {
       if (*method == "kv") {
         run.ledger.Converted(*node, "/cache/enableKVCache");
       } else {
-        run.ledger.Dropped(*node, "both layers, edge and KV, are there; enableKVCache switches the "
-                                  "KV off");
+        run.ledger.Dropped(*node,
+                           "both layers, edge and KV, are there; enableKVCache switches the "
+                           "KV off");
       }
     }
   }
@@ -124,9 +125,10 @@ void ImportCache(Run& run, const Node& cache) {
   if (const Node* node = run.Get(cache, "storeIndefinitely")) {
     const auto on = run.Bool(*node);
     if (on && *on && !run.out.Has({"cache", "staleIfError"})) {
-      run.Set(*node, {"cache", "staleIfError"}, Node::String("365d"),
-              "an entry past its lifetime is kept, but asks its origin first: unchanged sources are "
-              "not transformed again, failing origins are bridged");
+      run.Set(
+          *node, {"cache", "staleIfError"}, Node::String("365d"),
+          "an entry past its lifetime is kept, but asks its origin first: unchanged sources are "
+          "not transformed again, failing origins are bridged");
       run.out.Comment({"cache", "staleIfError"},
                       "storeIndefinitely was true: entries are kept this long past their lifetime, "
                       "revalidated before use, and served when the origin fails.");
@@ -150,26 +152,32 @@ void ImportCache(Run& run, const Node& cache) {
       if (!prefix->empty()) {
         run.Warn(*node, "tags have no prefix here: what purges by tag must leave it out");
       }
-      run.ledger.Dropped(*node, "tags are video-<path>, video-derivative-<name> ... without prefix");
+      run.ledger.Dropped(*node,
+                         "tags are video-<path>, video-derivative-<name> ... without prefix");
     }
   }
   run.DropKnown(
       cache,
       {{"enableVersioning", kByDigest},
        {"purgeOnUpdate", kByDigest},
-       {"refreshIndefiniteStorage", "entries in use are compared with their source: "
-                                    "cache.sourceCheckInterval"},
+       {"refreshIndefiniteStorage",
+        "entries in use are compared with their source: "
+        "cache.sourceCheckInterval"},
        {"debug", "debug flags of a request say it: ?debug=view"},
        {"defaultMaxAge", kByTtl},
-       {"respectOriginHeaders", "lifetimes of variants come from kvTtl; passthrough origins go by "
-                                "their headers"},
+       {"respectOriginHeaders",
+        "lifetimes of variants come from kvTtl; passthrough origins go by "
+        "their headers"},
        {"cacheEverything", "every good variant is cached"},
-       {"bypassHeaderValue", "the query parameters of bypassQueryParameters bypass; a client's "
-                             "Cache-Control does not"},
-       {"ttlRefresh", "an entry that was compared with its source and found unchanged gets its full "
-                      "lifetime again"},
-       {"maxSizeBytes", "the store takes bodies of any size as one; transform.maxOutputBytes limits "
-                        "outputs"},
+       {"bypassHeaderValue",
+        "the query parameters of bypassQueryParameters bypass; a client's "
+        "Cache-Control does not"},
+       {"ttlRefresh",
+        "an entry that was compared with its source and found unchanged gets its full "
+        "lifetime again"},
+       {"maxSizeBytes",
+        "the store takes bodies of any size as one; transform.maxOutputBytes limits "
+        "outputs"},
        {"fallback", "all sources of an origin are asked in turn"},
        {"mimeTypes", "the type is that of what was made; passthrough.formats says what is video"},
        {"varyHeaders", "Vary names what chose the variant, by itself"},

@@ -96,8 +96,9 @@ class Worker {
     if (const Node* all = run_.Get(node, "tryAllMatchingOrigins")) {
       const auto on = run_.Bool(*all);
       if (on && *on)
-        run_.Warn(*all, "the first origin that matches is the only one asked here; give it the "
-                        "sources of the others");
+        run_.Warn(*all,
+                  "the first origin that matches is the only one asked here; give it the "
+                  "sources of the others");
       if (on) run_.ledger.Dropped(*all, "the first origin that matches is the one");
     }
     run_.DropKnown(node, {{"maxRetries", "every source is asked, each once"}});
@@ -157,12 +158,12 @@ class Worker {
         }
         continue;
       }
-      const bool is_ours = (member.name == "mode" && value.text == "video") ||
-                           (member.name == "audio" && value.is(Kind::kBool) && value.boolean) ||
-                           (member.name == "fit" && value.text == "contain") ||
-                           (value.is(Kind::kBool) && !value.boolean &&
-                            (member.name == "loop" || member.name == "autoplay" ||
-                             member.name == "muted"));
+      const bool is_ours =
+          (member.name == "mode" && value.text == "video") ||
+          (member.name == "audio" && value.is(Kind::kBool) && value.boolean) ||
+          (member.name == "fit" && value.text == "contain") ||
+          (value.is(Kind::kBool) && !value.boolean &&
+           (member.name == "loop" || member.name == "autoplay" || member.name == "muted"));
       if (is_ours) {
         run_.ledger.Converted(value, "our default too");
         continue;
@@ -191,9 +192,9 @@ class Worker {
 
   void Derivative(const Node& node, const std::string& name) {
     static constexpr std::string_view kSame[] = {
-        "mode",    "width", "height", "fit",    "format", "quality", "compression", "time",
-        "duration", "audio", "fps",    "speed", "rotate", "crop",    "bitrate",     "imageCount",
-        "columns", "rows",  "interval"};
+        "mode",    "width",      "height",  "fit",  "format",  "quality", "compression",
+        "time",    "duration",   "audio",   "fps",  "speed",   "rotate",  "crop",
+        "bitrate", "imageCount", "columns", "rows", "interval"};
     const std::string at = "/derivatives/" + name;
     Draft made;
     std::string description;
@@ -246,9 +247,9 @@ class Worker {
   struct Point {
     int64_t max_width = 0;
     std::string derivative;
-    const Node* node = nullptr;         ///< of the whole
-    const Node* width_node = nullptr;   ///< of the width
-    const Node* name_node = nullptr;    ///< of the name
+    const Node* node = nullptr;        ///< of the whole
+    const Node* width_node = nullptr;  ///< of the width
+    const Node* name_node = nullptr;   ///< of the name
   };
 
   void WritePoints(std::vector<Point> points) {
@@ -298,10 +299,10 @@ class Worker {
         const Node* width = run_.Get(item, "maxWidth");
         const Node* name = run_.Get(item, "derivative");
         if (width == nullptr || name == nullptr) {
-          run_.problems.push_back({item.place,
-                                   At(run_.ledger.PointerOf(item),
-                                      width == nullptr ? "maxWidth" : "derivative"),
-                                   "nothing", "required"});
+          run_.problems.push_back(
+              {item.place,
+               At(run_.ledger.PointerOf(item), width == nullptr ? "maxWidth" : "derivative"),
+               "nothing", "required"});
           continue;
         }
         const auto pixels = run_.Whole(*width, 1, 1'000'000);
@@ -362,9 +363,9 @@ class Worker {
         if (follows) {
           run_.ledger.Converted(*range.min_node, "/responsive/breakpoints");
         } else {
-          run_.ledger.Changed(*range.min_node, "/responsive/breakpoints",
-                              "a breakpoint begins where the one before ends: at " +
-                                  std::to_string(expected + 1));
+          run_.ledger.Changed(
+              *range.min_node, "/responsive/breakpoints",
+              "a breakpoint begins where the one before ends: at " + std::to_string(expected + 1));
         }
       }
       if (range.max) {
@@ -402,8 +403,9 @@ class Worker {
                           {"maxOutputForCache", "outputs of any size are stored"},
                           {"quality", kQuality},
                           {"sleepAfter", "workers are processes of the server"},
-                          {"maxInstances", "one worker per core; transform.workers sets another "
-                                           "number"}});
+                          {"maxInstances",
+                           "one worker per core; transform.workers sets another "
+                           "number"}});
   }
 
   void Rest() {
@@ -424,18 +426,21 @@ class Worker {
       }
     }
     if (const Node* node = Section("validOptions"))
-      run_.ledger.Dropped(*node, "values have a grammar of their own; wrong ones are dropped with "
-                                 "X-Param-Warnings (validation)");
+      run_.ledger.Dropped(*node,
+                          "values have a grammar of their own; wrong ones are dropped with "
+                          "X-Param-Warnings (validation)");
     if (const Node* node = Section("caching"))
       run_.ledger.Dropped(*node, "the cache section says how things are cached");
     for (const char* key : {"cdnCgiSizeLimit", "bindingSizeLimit"}) {
       if (const Node* node = Section(key))
-        run_.ledger.Dropped(*node, "sizes choose no route here; transform.maxSourceBytes is the "
-                                   "limit");
+        run_.ledger.Dropped(*node,
+                            "sizes choose no route here; transform.maxSourceBytes is the "
+                            "limit");
     }
     if (const Node* node = Section("asyncContainerThreshold"))
-      run_.ledger.Dropped(*node, "what takes long is answered 202 by its estimated time "
-                                 "(transform.asyncThreshold)");
+      run_.ledger.Dropped(*node,
+                          "what takes long is answered 202 by its estimated time "
+                          "(transform.asyncThreshold)");
   }
 
  public:

@@ -12,11 +12,26 @@ constexpr std::string_view kNoWorker = "there is no worker to deploy";
 constexpr std::string_view kNoService = "the server needs no such service";
 
 /// Keys that a section of "env" does not inherit: its own count, or none.
-constexpr std::string_view kNotInherited[] = {
-    "vars",   "kv_namespaces", "r2_buckets",      "d1_databases", "durable_objects",
-    "queues", "services",      "analytics_engine_datasets",       "containers",
-    "ai",     "browser",       "vectorize",       "hyperdrive",   "send_email",
-    "tail_consumers", "define", "secrets_store_secrets", "media", "images", "workflows"};
+constexpr std::string_view kNotInherited[] = {"vars",
+                                              "kv_namespaces",
+                                              "r2_buckets",
+                                              "d1_databases",
+                                              "durable_objects",
+                                              "queues",
+                                              "services",
+                                              "analytics_engine_datasets",
+                                              "containers",
+                                              "ai",
+                                              "browser",
+                                              "vectorize",
+                                              "hyperdrive",
+                                              "send_email",
+                                              "tail_consumers",
+                                              "define",
+                                              "secrets_store_secrets",
+                                              "media",
+                                              "images",
+                                              "workflows"};
 
 /// What is said about a key that brings nothing.
 constexpr DropRule kKeys[] = {
@@ -119,8 +134,8 @@ class Wrangler {
       for (const std::string_view key : kNotInherited) {
         const Node* node = run_.Get(root_, key);
         if (node != nullptr)
-          run_.ledger.Dropped(*node, "sections of env do not inherit it: " + wanted +
-                                         " has its own or none");
+          run_.ledger.Dropped(
+              *node, "sections of env do not inherit it: " + wanted + " has its own or none");
       }
     } else if (env != nullptr && !env->members.empty()) {
       const bool has_top = run_.Get(root_, "vars") != nullptr ||
@@ -168,7 +183,7 @@ class Wrangler {
       }
       const auto text = run_.Text(*binding);
       if (!text || (name != nullptr && !run_.Text(*name))) continue;
-      const std::string ours = *text == "VIDEOS_BUCKET" ? "VIDEOS" : AsName(*text);
+      const std::string ours = BucketName(*text);
       if (run_.buckets.contains(ours)) {
         run_.ledger.Dropped(item, "there is another bucket called " + ours);
         continue;
