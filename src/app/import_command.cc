@@ -91,7 +91,9 @@ ImportOutcome ImportChecked(const import::ImportRequest& request,
     const auto it = environment.find(name);
     const bool is_set = it != environment.end() && !it->second.empty();
     if (!is_set) outcome.report.missing_variables.push_back(name);
-    sources.environment[name] = is_set ? it->second : "unset";
+    // Each another text: a check may compare them.
+    sources.environment[name] =
+        is_set ? it->second : "unset" + std::to_string(sources.environment.size());
   }
   const LoadOutcome loaded = LoadText(outcome.jsonc, std::string(kResult), sources);
   for (const config::Problem& problem : loaded.problems)

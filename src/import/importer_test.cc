@@ -417,27 +417,44 @@ TEST(Import, SignedSourcesBecomeBucketsOfTheSameUrl) {
   };
   const std::string keys = R"("accessKey": "${A}", "secretKey": "${B}"}})";
   EXPECT_EQ(both("https://clips.s3.eu-west-1.amazonaws.com", "x/${id}"),
-            R"({"type": "s3", "bucket": "clips", "path": "x/${id}", "priority": 0} )"
-            R"({"clips": {"endpoint": "https://s3.eu-west-1.amazonaws.com", "bucket": "clips", )"
+            R"({"type": "s3", "bucket": "s3-clips", "path": "x/${id}", "priority": 0} )"
+            R"({"s3-clips": {"endpoint": "https://s3.eu-west-1.amazonaws.com", "bucket": "clips", )"
             R"("accessKey": "${A}", "secretKey": "${B}", "addressing": "virtual"}})");
   EXPECT_EQ(both("https://s3.example.com/clips/in", "x/${id}"),
-            R"({"type": "s3", "bucket": "clips", "path": "in/x/${id}", "priority": 0} )"
-            R"({"clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" +
+            R"({"type": "s3", "bucket": "s3-clips", "path": "in/x/${id}", "priority": 0} )"
+            R"({"s3-clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" +
                 keys);
   EXPECT_EQ(both("https://s3.example.com", "clips/${id}"),
-            R"({"type": "s3", "bucket": "clips", "path": "${id}", "priority": 0} )"
-            R"({"clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" +
+            R"({"type": "s3", "bucket": "s3-clips", "path": "${id}", "priority": 0} )"
+            R"({"s3-clips": {"endpoint": "https://s3.example.com", "bucket": "clips", )" +
                 keys);
+  // A first segment that is a placeholder, or the host's own name: the host names the bucket.
+  EXPECT_EQ(both("https://media.example.com", "${id}"),
+            R"({"type": "s3", "bucket": "s3-media", "path": "${id}", "priority": 0} )"
+            R"({"s3-media": {"endpoint": "https://example.com", "bucket": "media", )"
+            R"("accessKey": "${A}", "secretKey": "${B}", "addressing": "virtual"}})");
+  EXPECT_EQ(both("https://media.example.com", "media/${id}"),
+            R"({"type": "s3", "bucket": "s3-media", "path": "media/${id}", "priority": 0} )"
+            R"({"s3-media": {"endpoint": "https://example.com", "bucket": "media", )"
+            R"("accessKey": "${A}", "secretKey": "${B}", "addressing": "virtual"}})");
   EXPECT_FALSE(
       OneSource(
-          R"({"type": "remote", "url": "https://s3.example.com", "path": "${id}", "auth": {"type": "aws-s3"}})")
+          R"({"type": "remote", "url": "https://localhost:9000", "path": "${id}", "auth": {"type": "aws-s3"}})")
           .problems.empty());
+  // Two servers with a bucket of one name stay two.
+  const Node two = Result(OneSource(
+      R"({"type": "remote", "url": "https://a.test/clips", "auth": {"type": "aws-s3"}},)"
+      R"({"type": "remote", "url": "https://b.test/clips", "auth": {"type": "aws-s3"}},)"
+      R"({"type": "remote", "url": "https://a.test/clips", "auth": {"type": "aws-s3"}})"));
+  EXPECT_EQ(At(two, "/origins/0/sources/0/bucket"), "\"s3-clips\"");
+  EXPECT_EQ(At(two, "/origins/0/sources/1/bucket"), "\"s3-clips-2\"");
+  EXPECT_EQ(At(two, "/origins/0/sources/2/bucket"), "\"s3-clips\"");
 }
 
 TEST(Import, PresignedSourcesStayPresigned) {
   const Node root = Result(OneSource(
       R"({"type": "remote", "url": "https://s3.example.com/b", "auth": {"type": "aws-s3-presigned-url", "region": "eu-1", "sessionTokenVar": "ST", "expiresInSeconds": 60}})"));
-  EXPECT_EQ(At(root, "/buckets/b"),
+  EXPECT_EQ(At(root, "/buckets/s3-b"),
             R"({"endpoint": "https://s3.example.com", "bucket": "b", "region": "eu-1", )"
             R"("accessKey": "${AWS_ACCESS_KEY_ID}", "secretKey": "${AWS_SECRET_ACCESS_KEY}", )"
             R"("signing": "presigned", "presignExpires": 60, "sessionToken": "${ST}"})");

@@ -70,15 +70,28 @@ bool ConvertSigned(Run& run, const Node& source, const Node& auth, const std::st
     first.erase(0, first.find_first_not_of('/'));
     const size_t slash = std::min(first.find('/'), first.size());
     bucket = first.substr(0, slash);
-    first.erase(0, std::min(slash + 1, first.size()));
+    const size_t dot = host.find('.');
+    const bool can_split = dot != std::string::npos && dot != host.rfind('.') &&
+                           host.find_first_not_of("0123456789.:") != std::string::npos;
+    const bool is_segment = !bucket.empty() && bucket.find('$') == std::string::npos &&
+                            host.compare(0, bucket.size() + 1, bucket + ".") != 0;
+    if (is_segment) {
+      first.erase(0, std::min(slash + 1, first.size()));
+    } else if (can_split) {
+      bucket = host.substr(0, dot);
+      host.erase(0, dot + 1);
+      is_virtual = true;
+    } else {
+      bucket.clear();
+    }
   }
-  if (bucket.empty() || bucket.find('$') != std::string::npos) {
+  if (bucket.empty()) {
     run.Warn(source,
              "which bucket this is cannot be seen from the URL; write it as an entry of "
              "buckets and a source of type s3");
     return false;
   }
-  std::string name = AsName(bucket);
+  std::string name = "s3-" + AsName(bucket);  // no binding is called so
   const auto reference = [&](const char* key, const char* fallback) -> std::string {
     const Node* node = run.Get(auth, key);
     if (node == nullptr) return "${" + std::string(fallback) + "}";
@@ -126,7 +139,18 @@ bool ConvertSigned(Run& run, const Node& source, const Node& auth, const std::st
   run.DropKnown(
       auth,
       {{"service", "it is S3"}, {"headers", "not part of SigV4"}, {"params", "not part of SigV4"}});
-  if (!run.out.Has({"buckets", name})) run.out.Put({"buckets", name}, std::move(entry));
+  // Another server's bucket of this name, or another key: a bucket of its own.
+  const std::string wanted = name;
+  for (int i = 2;; ++i) {
+    const config::Member* buckets = run.out.node().Find("buckets");
+    const config::Member* same = buckets == nullptr ? nullptr : buckets->value.Find(name);
+    if (same == nullptr) {
+      run.out.Put({"buckets", name}, std::move(entry));
+      break;
+    }
+    if (config::WriteJsonLine(same->value) == config::WriteJsonLine(entry.node())) break;
+    name = wanted + "-" + std::to_string(i);
+  }
   made.Set({"type"}, Node::String("s3"), &source);
   made.Set({"bucket"}, Node::String(name), &source);
   prefix = rest;
