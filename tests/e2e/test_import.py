@@ -31,6 +31,9 @@ class Moved:
         text = self.out.read_text()
         for host in HOSTS:
             text = text.replace(f"https://{host}.example.com", f"{origin.url}/{host}")
+        # The signed bucket's host too: nothing here leaves the machine.
+        text = text.replace('"https://example.com"', f'"{origin.url}/signed"').replace('"addressing": "virtual"', '"addressing": "path"')
+        assert "example.com" not in text.replace("https://www.example.com/", "")
         server.config_path.write_text(text)
         server.arguments = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", str(server.data), "--log-level", "info",
                             "--set", "log.format=json"]
@@ -100,12 +103,14 @@ def test_v1_is_imported_and_served(v1):
     v1.put("shorts/c.mp4")
     v1.put("top.mp4")
     v1.remote("/videos/standard/d.mp4")
+    v1.remote("/signed/videos/videos/s.mp4")
     v1.remote("/assets/m/77/original/e.mp4")
     v1.remote("/shorts/shorts/f.mp4")
     v1.remote("/secure/protected/g.mp4")
     v1.server.resume()
 
     assert original(v1, "/videos/a.mp4")[0]
+    assert original(v1, "/videos/s.mp4")[0], "not in the bucket: from the signed one"
     assert original(v1, "/popular/b.mp4")[0]
     assert original(v1, "/shorts/c.mp4")[0], "not there: its bucket is asked second"
     assert "/shorts/shorts/c.mp4" in v1.asked()
