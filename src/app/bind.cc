@@ -102,13 +102,20 @@ void BindKv(Object& o, kv::Options& kv) {
   o.Field("verifyOnRead", kv.verify_on_read, {0, 100});
 }
 
+/// Both can become the name of a directory.
+void BindNamespace(Object& o, KvNamespace& name) {
+  const auto is_name = [](const std::string& text) {
+    return text.empty() || OnlyAlnumAnd(text, "-_");
+  };
+  constexpr const char* kAllowed = "at most 64 characters A-Z a-z 0-9 - _";
+  o.Field("binding", name.binding, {.max_length = 64, .allowed = kAllowed, .check = is_name});
+  o.Field("id", name.id, {.max_length = 64, .allowed = kAllowed, .check = is_name});
+}
+
 void BindCache(Object& o, Settings& s) {
   o.Field("enableKVCache", s.cache.enable_kv);
   o.Nested("kvTtl", [&](Object& n) { BindTtl(n, s.cache.ttl); });
-  o.Optional("kvNamespace", s.kv_namespace, [](Object& n, KvNamespace& name) {
-    n.Field("binding", name.binding, {.max_length = 255, .allowed = "a name"});
-    n.Field("id", name.id, {.max_length = 255, .allowed = "an id"});
-  });
+  o.Optional("kvNamespace", s.kv_namespace, BindNamespace);
   o.Nested("edge", [&](Object& n) { BindEdge(n, s.cache.edge); });
   o.Nested("kv", [&](Object& n) { BindKv(n, s.kv); });
   o.Duration("staleWhileRevalidate", s.freshness.stale_while_revalidate, {0s, kYear});

@@ -9,6 +9,8 @@
 #include "delivery/head.h"
 #include "delivery/status.h"
 #include "http/client.h"
+#include "io/files.h"
+#include "kv/data_dir.h"
 #include "observe/log.h"
 #include "origin/opener.h"
 #include "origin/origin_table.h"
@@ -127,6 +129,25 @@ std::optional<std::string> ServerApp::NotReady() const {
   return std::nullopt;
 }
 
+Result<void> ServerApp::OpenNamespace() {
+  const std::string name = settings_.kv_namespace ? settings_.kv_namespace->name() : "";
+  const std::string binding = settings_.kv_namespace ? settings_.kv_namespace->binding : "";
+  metrics_
+      .GetGauge("video_resizer_kv_namespace_info", "Namespace of the KV store; always 1",
+                {{"id", name}, {"binding", binding}})
+      .Set(1);
+  if (name.empty()) return {};
+  const std::string data = settings_.data.string();
+  CHECK_OK(io::MakeDirectory(data));
+  CHECK_OK(io::MakeDirectory(data + "/kv"));
+  CHECK_OK(io::Files::System().SyncDirectory(data));
+  // The store locks its own directory; staging and spool lie beside, whatever the namespace.
+  Result<UniqueFd> lock = kv::LockDataDir(data, io::Files::System());
+  if (!lock.ok()) return std::move(lock).error().In("opening " + data);
+  data_lock_ = std::move(*lock);
+  return {};
+}
+
 Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   RaiseDescriptorLimit();
   std::unique_ptr<ServerApp> app(new ServerApp(std::move(settings)));
@@ -137,6 +158,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
     app->NoteCertificate(s.tls->files);
   }
   app->blocking_ = std::make_unique<io::Blocking>();
+  CHECK_OK(app->OpenNamespace());
   {
     auto kv = kv::EmbeddedStore::Create(s.kv, *app->blocking_, app->clock_, app->metrics_);
     if (!kv.ok()) return std::move(kv).error().In("opening the store in " + s.kv.data_dir);
@@ -209,6 +231,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   LogInfo("listening", {{"address", app->server_->address()},
                         {"tls", app->tls_ != nullptr},
                         {"loops", app->loops_.size()},
+                        {"kv_namespace", s.kv_namespace ? s.kv_namespace->name() : ""},
                         {"kv_entries", app->kv_->usage().entries}});
   return app;
 }

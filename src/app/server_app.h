@@ -13,6 +13,7 @@
 #include "admin/admin_handler.h"
 #include "app/settings.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "cache/http_store.h"
 #include "cache/orchestrator.h"
 #include "delivery/access.h"
@@ -55,6 +56,8 @@ class ServerApp {
   explicit ServerApp(Settings settings);
   Result<delivery::SnapshotRef> MakeSnapshot(const Settings& settings);
   std::optional<std::string> NotReady() const;
+  /// Makes room for the store of `cache.kvNamespace`, and takes `data` for this process.
+  Result<void> OpenNamespace();
   /// Blocks until purges that were interrupted are finished. Loops are running, listeners not yet.
   Result<void> FinishPurges();
   /// Tells log and metrics which certificate is shown now, and for how long.
@@ -67,6 +70,7 @@ class ServerApp {
   std::shared_ptr<http::TlsCredentials> tls_;  ///< null: the main listener is plain
   io::LoopPool loops_;
   std::unique_ptr<io::Blocking> blocking_;
+  UniqueFd data_lock_;  ///< of `data`, when the store lies in a directory of its own
   std::unique_ptr<kv::EmbeddedStore> kv_;
   std::unique_ptr<cache::Staging> staging_;
   std::unique_ptr<http::Client> client_;

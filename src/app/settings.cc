@@ -53,7 +53,8 @@ void ApplyOverrides(Node& root, const Sources& sources, std::vector<Problem>& pr
 
 /// The rooms' own directories and what one key means for several rooms.
 void Derive(Settings& s) {
-  s.kv.data_dir = s.data.string();
+  const bool is_named = s.kv_namespace && !s.kv_namespace->name().empty();
+  s.kv.data_dir = (is_named ? s.data / "kv" / s.kv_namespace->name() : s.data).string();
   s.cache.staging_dir = (s.data / "staging").string();
   // What the edge keeps in memory comes from the store in memory, and verified.
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
@@ -97,7 +98,6 @@ LoadOutcome LoadTree(config::Parsed parsed, const Sources& sources) {
     root.Finish();
     Derive(settings);
     std::vector<Finding> findings = CheckBetweenFields(settings);
-    for (Finding& finding : CheckImplemented(settings)) findings.push_back(std::move(finding));
     for (Finding& finding : findings) {
       const bool is_known =
           std::any_of(session.problems.begin(), session.problems.end(), [&](const Problem& p) {
@@ -134,6 +134,7 @@ constexpr std::string_view kRestartKeys[] = {
     "admin",
     "data",
     "cache.edge",
+    "cache.kvNamespace",
     "passthrough.maxBytes",
     "cache.kv",
     "transform.workers",

@@ -48,9 +48,13 @@ struct AccessOptions : delivery::AccessOptions {
   bool allow_private_addresses = false;
 };
 
+/// Whose the entries of the store are: a store of its own below `data`, so that nothing of another
+/// namespace can be seen, purged or counted.
 struct KvNamespace {
   std::string binding;
   std::string id;
+  /// What tells namespaces apart: the id, the binding's name where there is no id; "" = unnamed.
+  const std::string& name() const { return id.empty() ? binding : id; }
 };
 
 struct Settings {

@@ -85,7 +85,7 @@ constexpr std::string_view kContract = R"({
   "cache": {
     "enableKVCache": true,
     "kvTtl": { "ok": 86400, "redirects": 3600, "clientError": 60, "serverError": 10 },
-    "kvNamespace": { "binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "…" },
+    "kvNamespace": { "binding": "VIDEO_TRANSFORMATIONS_CACHE", "id": "0f2ac74b498b48028cb68387c421e279" },
     "edge": { "maxBytes": "256MiB", "maxObjectInMemory": "1MiB" },   // maxBytes 0 switches the edge off
     "kv": { "backend": "embedded", "maxBytes": "50GiB", "durability": "body" },
     "staleWhileRevalidate": 60, "staleIfError": 86400, "sourceCheckInterval": 60,
@@ -105,35 +105,15 @@ const std::map<std::string, std::string>& ContractEnvironment() {
   return environment;
 }
 
-/// The contract without what this version refuses.
-std::string SupportedContract() {
-  std::string text(kContract);
-  const auto cut = [&](const std::string& from, const std::string& to) {
-    const size_t begin = text.find(from);
-    const size_t end = text.find(to, begin);
-    ASSERT_NE(begin, std::string::npos);
-    ASSERT_NE(end, std::string::npos);
-    text.erase(begin, end - begin);
-  };
-  return text;
-}
-
-TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
+TEST(Settings, TheContractsExampleLoads) {
   const LoadOutcome outcome = LoadWith(kContract, ContractEnvironment());
-  EXPECT_FALSE(outcome.settings);
-  const std::string why =
-      "found a setting that is not implemented yet, allowed: not supported yet: remove it to start";
-  EXPECT_THAT(Pointers(outcome.warnings),
-              ElementsAre("/cache/kvNamespace", "/access/signing/keys/k1"));
-}
-
-TEST(Settings, TheContractsExampleLoadsWithoutThat) {
-  const LoadOutcome outcome = LoadWith(SupportedContract(), ContractEnvironment());
   ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  EXPECT_THAT(Pointers(outcome.warnings), ElementsAre("/access/signing/keys/k1"))
+      << "the test's secret is short";
   const Settings& s = *outcome.settings;
   EXPECT_EQ(s.server.listen, "0.0.0.0:8080");
   EXPECT_EQ(s.admin.token, "s-admin");
-  EXPECT_EQ(s.kv.data_dir, "./var");
+  EXPECT_EQ(s.kv.data_dir, "./var/kv/0f2ac74b498b48028cb68387c421e279");
   EXPECT_EQ(s.cache.staging_dir, "./var/staging");
   EXPECT_EQ(s.fetch.spool_dir, "./var/spool");
   ASSERT_EQ(s.origins.size(), 2u);
@@ -429,28 +409,6 @@ TEST(Settings, PresetsReplaceShippedOnesAsAWholeAndNullRemoves) {
   EXPECT_TRUE(table.contains("desktop"));
 }
 
-TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
-  const std::vector<std::pair<std::string, std::string>> cases = {};
-  for (const auto& [text, pointer] : cases) {
-    const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"K", "x"}});
-    EXPECT_FALSE(outcome.settings);
-    EXPECT_THAT(Pointers(outcome.problems), ElementsAre(pointer));
-    EXPECT_THAT(Lines(outcome.problems), ElementsAre(HasSubstr("not supported yet")));
-  }
-}
-
-TEST(Settings, WhatHasNoEffectYetIsAWarning) {
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
-  };
-  for (const auto& [text, pointer] : cases) {
-    const LoadOutcome outcome = LoadWith(WithOrigin(text), {{"T", "x"}});
-    EXPECT_TRUE(outcome.settings) << text << testing::PrintToString(Lines(outcome.problems));
-    EXPECT_THAT(Pointers(outcome.warnings), ElementsAre(pointer));
-    EXPECT_THAT(Lines(outcome.warnings), ElementsAre(HasSubstr("has no effect")));
-  }
-}
-
 TEST(Settings, BucketsOfEveryFormLoadAndPrintToTheSame) {
   const LoadOutcome outcome = LoadWith(
       R"({"origins": [{"name": "a", "matcher": "^/", "sources": [
@@ -566,7 +524,7 @@ TEST(Settings, AccessIsCheckedBetweenItsFields) {
 }
 
 TEST(Settings, PrintedSettingsHoldNoSecretAndLoadToTheSame) {
-  const LoadOutcome outcome = LoadWith(SupportedContract(), ContractEnvironment());
+  const LoadOutcome outcome = LoadWith(kContract, ContractEnvironment());
   ASSERT_TRUE(outcome.settings);
   const std::string printed = PrintEffective(*outcome.settings);
   for (const char* secret : {"s-admin", "s-origin", "s-bucket", "s-sign"}) {
@@ -595,6 +553,28 @@ TEST(Settings, DefaultsPrintAndLoadToTheDefaults) {
   ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
   EXPECT_EQ(PrintEffective(*outcome.settings), defaults);
   EXPECT_THAT(Pointers(outcome.warnings), ElementsAre("/origins"));
+}
+
+TEST(Settings, EachKvNamespaceHasAStoreOfItsOwn) {
+  const auto store = [](const std::string& cache) {
+    const LoadOutcome outcome =
+        LoadWith(WithOrigin("\"data\": \"/d\", \"cache\": {" + cache + "}"));
+    return outcome.settings ? outcome.settings->kv.data_dir : Lines(outcome.problems).at(0);
+  };
+  EXPECT_EQ(store(""), "/d");
+  EXPECT_EQ(store(R"("kvNamespace": {})"), "/d");
+  EXPECT_EQ(store(R"("kvNamespace": {"binding": "", "id": ""})"), "/d");
+  EXPECT_EQ(store(R"("kvNamespace": {"binding": "CACHE"})"), "/d/kv/CACHE");
+  EXPECT_EQ(store(R"("kvNamespace": {"binding": "CACHE", "id": "0a1b"})"), "/d/kv/0a1b");
+  // A name becomes a directory's: nothing may climb.
+  for (const char* bad : {"..", ".", "a/b", "a b", "\u00e4"}) {
+    EXPECT_THAT(store("\"kvNamespace\": {\"id\": \"" + std::string(bad) + "\"}"),
+                HasSubstr("/cache/kvNamespace/id: found"));
+  }
+  Settings running;
+  Settings wanted;
+  wanted.kv_namespace = KvNamespace{.binding = "", .id = "x"};
+  EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("cache.kvNamespace"));
 }
 
 TEST(Settings, NeedsRestartNamesWhatRunningPartsWereMadeBy) {
