@@ -463,6 +463,11 @@ Result<void> Spool::CheckHead(Fetch& fetch, const http::ResponseHead& head) {
     }
     return refuse(Changed("a range was answered with the whole"), false);
   }
+  if (head.is_coded()) {
+    return refuse(Error(Code::kUnavailable, "the origin's answer is malformed",
+                        "content coding nobody asked for"),
+                  false);
+  }
   const auto range = head.content_range();
   if (!range || !range->range) {
     return refuse(Error(Code::kUnavailable, "the origin's answer is malformed",

@@ -194,8 +194,7 @@ class OpenSink final : public http::BodySink {
       error.reason = "SOURCE_UNSUPPORTED";
       return error;
     }
-    const std::string_view coding = http::Trim(head.Get("Content-Encoding").value_or(""));
-    if (!coding.empty() && !http::EqualsNoCase(coding, "identity")) {
+    if (head.is_coded()) {
       return Upstream(Code::kUnavailable, "the origin's answer is malformed",
                       "content coding nobody asked for");
     }
