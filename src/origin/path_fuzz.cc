@@ -38,7 +38,8 @@ void CheckLevel(const std::string& path) {
   for (;;) {
     if (seen.find('\0') != std::string::npos) std::abort();
     const std::string framed = "/" + seen + "/";
-    for (const char* climbs : {"/../", "/./", "\\..\\", "\\../", "/..\\"}) {
+    for (const char* climbs : {"/../", "/./", "\\..\\", "\\../", "/..\\", "/..;", "\\..;",
+                               "/\xc0\xae\xc0\xae/", "/..\xc0\xaf", "/.\xc0\xae/"}) {
       if (framed.find(climbs) != std::string::npos) std::abort();
     }
     std::string next = Decoded(seen);
