@@ -190,7 +190,12 @@ class OpenSink final : public http::BodySink {
     info.last_modified_ms = head.last_modified_ms();
     const std::string type = MediaType(info.content_type);
     if (target_->refuse_documents && IsDocument(type) && !is_empty) {
-      Error error = Upstream(Code::kUnsupported, "the source is not a video", type);
+      // What an origin says is repeated to nobody unless it is a name.
+      const bool is_name = type.size() <= 64 && std::all_of(type.begin(), type.end(), [](char c) {
+                             return c == '/' || http::IsTokenChar(c);
+                           });
+      Error error =
+          Upstream(Code::kUnsupported, "the source is not a video", is_name ? type : "a document");
       error.reason = "SOURCE_UNSUPPORTED";
       return error;
     }
