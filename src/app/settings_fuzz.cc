@@ -34,6 +34,7 @@ void CheckPlaces(const std::vector<vr::config::Problem>& problems, std::string_v
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  if (text.find("s3cr3t-value") != std::string_view::npos) return 0;  // then it is no secret
   static const Sources sources = Environment();
   const LoadOutcome loaded = LoadText(text, "f", sources);
   if (loaded.settings.has_value() != loaded.problems.empty()) std::abort();

@@ -27,6 +27,10 @@ HEADS = [
 ]
 PATHS = ["^/v/(.+)$\n${request_path}\nv/a.mp4", "^/v/(.+)$\n$1\nv/../a", "(.*)\\.(.*)\n$1/$2\na.%2e/b", "^/(?P<x>[^/]*)/(.*)$\n${x:..}/$2\n/a/b", "(..)\n.$1./$$\n..%2f", "x|(y)\n$1../a\nx",
          ".\n${0}%2\n2e%2e/", "^/(.*)$\nbase/$1/..\n%5c..%5c", "(.)(.)\n$2$1\n.a", "(.*)\n%252e$1\n%252e%255c", "a\n${request_path}${y}\na\0b"]
+MEDIA = ["width=640/videos/a.mp4", "mode=frame,time=1s,width=99/https://example.com/a.mp4", "w=1/http://user@h/a.mp4", "width=9/https%3A%2F%2Fh%3A8443%2Fa%2520b.mp4%3Fq", "fit=cover,/https:/h/x.mp4",
+         "width=10/http://[::1]:80/a.mp4?x=y", "a=b,c=d,=,,/x/../y.mp4", "width=1/cdn-cgi/media/width=1/a.mp4", "width=1%0d%0a/a.mp4", "/a.mp4", "width=96/ftp://h/a.mp4", "width=9/https://h./a//b.mp4#f"]
+SIGNED = ["\1\7\0" + t for t in ("/a.mp4", "/a.mp4?w=1&w=2", "/a?vr-sig=x&vr-key=k1&vr-exp=1", "/a?%76r-sig=x", "/a?a=%2B+&b=%zz", "/a?b&a&=&&c==", "/a%2Fb?vr-exp=99999999999&vr-key=k2", "/?\xff=\x80")]
+AWS = ["bucket/a b.mp4\0prefix\0a/b\0list-type\0" + "2", "\xff/../~\0a\0b\0a\0a", "\0\0\0", "x\0a%20\0b\0a\0c\0A\0d", "a\nb\0x\r\n\0y"]
 CONFIGS = ["{}", "", "{\"listen\": \"127.0.0.1:0\",}", "// c\n{/* d */\"http\": {\"maxHeadBytes\": \"1MiB\"}}", "{\"origins\": [{\"name\": \"a\", \"matcher\": \"^/(.+)$\", \"sources\": [{\"type\": \"file\", \"root\": \"/srv\"}]}]}",
            "{\"listen\": 1, \"listen\": 2, \"x\": [}", "{\"admin\": {\"token\": \"${SECRET}\"}, \"transform\": {\"workers\": \"${NUMBER}\"}}", "[1, 2.5e3, true, null, \"\\u00e9\\ud83d\\ude00\"]", "\xef\xbb\xbf{}",
            "{\"a\": \"${MISSING}\", \"b\": \"${EMPTY:-x}\", \"c\": \"$${\"}"]
@@ -45,6 +49,7 @@ def main():
         configs.append(value)
     seeds = {
         "parse_fuzz": URLS, "range_fuzz": [], "parser_fuzz": [chr(i) + h for h in HEADS for i in (1, 200)], "path_fuzz": PATHS, "jsonc_fuzz": configs, "settings_fuzz": configs,
+        "media_url_fuzz": MEDIA, "url_signature_fuzz": SIGNED, "aws_sigv4_fuzz": AWS,
     }
     for target, texts in seeds.items():
         folder = out / target
@@ -59,6 +64,8 @@ def main():
         "range_fuzz": ["bytes=", "bytes ", "*/", "-", ","],
         "parser_fuzz": sorted(set(re.findall(r"[A-Za-z-]{3,}", " ".join(HEADS)))) + ["\\x0d\\x0a"],
         "path_fuzz": ["${request_path}", "$1", "$$", "${x:", "%2e", "%2f", "%5c", "%25", "..", "(.*)", "\\x0a"],
+        "media_url_fuzz": sorted(set(re.findall(r"[a-z]{2,}=?|%[0-9A-F]{2}", " ".join(MEDIA)))) + ["http://", "https:/", "@", "[::1]"],
+        "url_signature_fuzz": ["vr-sig=", "vr-key=", "vr-exp=", "k1", "k2", "%2B", "&"], "aws_sigv4_fuzz": ["X-Amz-Signature", "%2F", "\\x00"],
         "jsonc_fuzz": ["//", "/*", "*/", "\\\\u", "true", "null"],
         "settings_fuzz": sorted({name for key, _, _ in keys for name in re.split(r"[.\[\]*]+", key) if name}) + ["MiB", "ms", "${SECRET}", "${NUMBER}"],
     }
