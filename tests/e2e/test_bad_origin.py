@@ -95,7 +95,8 @@ def site(tmp_path_factory):
     def configure(server):
         server.config["origins"] = [http_origin("bad", origin.url), http_origin("tls", others["garbage"].url.replace("http:", "https:")),
                                     http_origin("garbage", others["garbage"].url), http_origin("mute", others["mute"].url),
-                                    http_origin("refused", f"http://127.0.0.1:{refused}")]
+                                    http_origin("refused", f"http://127.0.0.1:{refused}"),
+                                    {"name": "pages", "matcher": "^/pages/", "mode": "passthrough", "sources": [{"type": "http", "url": origin.url}]}]
         server.config["fetch"] = {"connectTimeout": "800ms", "firstByteTimeout": "800ms", "idleTimeout": "800ms", "totalTimeout": "2s", "maxRedirects": 5,
                                   "spoolKeep": 0, "blockBytes": BLOCK, "readAheadBytes": 4 * BLOCK}
         server.config["transform"] = {"maxSourceBytes": LIMIT}
@@ -150,6 +151,17 @@ def once_more(asked):
 def shortened(asked):
     first, last = bad.wanted(asked, SIZE) or (0, SIZE - 1)
     return part(asked, GOOD, 'ETag: "v1"', span=(first, last), body=GOOD[first:last + 1][:-5])
+
+
+def one_byte(asked):
+    first = (bad.wanted(asked, SIZE) or (0, 0))[0]
+    return part(asked, GOOD, 'ETag: "v1"', span=(first, first), body=GOOD[first:first + 1])
+
+
+def coded(asked):
+    """As many bytes as were asked for, and others."""
+    first, last = bad.wanted(asked, SIZE) or (0, SIZE - 1)
+    return part(asked, GOOD, 'ETag: "v1"', "Content-Encoding: gzip", body=os.urandom(last - first + 1))
 
 
 def cut(asked):
@@ -215,7 +227,7 @@ CASES = {
     "206-shorter-than-said": (lambda: shortened, {FAILED, CUT}, 6, ALL),
     "206-longer-than-asked": (lambda: lambda a: part(a, GOOD, span=(0, SIZE - 1), body=GOOD), {FAILED}, 1, ALL),
     "206-longer-than-said": (lambda: lambda a: part(a, GOOD, span=(0, 99), body=GOOD[:BLOCK]), {FAILED}, 4, ALL),
-    "206-byte-by-byte": (lambda: lambda a: part(a, GOOD, 'ETag: "v1"', span=(bad.wanted(a, SIZE)[0],) * 2, body=GOOD[bad.wanted(a, SIZE)[0]:][:1]),
+    "206-byte-by-byte": (lambda: one_byte,
                          {TIMEOUT, "TRANSFORM_TIMEOUT"}, 100000, FRAMES),
     "416-with-a-length": (lambda: lambda a: answer(f"Content-Range: bytes */{SIZE}", status="416 R"), {FAILED}, 1, ALL),
     "416-later": (after_first(answer(f"Content-Range: bytes */{SIZE}", status="416 R")), {FAILED, CUT}, 8, ALL),
@@ -228,7 +240,7 @@ CASES = {
     "etag-gone-later": (after_first(lambda a: part(a, GOOD)), {OK}, 10, ALL),
     "etag-weak-later": (after_first(lambda a: part(a, GOOD, 'ETag: W/"v1"')), {FAILED, CUT}, 8, ALL),
     "other-date-later": (after_first(lambda a: part(a, GOOD, "Last-Modified: Tue, 02 Jan 2024 00:00:00 GMT"), lambda a: part(a, GOOD, bad.MODIFIED)), {FAILED, CUT}, 8, ALL),
-    "gzip-later": (after_first(lambda a: part(a, GOOD, 'ETag: "v1"', "Content-Encoding: gzip", body=os.urandom(bad.wanted(a, SIZE)[1] - bad.wanted(a, SIZE)[0] + 1))),
+    "gzip-later": (after_first(coded),
                    {FAILED, CUT}, 8, ALL),
     # bodies
     "chunked": (lambda: lambda a: chunked(GOOD), {OK}, 1, ALL),
@@ -348,6 +360,26 @@ def test_case(site, name, kind):
         assert outcome == OK, body[:400]
     if kind != "video" or outcomes is not None:
         assert body == site.good[kind], "something wrong was kept"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_passed_through(site, name):
+    """A mere cache in front of such an origin: what it says is passed on or 502, 504; nothing ends but the one answer."""
+    path = f"/pages/{name}.bin"
+    site.origin.answers[path] = CASES[name][0]()
+    with site.server.connect(timeout=12) as c:
+        reply = c.ask(path)
+        try:  # a trickle is passed on for as long as it lasts: who has seen enough leaves
+            body = reply.some() if name.startswith("trickl") else reply.body()
+        except wire.Cut:
+            body = None
+        if reply["X-Cache-Source"] != "origin" and reply.status >= 400:
+            assert expect.error(reply, body) in (FAILED, TIMEOUT)
+    site.origin.answers[path] = lambda a: whole(GOOD, 'ETag: "healed"', "Cache-Control: max-age=60")
+    healed, body = site.server.get(path, headers=[("Cache-Control", "no-cache")], timeout=12)
+    assert (healed.status, body == GOOD) == (200, True)
+    again, body = site.server.get(path)
+    assert (again.status, again["X-Cache-Status"], body == GOOD) == (200, "HIT", True)
 
 
 @pytest.mark.parametrize("late", [False, True])

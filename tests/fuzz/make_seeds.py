@@ -49,7 +49,7 @@ def main():
         configs.append(value)
     seeds = {
         "parse_fuzz": URLS, "range_fuzz": [], "parser_fuzz": [chr(i) + h for h in HEADS for i in (1, 200)], "path_fuzz": PATHS, "jsonc_fuzz": configs, "settings_fuzz": configs,
-        "media_url_fuzz": MEDIA, "url_signature_fuzz": SIGNED, "aws_sigv4_fuzz": AWS,
+        "media_url_fuzz": MEDIA, "url_signature_fuzz": SIGNED, "aws_canonical_fuzz": AWS,
     }
     for target, texts in seeds.items():
         folder = out / target
@@ -65,7 +65,7 @@ def main():
         "parser_fuzz": sorted(set(re.findall(r"[A-Za-z-]{3,}", " ".join(HEADS)))) + ["\\x0d\\x0a"],
         "path_fuzz": ["${request_path}", "$1", "$$", "${x:", "%2e", "%2f", "%5c", "%25", "..", "(.*)", "\\x0a"],
         "media_url_fuzz": sorted(set(re.findall(r"[a-z]{2,}=?|%[0-9A-F]{2}", " ".join(MEDIA)))) + ["http://", "https:/", "@", "[::1]"],
-        "url_signature_fuzz": ["vr-sig=", "vr-key=", "vr-exp=", "k1", "k2", "%2B", "&"], "aws_sigv4_fuzz": ["X-Amz-Signature", "%2F", "\\x00"],
+        "url_signature_fuzz": ["vr-sig=", "vr-key=", "vr-exp=", "k1", "k2", "%2B", "&"], "aws_canonical_fuzz": ["X-Amz-Signature", "%2F", "\\x00"],
         "jsonc_fuzz": ["//", "/*", "*/", "\\\\u", "true", "null"],
         "settings_fuzz": sorted({name for key, _, _ in keys for name in re.split(r"[.\[\]*]+", key) if name}) + ["MiB", "ms", "${SECRET}", "${NUMBER}"],
     }
