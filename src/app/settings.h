@@ -41,15 +41,6 @@ struct TlsOptions {
   std::string key;          ///< PEM file
 };
 
-/// A bucket that sources of type s3 name.
-struct BucketOptions {
-  std::string endpoint;
-  std::string bucket;
-  std::string region = "auto";
-  std::string access_key;
-  std::string secret_key;  ///< secret
-};
-
 struct AccessOptions {
   bool signing_required = false;
   std::map<std::string, std::string, std::less<>> signing_keys;  ///< key id → secret
@@ -71,7 +62,7 @@ struct Settings {
   std::filesystem::path data =
       "./var";  ///< the rooms' own directories below it are filled in by Load()
   std::vector<origin::OriginOptions> origins;
-  std::map<std::string, BucketOptions, std::less<>> buckets;
+  std::map<std::string, origin::BucketOptions, std::less<>> buckets;  ///< by the name sources use
   origin::FetchOptions fetch;
   variant::Options
       variant;  ///< derivatives, responsive, passthrough.formats, validation, bypass names

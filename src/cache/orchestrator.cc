@@ -186,8 +186,12 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
   bool leads = false;
   const ProductionRef production = JoinOrLeadWaiting(query, flight, &leads);
   const auto waiter = std::make_shared<const Waiter>(production);
+  // Made already, on its way into the KV: that is a hit of what the KV is about to hold (read your
+  // own write), not one more request that waited.
+  const bool is_made =
+      !leads && query.read_kv && production->Look().phase == Production::Phase::kDone;
   if (!leads) {
-    joins_.Add();
+    if (!is_made) joins_.Add();
   } else if (Launch(executor, query, production, producer, flight)) {
     WatchWaiters(executor, production, flight);
   }
@@ -200,9 +204,10 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
     const Layer made = !query.join ? Layer::kBypass : leads ? Layer::kTransform : Layer::kJoined;
     if (view.phase == Production::Phase::kDone) {
       Outcome outcome = production->outcome();
-      const Layer layer = outcome.from == Outcome::From::kEdge ? Layer::kEdge
-                          : outcome.from == Outcome::From::kKv ? Layer::kKv
-                                                               : made;
+      Layer layer = outcome.from == Outcome::From::kEdge ? Layer::kEdge
+                    : outcome.from == Outcome::From::kKv ? Layer::kKv
+                                                         : made;
+      if (is_made && layer == Layer::kJoined && outcome.entity->kv_backed) layer = Layer::kKv;
       if (outcome.freshness == Freshness::kStale) stale_.Add();
       co_return Answer{std::move(outcome.entity), nullptr, layer, outcome.freshness};
     }

@@ -582,8 +582,10 @@ TEST_F(OrchestratorTest, WithoutAnEdgeTheNextRequestStillHits) {
   RunUntil([&] { return first->has_value(); });
   const Slot second = Start(Ask("k"));
   RunUntil([&] { return second->has_value(); });
-  EXPECT_TRUE((*second)->ok());
+  ASSERT_TRUE((*second)->ok());
+  EXPECT_EQ((**second)->layer, Layer::kKv) << "what waits for its commit counts as held by the KV";
   EXPECT_EQ(kitchen_->calls, 1);
+  EXPECT_EQ(Count("video_resizer_joins_total"), 0) << "nobody waited";
   *is_allowed = true;
   may_commit->NotifyAll();
   RunUntil([&] { return orchestrator_->flights() == 0; });
