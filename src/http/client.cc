@@ -59,6 +59,13 @@ std::optional<ReceivedRange> ResponseHead::content_range() const {
   return ParseContentRange(*value);
 }
 
+bool ResponseHead::is_coded() const {
+  return std::any_of(fields.begin(), fields.end(), [](const auto& field) {
+    return EqualsNoCase(field.first, "Content-Encoding") && !Trim(field.second).empty() &&
+           !EqualsNoCase(Trim(field.second), "identity");
+  });
+}
+
 int64_t ResponseHead::last_modified_ms() const {
   const auto value = Get("Last-Modified");
   if (!value) return 0;
@@ -156,6 +163,18 @@ bool IsUnreachable(const Error& error) {
 
 class TransferImpl;
 
+namespace {
+
+/// More idle connections than are ever kept; names of closed ones stay until then.
+constexpr size_t kMaxKept = 1024;
+
+std::string ConnectionName(const char* remote, long remote_port, long local_port) {
+  return std::string(remote == nullptr ? "" : remote) + ' ' + std::to_string(remote_port) + ' ' +
+         std::to_string(local_port);
+}
+
+}  // namespace
+
 /// The thread, the multi handle, and the transfers it drives. Lock order: none, mutex_ is a leaf.
 class Client::Core : public std::enable_shared_from_this<Client::Core> {
  public:
@@ -172,6 +191,9 @@ class Client::Core : public std::enable_shared_from_this<Client::Core> {
  private:
   friend class ::vr::http::TransferImpl;
   using Ref = std::shared_ptr<TransferImpl>;
+
+  void Remember(CURL* easy);
+  bool IsQuiet(const std::string& connection);
 
   void Run();
   void Obey(What what, const Ref& transfer);
@@ -194,7 +216,8 @@ class Client::Core : public std::enable_shared_from_this<Client::Core> {
   std::unordered_set<Ref> live_;         ///< started, not finished
   std::map<std::string, int> per_host_;  ///< running, by authority
   int running_ = 0;
-  std::deque<Ref> queue_;  ///< waiting for a connection
+  std::deque<Ref> queue_;            ///< waiting for a connection
+  std::map<std::string, int> kept_;  ///< sockets of idle connections, by ConnectionName()
 
   std::thread thread_;
 };
@@ -226,8 +249,12 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
   static size_t OnBody(char* data, size_t size, size_t count, void* self) {
     return static_cast<TransferImpl*>(self)->Body(std::string_view(data, size * count));
   }
-  static int OnPrereq(void* self, char*, char*, int, int) {
+  static int OnPrereq(void* self, char* remote, char*, int remote_port, int local_port) {
     auto* t = static_cast<TransferImpl*>(self);
+    if (!t->core->IsQuiet(ConnectionName(remote, remote_port, local_port))) {
+      t->needs_fresh = true;
+      return CURL_PREREQFUNC_ABORT;
+    }
     // libcurl sends a request once more when a kept connection ends without an answer.
     if (t->connected && t->request.forwarded) {
       t->resend_refused = true;
@@ -265,6 +292,7 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
   bool address_refused = false;
   bool connected = false;
   bool resend_refused = false;
+  bool needs_fresh = false;  ///< the kept connection had something to say before it was asked
   bool redirecting = false;
   bool redirect_cut = false;
   bool head_done = false;
@@ -384,9 +412,9 @@ bool TransferImpl::Configure() {
   set(CURLOPT_OPENSOCKETDATA, this);
   if (restricted) {
     // A pooled connection has passed no address check of ours, or another one.
-    set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_FORBID_REUSE, 1L);
   }
+  set(CURLOPT_FRESH_CONNECT, restricted || needs_fresh ? 1L : 0L);
   error_text[0] = 0;
   address_refused = connected = redirecting = redirect_cut = false;
   head = ResponseHead{};
@@ -413,6 +441,11 @@ bool TransferImpl::HeaderLine(std::string_view line) {
   if (line.empty()) {
     long status = 0;
     ::curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status ==
+        101) {  // nobody asked for another protocol; libcurl would take what follows for a body
+      return Refuse(Error(Code::kUnavailable, "the origin's answer is malformed",
+                          "protocol switch nobody asked for"));
+    }
     if (status < 200) {  // another head follows
       head.status = static_cast<int>(status);
       sink->OnInterim(head);
@@ -469,6 +502,10 @@ size_t TransferImpl::Body(std::string_view bytes) {
     body_bytes += bytes.size();
     if (body_bytes <= kMaxRedirectBody) return bytes.size();
     redirect_cut = true;
+    return 0;
+  }
+  if (!head_done) {
+    Refuse(Error(Code::kUnavailable, "the origin's answer is malformed", "body without a head"));
     return 0;
   }
   last_activity = std::chrono::steady_clock::now();
@@ -687,8 +724,52 @@ void Client::Core::NextHop(const Ref& transfer) {
   queue_.push_back(transfer);
 }
 
+/// Notes the socket that a finished transfer leaves in libcurl's pool.
+void Client::Core::Remember(CURL* easy) {
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  char* remote = nullptr;
+  long remote_port = 0, local_port = 0;
+  ::curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket);
+  ::curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &remote);
+  ::curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &remote_port);
+  ::curl_easy_getinfo(easy, CURLINFO_LOCAL_PORT, &local_port);
+  if (socket == CURL_SOCKET_BAD) return;
+  if (kept_.size() >= kMaxKept) kept_.clear();
+  kept_[ConnectionName(remote, remote_port, local_port)] = socket;
+}
+
+/// Whether a connection may be asked. What an origin sent beyond its last answer would be taken for
+/// the next one (RFC 9112 §9.2); libcurl before 8.0 looks for that only in what it has read
+/// already.
+bool Client::Core::IsQuiet(const std::string& connection) {
+  const auto it = kept_.find(connection);
+  if (it == kept_.end()) return true;  // a new one
+  const int socket = it->second;
+  kept_.erase(it);
+  sockaddr_storage local;
+  socklen_t length = sizeof local;
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&local), &length) != 0) return true;
+  const in_port_t port = local.ss_family == AF_INET6
+                             ? reinterpret_cast<const sockaddr_in6*>(&local)->sin6_port
+                             : reinterpret_cast<const sockaddr_in*>(&local)->sin_port;
+  // The descriptor may be another one's by now; then that one was closed, and this one is new.
+  if (!connection.ends_with(' ' + std::to_string(ntohs(port)))) return true;
+  char byte = 0;
+  const ssize_t n = ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
 void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
   TransferImpl& t = *transfer;
+  if (t.needs_fresh && !t.connected && !t.verdict) {
+    // Nothing was sent yet.
+    ::curl_multi_remove_handle(multi_, t.easy);
+    t.in_multi = false;
+    Launch(transfer);
+    t.needs_fresh = false;
+    return;
+  }
+  if (code == CURLE_OK) Remember(t.easy);
   if (t.verdict) return Finish(transfer, std::move(*t.verdict));
   if (t.redirecting && (code == CURLE_OK || t.redirect_cut)) return NextHop(transfer);
   if (code == CURLE_OK) {
@@ -714,6 +795,11 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
   if (t.resend_refused) {
     return Finish(transfer, Error(Code::kUnavailable, "the origin closed the connection",
                                   "a kept connection ended without an answer"));
+  }
+  const bool in_head = t.connected && !t.head_done;
+  if (code == CURLE_OUT_OF_MEMORY && in_head) {  // what libcurl says to a line over 100 KB
+    return Finish(transfer, Error(Code::kUnavailable, "the origin's answer is malformed",
+                                  "response head too large"));
   }
   if (code == CURLE_OUT_OF_MEMORY) {
     return Finish(transfer,

@@ -51,6 +51,8 @@ struct ResponseHead {
   /// First field of that name (ASCII case-insensitive).
   std::optional<std::string_view> Get(std::string_view name) const;
   std::optional<ReceivedRange> content_range() const;
+  /// The body is not what the source's bytes are: a Content-Encoding other than identity.
+  bool is_coded() const;
   /// Last-Modified in Unix milliseconds; 0 when absent or malformed.
   int64_t last_modified_ms() const;
 

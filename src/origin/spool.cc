@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/hash.h"
+#include "http/ascii.h"
 #include "io/timer.h"
 #include "observe/log.h"
 #include "origin/allowed_sources.h"
@@ -136,6 +137,12 @@ milliseconds BackoffOf(const FetchOptions& fetch, int failures) {
 Outcome OutcomeOf(const Error& failure) {
   const bool is_away = failure.code == Code::kDeadlineExceeded || http::IsUnreachable(failure);
   return is_away ? Outcome::kFailure : Outcome::kUnknown;
+}
+
+bool HttpTarget::IsCoded(const http::ResponseHead& head) const {
+  // Some S3 servers keep the name of the upload's framing, which is not there any more.
+  const std::string_view coding = http::Trim(head.Get("Content-Encoding").value_or(""));
+  return head.is_coded() && !(type == "s3" && http::EqualsNoCase(coding, "aws-chunked"));
 }
 
 std::string HttpTarget::MakeKey() const {
@@ -501,6 +508,11 @@ Result<void> Spool::CheckHead(Fetch& fetch, const http::ResponseHead& head) {
           true);
     }
     return refuse(Changed("a range was answered with the whole"), false);
+  }
+  if (target_->IsCoded(head)) {
+    return refuse(Error(Code::kUnavailable, "the origin's answer is malformed",
+                        "content coding nobody asked for"),
+                  false);
   }
   const auto range = head.content_range();
   if (!range || !range->range) {

@@ -74,6 +74,8 @@ struct HttpTarget {
   std::string key;                   ///< same key, same source; see MakeKey()
 
   /// url and a digest of the credentials.
+  /// Whether an answer's body is something else than the source's bytes (RFC 9110 §8.4).
+  bool IsCoded(const http::ResponseHead& head) const;
   std::string MakeKey() const;
   http::ClientRequest Request() const;
   BreakerOptions breaker_options() const {

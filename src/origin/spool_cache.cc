@@ -234,14 +234,16 @@ class OpenSink final : public http::BodySink {
     info.last_modified_ms = head.last_modified_ms();
     const std::string type = MediaType(info.content_type);
     if (target_->refuse_documents && IsDocument(type) && !is_empty) {
-      Error error = Upstream(Code::kUnsupported, "the source is not a video", type);
+      // What an origin says is repeated to nobody unless it is a name.
+      const bool is_name = type.size() <= 64 && std::all_of(type.begin(), type.end(), [](char c) {
+                             return c == '/' || http::IsTokenChar(c);
+                           });
+      Error error =
+          Upstream(Code::kUnsupported, "the source is not a video", is_name ? type : "a document");
       error.reason = "SOURCE_UNSUPPORTED";
       return error;
     }
-    const std::string_view coding = http::Trim(head.Get("Content-Encoding").value_or(""));
-    // Some S3 servers keep the name of the upload's framing, which is not there any more.
-    const bool is_framing = target_->type == "s3" && http::EqualsNoCase(coding, "aws-chunked");
-    if (!coding.empty() && !http::EqualsNoCase(coding, "identity") && !is_framing) {
+    if (target_->IsCoded(head)) {
       return Upstream(Code::kUnavailable, "the origin's answer is malformed",
                       "content coding nobody asked for");
     }
