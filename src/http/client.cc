@@ -441,8 +441,8 @@ bool TransferImpl::HeaderLine(std::string_view line) {
   if (line.empty()) {
     long status = 0;
     ::curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status ==
-        101) {  // nobody asked for another protocol; libcurl would take what follows for a body
+    // Nobody asked for another protocol; libcurl would take what follows for a body.
+    if (status == 101) {
       return Refuse(Error(Code::kUnavailable, "the origin's answer is malformed",
                           "protocol switch nobody asked for"));
     }

@@ -97,7 +97,7 @@ def site(tmp_path_factory):
                                     http_origin("garbage", others["garbage"].url), http_origin("mute", others["mute"].url),
                                     http_origin("refused", f"http://127.0.0.1:{refused}"),
                                     {"name": "pages", "matcher": "^/pages/", "mode": "passthrough", "sources": [{"type": "http", "url": origin.url}]}]
-        server.config["fetch"] = {"connectTimeout": "800ms", "firstByteTimeout": "800ms", "idleTimeout": "800ms", "totalTimeout": "2s", "maxRedirects": 5,
+        server.config["fetch"] = {"connectTimeout": "800ms", "firstByteTimeout": "800ms", "idleTimeout": "800ms", "totalTimeout": "2s", "maxRedirects": 5, "breakerFailures": 0, "retryBackoff": "20ms",
                                   "spoolKeep": 0, "blockBytes": BLOCK, "readAheadBytes": 4 * BLOCK}
         server.config["transform"] = {"maxSourceBytes": LIMIT}
         server.config["cache"] = {"kvTtl": {"clientError": 0, "serverError": 0}, "productionTimeout": 3, "staleWhileRevalidate": 0, "staleIfError": 0}
@@ -258,7 +258,7 @@ CASES = {
     "status-999": (lambda: lambda a: answer(status="999 What"), {FAILED}, 3, ALL),
     "cut-in-the-middle": (lambda: cut, {FAILED, CUT}, 6, ALL),
     "cut-in-the-head": (lambda: lambda a: iter([b"HTTP/1.1 200 OK\r\nContent-Le"]), {FAILED}, 3, ALL),
-    "no-answer": (lambda: lambda a: None, {FAILED}, 6, ALL),
+    "no-answer": (lambda: lambda a: None, {FAILED}, 18, ALL),
     "says-more-than-comes": (lambda: lambda a: iter([answer("Content-Type: video/mp4", f"Content-Length: {SIZE + 5000}", length=False) + GOOD]), {FAILED, CUT, OK}, 6, ALL),
     "says-less-than-comes": (lambda: lambda a: iter([answer("Content-Type: video/mp4", 'ETag: "short"', f"Content-Length: {SIZE // 2}", length=False) + GOOD]), None, 6, ALL),
     "two-lengths": (lambda: lambda a: answer(f"Content-Length: {SIZE - 5}", f"Content-Length: {SIZE}", length=False) + GOOD, {FAILED}, 3, ALL),
@@ -434,7 +434,7 @@ def test_redirects_to_places_inside_are_refused_without_a_connection(site, form)
     site.origin.answers[name] = answer(f"Location: {location}", status="302 Found")
     outcome, body = site.outcome("/bad" + name + QUERIES["frame"])
     assert outcome in (FAILED, TIMEOUT), (outcome, body[:200])
-    assert canary.connections == before and asked(site, name) == 1
+    assert canary.connections == before and asked(site, name) <= 3  # a name that is not found may be found later
     site.origin.answers[name] = honest(GOOD)
     assert site.outcome("/bad" + name + QUERIES["frame"]) == (OK, site.good["frame"])
 
