@@ -16,6 +16,7 @@ class HttpOrigin:
     def __init__(self):
         self.files = {}
         self.requests = []
+        self.targets = []             # of all requests, with their queries
         self.sent = {}
         self.status = None            # answer everything with this status
         self.no_ranges = False        # ignore Range, answer 200 with everything
@@ -92,6 +93,7 @@ class HttpOrigin:
         path = h.path.split("?")[0]
         asked = h.headers.get("Range")
         with self._lock:
+            self.targets.append(h.path)
             self.requests.append((method, path, asked, {k.lower(): v for k, v in h.headers.items()}))
         if not self.heads.is_set():
             with self._lock:
