@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit e2e e2e-deps build deps lint fmt tidy bench bench-store bench-media torture asan tsan clang clean
+.PHONY: help run demo test unit e2e e2e-s3 e2e-deps build deps lint fmt tidy bench bench-store bench-media torture asan tsan clang clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -35,6 +35,10 @@ unit: build ## only the unit and integration tests
 
 e2e: test-deps build e2e-deps ## only the tests that run the real programs
 	ctest --preset $(PRESET) -L e2e $(CTEST_ARGS)
+
+e2e-s3: build ## the tests of S3 sources against a real Ceph RGW (root; 300 MB of packages)
+	@tools/install_deps s3
+	@VR_BIN_DIR=$(CURDIR)/build/$(PRESET)/bin tests/s3/run
 
 .PHONY: test-deps
 test-deps:

@@ -66,20 +66,6 @@ void BindTls(Object& o, TlsOptions& tls) {
   o.Field("key", tls.key, {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
 }
 
-void BindBucket(Object& o, BucketOptions& bucket) {
-  Text url = HttpUrl();
-  url.raw = false;
-  url.required = true;
-  o.Field("endpoint", bucket.endpoint, url);
-  o.Field("bucket", bucket.bucket,
-          {.required = true, .min_length = 1, .max_length = 255, .allowed = "a bucket's name"});
-  o.Field("region", bucket.region,
-          {.min_length = 1, .max_length = 64, .allowed = "a region's name, or \"auto\""});
-  o.Field("accessKey", bucket.access_key, {.max_length = 256, .allowed = "an access key id"});
-  o.Field("secretKey", bucket.secret_key,
-          {.secret = true, .max_length = 1024, .allowed = "a secret access key"});
-}
-
 void BindTtl(Object& o, cache::TtlOptions& ttl) {
   o.Duration("ok", ttl.ok, {0s, kYear});
   o.Duration("redirects", ttl.redirects, {0s, kYear});

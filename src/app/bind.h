@@ -11,8 +11,9 @@ namespace vr::app {
 /// Everything. Limits that other fields are checked against come first.
 void BindSettings(config::Object& o, Settings& settings);
 
-/// Room by room; bind_origins.cc and bind_variant.cc.
+/// Room by room; bind_origins.cc, bind_buckets.cc and bind_variant.cc.
 void BindOrigin(config::Object& o, origin::OriginOptions& origin);
+void BindBucket(config::Object& o, origin::BucketOptions& bucket);
 void BindDerivative(config::Object& o, variant::Derivative& derivative,
                     const variant::Limits& limits);
 

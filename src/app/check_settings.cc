@@ -41,18 +41,6 @@ std::vector<std::string> When(bool is_set, const char* pointer) {
 /// each.
 const Unimplemented kUnimplemented[] = {
     {Severity::kError, [](const Settings& s) { return When(s.tls.has_value(), "/tls"); }},
-    {Severity::kError,
-     [](const Settings& s) {
-       std::vector<std::string> out;
-       for (size_t i = 0; i < s.origins.size(); ++i) {
-         for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
-           if (s.origins[i].sources[k].type != origin::SourceType::kS3) continue;
-           out.push_back(At(At("/origins", i, "/sources"), k, "/type"));
-         }
-       }
-       return out;
-     }},
-    {Severity::kWarning, [](const Settings& s) { return When(!s.buckets.empty(), "/buckets"); }},
     {Severity::kWarning,
      [](const Settings& s) {
        return When(!s.access.allowed_sources.empty(), "/access/allowedSources");
@@ -130,16 +118,6 @@ void CheckOrigins(const Settings& s, std::vector<Finding>& out) {
     out.push_back({std::move(problem.field),
                    is_value ? config::Quote(problem.found) : std::move(problem.found),
                    std::move(problem.allowed)});
-  }
-  for (size_t i = 0; i < s.origins.size(); ++i) {
-    for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
-      const origin::SourceOptions& source = s.origins[i].sources[k];
-      if (source.type == origin::SourceType::kS3 && !source.bucket.empty() &&
-          !s.buckets.contains(source.bucket)) {
-        out.push_back({At(At("/origins", i, "/sources"), k, "/bucket"),
-                       config::Quote(source.bucket), "a name of \"buckets\""});
-      }
-    }
   }
   for (size_t i = 0; i < s.origins.size(); ++i) {
     if (s.origins[i].mode != origin::OriginMode::kPassthrough) continue;

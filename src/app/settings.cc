@@ -60,6 +60,13 @@ void Derive(Settings& s) {
   s.fetch.spool_dir = s.data / "spool";
   s.fetch.max_source_bytes = s.transform.max_source_bytes;
   s.fetch.allow_private_addresses = s.access.allow_private_addresses;
+  for (origin::OriginOptions& origin : s.origins) {
+    for (origin::SourceOptions& source : origin.sources) {
+      const auto bucket = s.buckets.find(source.bucket);
+      if (source.type == origin::SourceType::kS3 && bucket != s.buckets.end())
+        source.place = bucket->second;
+    }
+  }
 }
 
 /// In the order of reading: the file first, then environment and flags.

@@ -42,15 +42,6 @@ struct TlsOptions {
   std::string key;          ///< PEM file
 };
 
-/// A bucket that sources of type s3 name.
-struct BucketOptions {
-  std::string endpoint;
-  std::string bucket;
-  std::string region = "auto";
-  std::string access_key;
-  std::string secret_key;  ///< secret
-};
-
 struct AccessOptions : delivery::AccessOptions {
   std::vector<std::string> allowed_sources;
   bool allow_private_addresses = false;
@@ -69,7 +60,7 @@ struct Settings {
   std::filesystem::path data =
       "./var";  ///< the rooms' own directories below it are filled in by Load()
   std::vector<origin::OriginOptions> origins;
-  std::map<std::string, BucketOptions, std::less<>> buckets;
+  std::map<std::string, origin::BucketOptions, std::less<>> buckets;  ///< by the name sources use
   origin::FetchOptions fetch;
   variant::Options
       variant;  ///< derivatives, responsive, passthrough.formats, validation, bypass names

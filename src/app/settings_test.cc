@@ -115,7 +115,6 @@ std::string SupportedContract() {
     text.erase(begin, end - begin);
   };
   cut("\"tls\"", "// optional");
-  cut("{ \"type\": \"s3\"", " ],\n      \"ttl\"");
   return text;
 }
 
@@ -124,11 +123,10 @@ TEST(Settings, TheContractsExampleIsRefusedForExactlyWhatWeCannotDoYet) {
   EXPECT_FALSE(outcome.settings);
   const std::string why =
       "found a setting that is not implemented yet, allowed: not supported yet: remove it to start";
-  EXPECT_THAT(Lines(outcome.problems),
-              ElementsAre("f:4:10: /tls: " + why, "f:15:19: /origins/0/sources/2/type: " + why));
+  EXPECT_THAT(Lines(outcome.problems), ElementsAre("f:4:10: /tls: " + why));
   EXPECT_THAT(Pointers(outcome.warnings),
-              ElementsAre("/buckets", "/responsive", "/cache/kvNamespace",
-                          "/access/signing/keys/k1", "/access/allowedSources"));
+              ElementsAre("/responsive", "/cache/kvNamespace", "/access/signing/keys/k1",
+                          "/access/allowedSources"));
 }
 
 TEST(Settings, TheContractsExampleLoadsWithoutThat) {
@@ -143,7 +141,9 @@ TEST(Settings, TheContractsExampleLoadsWithoutThat) {
   ASSERT_EQ(s.origins.size(), 2u);
   EXPECT_EQ(s.origins[0].matcher, "^/videos/(.+)$");
   EXPECT_THAT(s.origins[0].capture_groups, ElementsAre("path"));
-  ASSERT_EQ(s.origins[0].sources.size(), 2u);
+  ASSERT_EQ(s.origins[0].sources.size(), 3u);
+  ASSERT_TRUE(s.origins[0].sources[2].place);
+  EXPECT_EQ(s.origins[0].sources[2].place->secret_key, "s-bucket");
   EXPECT_EQ(s.origins[0].sources[0].path, "${path}");
   EXPECT_EQ(s.origins[0].sources[1].auth.token, "s-origin");
   EXPECT_EQ(s.origins[0].sources[1].priority, 1);
@@ -374,7 +374,6 @@ TEST(Settings, WhatCannotBeIgnoredSafelyStopsTheStart) {
 
 TEST(Settings, WhatHasNoEffectYetIsAWarning) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {R"("buckets": {"B": {"endpoint": "https://s3.example", "bucket": "b"}})", "/buckets"},
       {R"("access": {"allowedSources": ["*.example.com"]})", "/access/allowedSources"},
       {R"("cache": {"kvNamespace": {"id": "x"}})", "/cache/kvNamespace"},
       {R"("responsive": {"defaultDerivative": "mobile"})", "/responsive"},
@@ -422,6 +421,88 @@ TEST(Settings, AccessIsCheckedBetweenItsFields) {
            {R"("cors": {"exposeHeaders": ["a b"]})", "/cors/exposeHeaders/0"}}) {
     EXPECT_THAT(Pointers(LoadWith(WithOrigin(text)).problems), ElementsAre(pointer)) << text;
   }
+}
+
+TEST(Settings, BucketsOfEveryFormLoadAndPrintToTheSame) {
+  const LoadOutcome outcome = LoadWith(
+      R"({"origins": [{"name": "a", "matcher": "^/", "sources": [
+            {"type": "s3", "bucket": "R2"}, {"type": "s3", "bucket": "OPEN"}, {"type": "s3", "bucket": "DIR"}]}],
+          "buckets": {
+            "R2": {"endpoint": "https://id.r2.cloudflarestorage.com/", "bucket": "videos", "accessKey": "${AK}",
+                   "secretKey": "${SK}", "sessionToken": "${ST}", "signing": "presigned", "presignExpires": "2m"},
+            "OPEN": {"endpoint": "https://s3.eu-west-1.amazonaws.com", "bucket": "open-data", "addressing": "virtual",
+                     "signing": "none"},
+            "DIR": {"root": "/srv/videos"}}})",
+      {{"AK", "key-id"}, {"SK", "s-bucket"}, {"ST", "s-token"}});
+  ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  EXPECT_THAT(Lines(outcome.warnings), IsEmpty());
+  const auto& sources = outcome.settings->origins[0].sources;
+  EXPECT_EQ(sources[0].place->session_token, "s-token");
+  EXPECT_EQ(sources[0].place->presign_expires, 120s);
+  EXPECT_EQ(sources[1].place->signing, origin::S3Signing::kNone);
+  EXPECT_EQ(sources[2].place->root, "/srv/videos");
+  const std::string printed = PrintEffective(*outcome.settings);
+  for (const char* secret : {"s-bucket", "s-token"})
+    EXPECT_THAT(printed, testing::Not(HasSubstr(secret)));
+  std::string text = printed;
+  for (const std::string mask = "\"********\""; text.find(mask) != std::string::npos;)
+    text.replace(text.find(mask), mask.size(), "\"${SK}\"");
+  const LoadOutcome again = LoadWith(text, {{"SK", "s-bucket"}});
+  ASSERT_TRUE(again.settings) << testing::PrintToString(Lines(again.problems));
+  EXPECT_EQ(PrintEffective(*again.settings), printed);
+}
+
+TEST(Settings, WrongBucketsAreToldAtTheirPlace) {
+  const std::string server = R"("endpoint": "https://s3.example.com", "bucket": "videos")";
+  const std::string keys = R"(, "accessKey": "a", "secretKey": "${SK}")";
+  const std::vector<std::pair<std::string, std::vector<std::string>>> cases = {
+      {"", {"/buckets/B/endpoint"}},
+      {R"("bucket": "videos")" + keys, {"/buckets/B/endpoint"}},
+      {R"("endpoint": "https://s3.example.com")" + keys, {"/buckets/B/bucket"}},
+      {R"("endpoint": "s3.example.com", "bucket": "videos")" + keys, {"/buckets/B/endpoint"}},
+      {R"("endpoint": "https://s3.example.com/videos", "bucket": "videos")" + keys,
+       {"/buckets/B/endpoint"}},
+      {R"("endpoint": "https://videos.s3.example.com", "bucket": "videos")" + keys,
+       {"/buckets/B/endpoint"}},
+      {R"("endpoint": "https://s3.example.com:x", "bucket": "videos")" + keys,
+       {"/buckets/B/endpoint"}},
+      {R"("endpoint": "https://s3.example.com", "bucket": "a/b")" + keys, {"/buckets/B/bucket"}},
+      {server, {"/buckets/B/accessKey", "/buckets/B/secretKey"}},
+      {server + R"(, "accessKey": "a")", {"/buckets/B/secretKey"}},
+      {server + R"(, "accessKey": "a/b", "secretKey": "${SK}")", {"/buckets/B/accessKey"}},
+      {server + R"(, "accessKey": "a", "secretKey": "${EMPTY}")", {"/buckets/B/secretKey"}},
+      {server + keys + R"(, "signing": "none")", {"/buckets/B/accessKey", "/buckets/B/secretKey"}},
+      {server + keys + R"(, "signing": "query")", {"/buckets/B/signing"}},
+      {server + keys + R"(, "presignExpires": 60)", {"/buckets/B/presignExpires"}},
+      {server + keys + R"(, "signing": "presigned", "presignExpires": "8d")",
+       {"/buckets/B/presignExpires"}},
+      {server + keys + R"(, "root": "/srv")",
+       {"/buckets/B/endpoint", "/buckets/B/bucket", "/buckets/B/accessKey",
+        "/buckets/B/secretKey"}},
+      {R"("root": "")", {"/buckets/B/root"}},
+      {R"("endpoint": "http://127.0.0.1:9000", "bucket": "videos", "addressing": "virtual")" + keys,
+       {"/buckets/B/addressing"}},
+      {R"("endpoint": "https://s3.example.com", "bucket": "Videos_1", "addressing": "virtual")" +
+           keys,
+       {"/buckets/B/addressing"}},
+  };
+  for (const auto& [text, pointers] : cases) {
+    const LoadOutcome outcome = LoadWith(WithOrigin("\"buckets\": {\"B\": {" + text + "}}"),
+                                         {{"SK", "s-bucket"}, {"EMPTY", ""}});
+    EXPECT_FALSE(outcome.settings) << text;
+    EXPECT_EQ(Pointers(outcome.problems), pointers) << text;
+    for (const std::string& line : Lines(outcome.problems))
+      EXPECT_THAT(line, testing::Not(HasSubstr("s-bucket")));
+  }
+  const LoadOutcome unknown = LoadWith(
+      R"({"origins": [{"name": "a", "matcher": "^/", "sources": [{"type": "s3", "bucket": "X"}]}]})");
+  EXPECT_THAT(Pointers(unknown.problems), ElementsAre("/origins/0/sources/0/bucket"));
+  const LoadOutcome inline_secret = LoadWith(
+      WithOrigin("\"buckets\": {\"B\": {" + server +
+                 R"(, "accessKey": "a", "secretKey": "s-bucket", "sessionToken": "s-t"}})"));
+  EXPECT_TRUE(inline_secret.settings);
+  EXPECT_THAT(Pointers(inline_secret.warnings),
+              ElementsAre("/buckets/B/secretKey", "/buckets/B/sessionToken"));
 }
 
 TEST(Settings, PrintedSettingsHoldNoSecretAndLoadToTheSame) {

@@ -1,7 +1,9 @@
-// Mutex, MutexLock and Guarded<T> with clang's thread-safety annotations (std::mutex has none).
+// Mutex, SharedMutex, their locks and Guarded<T> with clang's thread-safety annotations (std::mutex
+// has none).
 #pragma once
 
 #include <mutex>
+#include <shared_mutex>
 #include <utility>
 
 #if defined(__clang__)
@@ -15,6 +17,9 @@
 #define REQUIRES(...) VR_ANNOTATE(requires_capability(__VA_ARGS__))
 #define ACQUIRE(...) VR_ANNOTATE(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) VR_ANNOTATE(release_capability(__VA_ARGS__))
+#define ACQUIRE_SHARED(...) VR_ANNOTATE(acquire_shared_capability(__VA_ARGS__))
+#define RELEASE_SHARED(...) VR_ANNOTATE(release_shared_capability(__VA_ARGS__))
+#define RELEASE_GENERIC(...) VR_ANNOTATE(release_generic_capability(__VA_ARGS__))
 #define EXCLUDES(...) VR_ANNOTATE(locks_excluded(__VA_ARGS__))
 #define NO_THREAD_SAFETY_ANALYSIS VR_ANNOTATE(no_thread_safety_analysis)
 
@@ -39,6 +44,42 @@ class SCOPED_CAPABILITY MutexLock {
 
  private:
   Mutex& mutex_;
+};
+
+/// Many at a time, or one alone.
+class CAPABILITY("mutex") SharedMutex {
+ public:
+  void lock() ACQUIRE() { impl_.lock(); }                           // NOLINT: the standard's names
+  void unlock() RELEASE() { impl_.unlock(); }                       // NOLINT: the standard's names
+  void lock_shared() ACQUIRE_SHARED() { impl_.lock_shared(); }      // NOLINT: the standard's names
+  void unlock_shared() RELEASE_SHARED() { impl_.unlock_shared(); }  // NOLINT: the standard's names
+
+ private:
+  std::shared_mutex impl_;
+};
+
+class SCOPED_CAPABILITY SharedLock {
+ public:
+  explicit SharedLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_(mutex) {
+    mutex_.lock_shared();
+  }
+  ~SharedLock() RELEASE_GENERIC() { mutex_.unlock_shared(); }
+  SharedLock(const SharedLock&) = delete;
+  SharedLock& operator=(const SharedLock&) = delete;
+
+ private:
+  SharedMutex& mutex_;
+};
+
+class SCOPED_CAPABILITY AloneLock {
+ public:
+  explicit AloneLock(SharedMutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  ~AloneLock() RELEASE() { mutex_.unlock(); }
+  AloneLock(const AloneLock&) = delete;
+  AloneLock& operator=(const AloneLock&) = delete;
+
+ private:
+  SharedMutex& mutex_;
 };
 
 /// A value that can only be reached with its lock held. `f` must not wait.

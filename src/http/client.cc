@@ -321,12 +321,18 @@ bool TransferImpl::Configure() {
   if (!left_home) {
     for (const auto& [name, value] : request.credentials) add(name, value);
   }
+  std::string url = now.url;
+  if (request.signer && hops == 0) {
+    const RequestSigner::Proof proof = request.signer->Sign(request.method);
+    for (const auto& [name, value] : proof.fields) add(name, value);
+    if (!proof.query.empty()) url += "?" + proof.query;
+  }
   if (!ok) return false;
 
   const auto set = [&](CURLoption option, auto value) {
     if (::curl_easy_setopt(easy, option, value) != CURLE_OK) ok = false;
   };
-  set(CURLOPT_URL, now.url.c_str());
+  set(CURLOPT_URL, url.c_str());
   set(CURLOPT_HTTPHEADER, list);
   if (request.forwarded) {
     ConfigureForwarded(set);

@@ -105,6 +105,18 @@ struct Forwarded {
   std::shared_ptr<const std::string> body;  ///< null: none, and no Content-Length
 };
 
+/// Proves requests, each anew at the moment it goes out: for signatures that hold the time.
+/// Immutable, thread-safe.
+class RequestSigner {
+ public:
+  struct Proof {
+    std::string query;  ///< percent-encoded, put behind the url's path; empty: none
+    FieldList fields;
+  };
+  virtual ~RequestSigner() = default;
+  virtual Proof Sign(Method method) const = 0;
+};
+
 struct ClientRequest {
   std::string url;               ///< http or https, percent-encoded, no user part
   Method method = Method::kGet;  ///< kGet or kHead
@@ -112,6 +124,8 @@ struct ClientRequest {
   FieldList
       credentials;  ///< sent to the url's own host only (scheme, host and port; http→https allowed)
   std::optional<ByteRange> range;  ///< becomes a Range field
+  /// For exactly `url`; nothing of it goes along with a redirect. Not for forwarded requests.
+  std::shared_ptr<const RequestSigner> signer;
 
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds first_byte_timeout{15'000};  ///< request sent to head complete, per hop

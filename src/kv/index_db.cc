@@ -7,8 +7,9 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
-#include <algorithm>
 #include <array>
+
+#include "kv/index_watch.h"
 
 #if defined(__SANITIZE_THREAD__)
 // Debian's RocksDB is not instrumented: TSan sees its memcpy and memcmp but not the atomics that
@@ -21,6 +22,10 @@ extern "C" const char* __tsan_default_suppressions() {
 
 namespace vr::kv {
 namespace {
+
+/// Free beyond what memory tables hold before recovering from a full disk is tried: their files'
+/// filters and blocks, a manifest, a log.
+constexpr uint64_t kRoomToRecover = 4 << 20;
 
 constexpr std::array<const char*, kTables> kNames = {"entry",  "inline", "tag",  "source",
                                                      "expiry", "purge",  "stats"};
@@ -48,9 +53,7 @@ rocksdb::DBOptions DatabaseOptions() {
   o.db_write_buffer_size = 48 << 20;  // bounds memory over all tables
   o.max_total_wal_size = 64 << 20;    // bounds replay time at open
   o.max_open_files = 512;
-  o.keep_log_file_num = 2;
-  o.max_log_file_size = 4 << 20;
-  o.info_log_level = rocksdb::WARN_LEVEL;
+  o.info_log = std::make_shared<IndexLog>();
   o.stats_dump_period_sec = 0;
   o.stats_persist_period_sec = 0;
   o.bytes_per_sync = 1 << 20;
@@ -107,14 +110,16 @@ Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::strin
   for (size_t i = 0; i < kTables; ++i) {
     tables.emplace_back(kNames[i], TableOptions(static_cast<Table>(i), cache));
   }
-  // RocksDB insists on its own table. Small, because after a full disk RocksDB waits until one
-  // write buffer of the largest size would fit.
+  // RocksDB insists on its own table; ours is empty (but see LeaveLog).
   rocksdb::ColumnFamilyOptions unused;
   unused.write_buffer_size = 1 << 20;
   tables.emplace_back(rocksdb::kDefaultColumnFamilyName, unused);
   rocksdb::DBOptions options = DatabaseOptions();
   if (env != nullptr) options.env = env;
-  std::unique_ptr<IndexDb> index(new IndexDb());
+  // RocksDB looks into the directory before it makes it, and complains.
+  if (access == Access::kReadWrite) (void)options.env->CreateDirIfMissing(path).ok();
+  std::unique_ptr<IndexDb> index(new IndexDb(path));
+  options.listeners.push_back(index->watch_);
   rocksdb::DB* db = nullptr;
   const rocksdb::Status s =
       access == Access::kReadWrite
@@ -122,8 +127,12 @@ Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::strin
           : rocksdb::DB::OpenForReadOnly(options, path, tables, &index->tables_, &db);
   if (!s.ok()) return FromStatus(s, "open " + path);
   index->db_.reset(db);
+  index->watch_->Attach(db);
   return index;
 }
+
+IndexDb::IndexDb(std::string path)
+    : path_(std::move(path)), watch_(std::make_shared<IndexWatch>()) {}
 
 IndexDb::~IndexDb() {
   if (!db_) return;
@@ -141,28 +150,79 @@ Result<std::optional<std::string>> IndexDb::Get(Table table, std::string_view ro
 }
 
 Result<void> IndexDb::Write(Batch& batch, bool sync) {
-  if (is_broken_.load(std::memory_order_acquire)) {
-    const rocksdb::Status s = db_->Resume();
-    // Busy: after a full disk RocksDB looks every five seconds whether there is room again, by
-    // itself.
-    if (s.IsBusy())
-      return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
-    if (!s.ok()) return FromStatus(s, "resume");
-    is_broken_.store(false, std::memory_order_release);
-  }
   rocksdb::WriteOptions options;
   options.sync = sync;
-  const rocksdb::Status s = db_->Write(options, batch.impl_.get());
-  if (s.ok()) return {};
-  is_broken_.store(true, std::memory_order_release);
-  return FromStatus(s, "write");
+  for (;;) {
+    if (is_broken_.load(std::memory_order_acquire)) CHECK_OK(Recover());
+    SharedLock lock(gate_);
+    // Another one's write failed meanwhile.
+    if (is_broken_.load(std::memory_order_acquire)) continue;
+    const rocksdb::Status s = db_->Write(options, batch.impl_.get());
+    if (s.ok()) return {};
+    // The others are refusals of what was asked, and nothing is broken.
+    if (!s.IsNotSupported() && !s.IsInvalidArgument()) {
+      is_broken_.store(true, std::memory_order_release);
+    }
+    return FromStatus(s, "write");
+  }
+}
+
+// RocksDB marks a log in which a write or a sync failed; touching it again is a breach that its
+// assertions end the process for, and recovering begins a new log only if there is something to
+// move out of memory. So: nobody writes while we recover, and nobody writes before there is another
+// log than the failed one.
+Result<void> IndexDb::Recover() {
+  AloneLock lock(gate_);
+  if (!is_broken_.load(std::memory_order_acquire)) return {};
+  uint64_t held = 0;
+  uint64_t free = 0;
+  (void)db_->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &held);
+  // A try without room would cost every caller the writing of half a file.
+  if (db_->GetEnv()->GetFreeSpace(path_, &free).ok() && free < held + kRoomToRecover) {
+    return Error(Code::kResourceExhausted, "the store's disk is full",
+                 std::to_string(free) + " bytes free, " + std::to_string(held + kRoomToRecover) +
+                     " needed to recover");
+  }
+  rocksdb::Status s = db_->Resume();
+  // A compaction that was under way and found no room makes the recovery fail that waited for its
+  // end, and none begins before one succeeded.
+  if (s.IsNoSpace()) s = db_->Resume();
+  if (s.ok() && IsLogFailed()) s = LeaveLog();
+  // Busy: RocksDB is recovering from something less (a compaction that found no room), by itself.
+  if (s.IsBusy()) return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
+  if (!s.ok()) return FromStatus(s, "resume");
+  if (IsLogFailed()) {
+    return Error(Code::kUnavailable, "the store's index failed", "its log cannot be replaced");
+  }
+  is_broken_.store(false, std::memory_order_release);
+  return {};
+}
+
+bool IndexDb::IsLogFailed() const {
+  const uint64_t failed = watch_->failed_log();
+  return failed != 0 && watch_->CurrentLog() <= failed;
+}
+
+rocksdb::Status IndexDb::LeaveLog() {
+  // Something to move out of memory, which did not go through the log; no row comes of it.
+  rocksdb::WriteOptions past_log;
+  past_log.disableWAL = true;
+  rocksdb::ColumnFamilyHandle* const unused = tables_.back();
+  rocksdb::Status s = db_->Delete(past_log, unused, "log");
+  if (!s.ok()) return s;
+  // RocksDB refuses to leave a failed log, except when it recovers. So this fails (and if it should
+  // not: the better), and then there is something to recover from.
+  watch_->set_leaves_log(true);
+  db_->Flush(rocksdb::FlushOptions(), unused).PermitUncheckedError();
+  watch_->set_leaves_log(false);
+  return db_->Resume();
 }
 
 Result<void> IndexDb::SyncLog() {
-  const rocksdb::Status s = db_->SyncWAL();
-  if (s.ok()) return {};
-  is_broken_.store(true, std::memory_order_release);
-  return FromStatus(s, "sync");
+  // Through the queue of writes, and not by SyncWAL: that would come to the log beside a write, and
+  // touch it after the write failed.
+  Batch nothing(*this);
+  return Write(nothing, true);
 }
 
 Result<void> IndexDb::Scan(

@@ -1,5 +1,6 @@
 // IndexDb: the part of RocksDB that the embedded store uses: tables, point reads, ordered scans,
-// and batches that become visible as one. RocksDB's own headers stay in index_db.cc. Thread-safe.
+// and batches that become visible as one. RocksDB's own headers stay in index_db.cc and
+// index_watch.h. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -17,10 +18,13 @@ namespace rocksdb {
 class ColumnFamilyHandle;
 class DB;
 class Env;
+class Status;
 class WriteBatch;
 }  // namespace rocksdb
 
 namespace vr::kv {
+
+class IndexWatch;
 
 /// One column family each; the names are part of the format (docs/formats/store.md §3).
 enum class Table { kEntry, kInline, kTag, kSource, kExpiry, kPurge, kStats };
@@ -56,9 +60,9 @@ class IndexDb {
   Result<std::optional<std::string>> Get(Table table, std::string_view row) const;
   /// @param sync wait until the log is on disk
   /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next
-  /// Write tries to recover.
+  /// Write recovers first, if there is room; reads go on meanwhile.
   Result<void> Write(Batch& batch, bool sync);
-  /// Waits until everything written so far is on disk.
+  /// Waits until everything written so far is on disk. Errors as Write.
   Result<void> SyncLog();
   /// Visits rows in order of their bytes, beginning with the first not less than `from`, on one
   /// consistent view, until `visit` returns false. The views passed live during the call only.
@@ -68,13 +72,23 @@ class IndexDb {
 
  private:
   enum class Access { kReadWrite, kReadOnly };
-  IndexDb() = default;
+  explicit IndexDb(std::string path);
   static Result<std::unique_ptr<IndexDb>> OpenAs(Access access, const std::string& path,
                                                  uint64_t cache_bytes, rocksdb::Env* env);
 
+  /// Makes writing possible again after a failure.
+  Result<void> Recover() EXCLUDES(gate_);
+  /// Whether the next write would go to a log that failed.
+  bool IsLogFailed() const;
+  /// Makes RocksDB begin a new log when it has nothing in memory. Nobody may be writing.
+  rocksdb::Status LeaveLog() REQUIRES(gate_);
+
+  const std::string path_;
+  const std::shared_ptr<IndexWatch> watch_;
+  SharedMutex gate_;  ///< shared: writes; alone: recovering
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;
-  std::atomic<bool> is_broken_{false};  ///< a write failed; RocksDB may refuse writes until resumed
+  std::atomic<bool> is_broken_{false};  ///< a write failed; none may begin until recovered
 };
 
 }  // namespace vr::kv

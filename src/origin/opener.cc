@@ -7,6 +7,7 @@
 #include "http/url.h"
 #include "origin/credentials.h"
 #include "origin/file_source.h"
+#include "origin/s3.h"
 
 namespace vr::origin {
 
@@ -40,6 +41,8 @@ class OpenerImpl final : public Opener {
   io::Task<Result<SourceRef>> OpenFile(const Resolved& resolved, const Location& location);
   io::Task<Result<SourceRef>> OpenHttp(Context ctx, const Resolved& resolved,
                                        const Location& location);
+  io::Task<Result<SourceRef>> OpenS3(Context ctx, const Resolved& resolved,
+                                     const Location& location);
   Result<std::shared_ptr<SpoolCache>> Spools();
 
   FetchOptions fetch_;  ///< constant after construction
@@ -106,6 +109,25 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenHttp(Context ctx, const Resolved& re
   co_return opened;
 }
 
+io::Task<Result<SourceRef>> OpenerImpl::OpenS3(Context ctx, const Resolved& resolved,
+                                               const Location& location) {
+  const OriginOptions& origin = origins_[resolved.origin_index];
+  const SourceOptions& source = origin.sources[location.source_index];
+  if (!source.place) co_return Error(Code::kInternal, "internal error", "a bucket without place");
+  // The bucket's own URL would list it.
+  if (location.path.empty())
+    co_return Error(Code::kNotFound, "the source was not found", "the bucket itself");
+  auto target =
+      std::make_shared<HttpTarget>(MakeS3Target(*source.place, location.path, SystemClock::Get()));
+  target->origin_name = resolved.origin_name;
+  target->fetch = fetch_;
+  target->counters = counters_[resolved.origin_index];
+  CO_TRY(std::shared_ptr<SpoolCache> spools, Spools());
+  Result<SourceRef> opened =
+      co_await SpoolCache::Open(std::move(spools), std::move(ctx), std::move(target));
+  co_return opened;
+}
+
 /// One word, or a status number, on how an attempt ended.
 std::string AttemptText(const Error& error) {
   for (const auto& [name, value] : error.facts) {
@@ -148,6 +170,8 @@ io::Task<Result<SourceRef>> OpenerImpl::Open(Context ctx, Resolved resolved) {
       opened = co_await OpenFile(resolved, location);
     } else if (location.type == "http") {
       opened = co_await OpenHttp(ctx, resolved, location);
+    } else if (location.type == "s3") {
+      opened = co_await OpenS3(ctx, resolved, location);
     }
     if (opened.ok()) co_return opened;
     Error error = std::move(opened).error();

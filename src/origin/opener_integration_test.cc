@@ -699,7 +699,11 @@ TEST_F(OpenerTest, TheNextLocationIsTriedOnceWhenOneHasNothingOrFails) {
 
   SourceOptions s3;
   s3.type = SourceType::kS3;
-  s3.bucket = "b";
+  s3.bucket = "B";
+  ScriptedServer denying([](Exchange& x) {
+    x.Respond("403 Forbidden", "", "<Error><Code>AccessDenied</Code><Message>no</Message></Error>");
+  });
+  s3.place = BucketOptions{.endpoint = denying.url(), .bucket = "b", .secret_key = "s"};
   Use({File("files"), Http(missing.url()), Http(broken.url()), Http(cut.url()), s3,
        File("no-such-root")});
   auto opened = Open();
@@ -707,7 +711,7 @@ TEST_F(OpenerTest, TheNextLocationIsTriedOnceWhenOneHasNothingOrFails) {
   EXPECT_EQ(opened.error().code, Code::kUnavailable);
   EXPECT_EQ(opened.error().reason, "ALL_SOURCES_FAILED");
   EXPECT_EQ(Fact(opened.error(), "attempts"),
-            "file: not found, http: 404, http: 500, http: unreachable, s3: not supported yet, "
+            "file: not found, http: 404, http: 500, http: unreachable, s3: 403 AccessDenied, "
             "file: unavailable");
   for (const auto& [name, value] : opened.error().facts) {
     EXPECT_THAT(value, Not(HasSubstr(top_.string())));

@@ -22,7 +22,11 @@ enum class AuthType {
 };  ///< "none", "bearer", "basic", "header", "query"
 /// What an http source's redirect means: "follow": the source is there; "pass": it is the answer.
 enum class RedirectPolicy { kFollow, kPass };
-enum class OriginMode { kTransform, kPassthrough };  ///< "transform", "passthrough"
+/// Where a bucket's name stands in a URL: "https://host/bucket/key" or "https://bucket.host/key".
+enum class S3Addressing { kPath, kVirtual };  ///< "path", "virtual"
+/// How requests to a bucket are proven.
+enum class S3Signing { kHeader, kPresigned, kNone };  ///< "header", "presigned", "none"
+enum class OriginMode { kTransform, kPassthrough };   ///< "transform", "passthrough"
 
 /// How to prove ourselves to an HTTP origin. Secrets: never logged, never sent to another host.
 struct AuthOptions {
@@ -34,12 +38,27 @@ struct AuthOptions {
   std::string value;     ///< header or query parameter value
 };
 
+/// A bucket of an S3 server, or a directory that stands for one (`root`; nothing else counts then).
+struct BucketOptions {
+  std::string root;      ///< directory
+  std::string endpoint;  ///< "http(s)://host[:port][/prefix]", without the bucket's name
+  std::string bucket;
+  std::string region = "auto";  ///< "auto": what the endpoint's name says, see S3Region()
+  std::string access_key;
+  std::string secret_key;     ///< secret
+  std::string session_token;  ///< secret; of temporary credentials, else empty
+  S3Addressing addressing = S3Addressing::kPath;
+  S3Signing signing = S3Signing::kHeader;
+  std::chrono::seconds presign_expires{900};  ///< presigned: how long each URL is good
+};
+
 /// One place where an origin's sources may be.
 struct SourceOptions {
   SourceType type = SourceType::kFile;
   std::string root;    ///< file: directory, absolute or relative to the working directory
   std::string url;     ///< http: "http(s)://host[:port][/prefix]", without user, query or fragment
   std::string bucket;  ///< s3: name of an entry of `buckets`
+  std::optional<BucketOptions> place;  ///< s3: that entry; filled in by the loading of settings
   /// Template of the path below root, url or bucket: `${name}`, `$1`, `${name:default}`,
   /// `${request_path}`, `$$`. Empty means `${request_path}`.
   std::string path;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "http/ascii.h"
+#include "origin/s3.h"
 
 namespace vr::origin {
 
@@ -131,14 +132,19 @@ std::string WithoutTrailingSlashes(std::string text) {
   return text;
 }
 
-std::string_view TypeName(SourceType type) {
-  switch (type) {
+/// A bucket that is a directory is a file source under another name.
+bool IsDirectory(const SourceOptions& source) {
+  return source.type == SourceType::kS3 && source.place && !source.place->root.empty();
+}
+
+std::string_view TypeName(const SourceOptions& source) {
+  switch (source.type) {
     case SourceType::kFile:
       return "file";
     case SourceType::kHttp:
       return "http";
     case SourceType::kS3:
-      return "s3";
+      return IsDirectory(source) ? "file" : "s3";
   }
   return "";
 }
@@ -150,14 +156,16 @@ std::string Base(const SourceOptions& source) {
     case SourceType::kHttp:
       return WithoutTrailingSlashes(source.url);
     case SourceType::kS3:
-      return source.bucket;
+      if (!source.place) return source.bucket;
+      return IsDirectory(source) ? WithoutTrailingSlashes(source.place->root)
+                                 : S3Identity(*source.place);
   }
   return {};
 }
 
 struct CompiledSource {
   size_t index = 0;
-  SourceType type = SourceType::kFile;
+  std::string_view type;
   RedirectPolicy redirects = RedirectPolicy::kFollow;
   std::string base;
   Template path;
@@ -219,7 +227,9 @@ void CheckSource(const SourceOptions& source, const std::string& at,
       break;
     case SourceType::kS3:
       if (source.bucket.empty())
-        problems.push_back({at + "/bucket", "nothing", "the name of an entry of /buckets"});
+        problems.push_back({at + "/bucket", "nothing", "a name of \"buckets\""});
+      else if (!source.place)
+        problems.push_back({at + "/bucket", source.bucket, "a name of \"buckets\""});
       break;
   }
   CheckAuth(source.auth, at + "/auth", problems);
@@ -304,7 +314,7 @@ std::vector<CompiledOrigin> Compile(std::vector<OriginOptions> origins,
       CheckSource(source, where, problems);
       CompiledSource compiled;
       compiled.index = s;
-      compiled.type = source.type;
+      compiled.type = TypeName(source);
       compiled.redirects = source.redirects;
       compiled.base = Base(source);
       std::string wrong;
@@ -468,7 +478,7 @@ std::optional<Resolved> OriginTable::Match(std::string_view decoded_path,
       std::optional<std::string> normal = NormalizePath(expanded);
       if (!normal) return std::nullopt;
       Location location;
-      location.type = TypeName(source.type);
+      location.type = source.type;
       location.base = source.base;
       location.path = std::move(*normal);
       location.source_index = source.index;

@@ -255,6 +255,38 @@ TEST(OriginTableProblems, SourcesAreChecked) {
   SourceOptions s3;
   s3.type = SourceType::kS3;
   EXPECT_THAT(one(s3), HasSubstr("/bucket"));
+  s3.bucket = "B";
+  EXPECT_THAT(one(s3), HasSubstr("/bucket"));
+  s3.place.emplace();
+  EXPECT_EQ(one(s3), "");
+}
+
+TEST(OriginTable, AnS3SourcesIdentityIsItsPlaceAndNotItsCredentials) {
+  SourceOptions s3;
+  s3.type = SourceType::kS3;
+  s3.bucket = "B";
+  s3.place = BucketOptions{.endpoint = "https://S3.example.com:443/", .bucket = "videos"};
+  s3.place->secret_key = "s-bucket";
+  const auto resolve = [](const SourceOptions& source) {
+    return *Table({Origin("a", ".*", {}, {source})})->Match("/x/a b.mp4");
+  };
+  const Resolved first = resolve(s3);
+  EXPECT_EQ(first.locations[0].type, "s3");
+  EXPECT_EQ(first.locations[0].base, "https://s3.example.com/videos");
+  EXPECT_EQ(first.locations[0].path, "x/a b.mp4");
+  SourceOptions same = s3;
+  same.bucket = "another-name";
+  same.place->secret_key = "rotated";
+  same.place->addressing = S3Addressing::kVirtual;
+  same.place->signing = S3Signing::kPresigned;
+  EXPECT_EQ(resolve(same).identity, first.identity);
+  SourceOptions other = s3;
+  other.place->bucket = "videos2";
+  EXPECT_NE(resolve(other).identity, first.identity);
+  // A bucket that is a directory is that directory.
+  s3.place = BucketOptions{.root = "/srv/videos/"};
+  EXPECT_EQ(resolve(s3).locations[0].type, "file");
+  EXPECT_EQ(resolve(s3).identity, resolve(File("/srv/videos")).identity);
 }
 
 }  // namespace

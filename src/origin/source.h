@@ -51,8 +51,8 @@ using SourceRef = std::shared_ptr<Source>;
 
 /// Where a path leads: which origin, which sources in which order. Made by OriginTable, no I/O.
 struct Location {
-  std::string type;         ///< "file", "http"
-  std::string base;         ///< root directory, or base URL
+  std::string type;         ///< "file", "http", "s3"
+  std::string base;         ///< root directory, base URL, or endpoint and bucket
   std::string path;         ///< resolved, decoded, relative to base
   size_t source_index = 0;  ///< within the origin's `sources`
 };

@@ -44,10 +44,24 @@ class RangeSink final : public http::BodySink {
       : spool_(std::move(spool)), fetch_(std::move(fetch)) {}
   Result<void> OnHead(const http::ResponseHead& head) override {
     has_head_ = true;
-    return spool_->CheckHead(*fetch_, head);
+    Result<void> checked = spool_->CheckHead(*fetch_, head);
+    if (checked.ok() || !spool_->target()->explain || head.is_partial() || head.is_whole())
+      return checked;
+    refused_ = std::move(checked).error();
+    head_ = head;
+    return {};
   }
-  Result<Flow> OnData(std::string_view bytes) override { return spool_->Write(*fetch_, bytes); }
+  Result<Flow> OnData(std::string_view bytes) override {
+    if (!refused_) return spool_->Write(*fetch_, bytes);
+    body_ += bytes.substr(0, kMaxRefusalBytes - body_.size());
+    if (body_.size() == kMaxRefusalBytes) return *refused_;
+    return Flow::kMore;
+  }
   void OnDone(Result<void> result) override {
+    if (refused_) {
+      refused_->detail += "; " + spool_->target()->explain(head_, body_).detail;
+      result = std::move(*refused_);
+    }
     if (!has_head_ && !result.ok()) spool_->target()->counters->CountFailure(result.error());
     spool_->Done(fetch_, std::move(result));
   }
@@ -56,6 +70,9 @@ class RangeSink final : public http::BodySink {
   const std::shared_ptr<Spool> spool_;
   const FetchRef fetch_;
   bool has_head_ = false;
+  std::optional<Error> refused_;  ///< by the head; the body may say more
+  http::ResponseHead head_;
+  std::string body_;
 };
 
 Error WithDefaultReason(Error error) {
@@ -121,11 +138,12 @@ http::ClientRequest HttpTarget::Request() const {
   http::ClientRequest request;
   request.url = url;
   request.credentials = credentials;
+  request.signer = signer;
   request.connect_timeout = fetch.connect_timeout;
   request.first_byte_timeout = fetch.first_byte_timeout;
   request.idle_timeout = fetch.idle_timeout;
   request.total_timeout = fetch.total_timeout;
-  request.max_redirects = passes_redirects ? 0 : fetch.max_redirects;
+  request.max_redirects = passes_redirects || signer ? 0 : fetch.max_redirects;
   request.allow_private_redirects = fetch.allow_private_addresses;
   return request;
 }

@@ -15,6 +15,7 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -35,6 +36,9 @@
 
 namespace vr::origin {
 
+/// How much of a refusal's body is read for HttpTarget::explain.
+inline constexpr size_t kMaxRefusalBytes = 16 << 10;
+
 /// What is counted about one origin.
 struct OriginCounters {
   OriginCounters(Metrics& metrics, const std::string& origin);
@@ -51,6 +55,11 @@ struct HttpTarget {
   std::string url;              ///< may hold a secret in its query: never logged
   http::FieldList credentials;  ///< Authorization and configured fields, for the url's host only
   std::string origin_name;
+  std::string type = "http";  ///< SourceInfo::type
+  /// Set: proves each request; redirects are failures then.
+  std::shared_ptr<const http::RequestSigner> signer;
+  /// Set: the origin says in its bodies why it refused. Makes the error of a refused open.
+  std::function<Error(const http::ResponseHead& head, std::string_view body)> explain;
   bool passes_redirects = false;  ///< a redirect is the answer (Error kRedirectReason)
   bool refuse_documents = true;   ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
   FetchOptions fetch;

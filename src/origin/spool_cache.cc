@@ -122,6 +122,10 @@ class OpenSink final : public http::BodySink {
 
   Result<void> OnHead(const http::ResponseHead& head) override {
     has_head_ = true;
+    if (target_->explain && IsRefusal(head)) {
+      refusal_ = head;
+      return {};
+    }
     Result<SourceRef> opened = Judge(head);
     if (opened.ok())
       target_->counters->ok.Add();
@@ -133,8 +137,20 @@ class OpenSink final : public http::BodySink {
     if (!wants_body) return Error(Code::kCancelled, "cancelled", "the head said enough");
     return {};
   }
-  Result<Flow> OnData(std::string_view bytes) override { return spool_->Write(*fetch_, bytes); }
+  Result<Flow> OnData(std::string_view bytes) override {
+    if (!refusal_) return spool_->Write(*fetch_, bytes);
+    body_ += bytes.substr(0, kMaxRefusalBytes - body_.size());
+    if (body_.size() == kMaxRefusalBytes)
+      return Error(Code::kCancelled, "cancelled", "the refusal said enough");
+    return Flow::kMore;
+  }
   void OnDone(Result<void> result) override {
+    if (refusal_) {
+      Error error = target_->explain(*refusal_, body_);
+      target_->counters->CountFailure(error);
+      candidate_.reset();
+      return cache_->Finish(std::exchange(opening_, nullptr), std::move(error));
+    }
     if (fetch_) return spool_->Done(fetch_, std::move(result));
     if (has_head_) return;
     Error error = result.ok() ? Error(Code::kInternal, "internal error", "done without a head")
@@ -166,6 +182,15 @@ class OpenSink final : public http::BodySink {
     return old.validator == info.validator && (!old.size || !info.size || *old.size == *info.size);
   }
 
+  /// "bytes */0": the source is there and empty.
+  static bool IsEmpty(const http::ResponseHead& head) {
+    const auto range = head.content_range();
+    return head.is_range_not_satisfiable() && range && !range->range && range->total == 0u;
+  }
+  static bool IsRefusal(const http::ResponseHead& head) {
+    return !head.is_not_modified() && !head.is_whole() && !head.is_partial() && !IsEmpty(head);
+  }
+
   Result<SourceRef> Judge(const http::ResponseHead& head) {
     if (head.is_not_modified()) {
       if (candidate_ && !static_cast<const SpoolSource&>(*candidate_).spool().has_failed())
@@ -173,17 +198,16 @@ class OpenSink final : public http::BodySink {
       return Upstream(Code::kUnavailable, "the origin failed", std::to_string(head.status));
     }
     const auto range = head.content_range();
-    const bool is_empty =
-        head.is_range_not_satisfiable() && range && !range->range && range->total == 0u;
+    const bool is_empty = IsEmpty(head);
     if (head.is_redirect() && target_->passes_redirects) return ElsewhereError(*target_, head);
-    if (!head.is_whole() && !head.is_partial() && !is_empty) {
+    if (IsRefusal(head)) {
       const Code code = head.is_gone() ? Code::kNotFound : Code::kUnavailable;
       return Upstream(code,
                       code == Code::kNotFound ? "the source was not found" : "the origin failed",
                       std::to_string(head.status));
     }
     SourceInfo info;
-    info.type = "http";
+    info.type = target_->type;
     info.origin_name = target_->origin_name;
     info.content_type = head.Get("Content-Type").value_or("");
     info.etag = head.Get("ETag").value_or("");
@@ -195,7 +219,9 @@ class OpenSink final : public http::BodySink {
       return error;
     }
     const std::string_view coding = http::Trim(head.Get("Content-Encoding").value_or(""));
-    if (!coding.empty() && !http::EqualsNoCase(coding, "identity")) {
+    // Some S3 servers keep the name of the upload's framing, which is not there any more.
+    const bool is_framing = target_->type == "s3" && http::EqualsNoCase(coding, "aws-chunked");
+    if (!coding.empty() && !http::EqualsNoCase(coding, "identity") && !is_framing) {
       return Upstream(Code::kUnavailable, "the origin's answer is malformed",
                       "content coding nobody asked for");
     }
@@ -237,6 +263,8 @@ class OpenSink final : public http::BodySink {
   SourceRef candidate_;  ///< a spool of this URL that may still be right; held so that nobody
                          ///< throws it away
   bool has_head_ = false;
+  std::optional<http::ResponseHead> refusal_;  ///< its body is awaited
+  std::string body_;
   std::shared_ptr<Spool> spool_;
   FetchRef fetch_;
 };

@@ -1,0 +1,61 @@
+// What RocksDB tells about itself: the lines of its log, and which of its write-ahead logs failed.
+// Of index_db.cc, beside which nothing but tests knows RocksDB's headers.
+#pragma once
+
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/listener.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "base/mutex.h"
+
+namespace vr::kv {
+
+/// RocksDB's warnings and errors, as lines of ours. RocksDB's own log is a file on the store's
+/// disk; a RocksDB with assertions (Debian's) ends the process at the second line that it cannot
+/// write. At most kLinesAMinute, for on a full disk it tries to compact every second.
+class IndexLog final : public rocksdb::Logger {
+ public:
+  static constexpr int kLinesAMinute = 20;
+
+  IndexLog() : Logger(rocksdb::InfoLogLevel::WARN_LEVEL) {}
+  void Logv(const char*, va_list) override {}
+  void Logv(rocksdb::InfoLogLevel level, const char* format, va_list args) override;
+  void LogHeader(const char*, va_list) override {}
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Minute {
+    Time began;
+    int lines = 0;
+    uint64_t left_out = 0;
+  };
+  Guarded<Minute> minute_;
+};
+
+/// Remembers the failed write-ahead log, and leaves it to IndexDb when to recover. Thread-safe.
+class IndexWatch final : public rocksdb::EventListener {
+ public:
+  /// Before the first write. `db` outlives the watch's use.
+  void Attach(rocksdb::DB* db) { db_.store(db, std::memory_order_release); }
+  /// Number of the newest log that failed, the highest there is if unknown; 0: none did.
+  uint64_t failed_log() const { return failed_log_.load(std::memory_order_acquire); }
+  /// Number of the log that the next write goes to; 0: unknown.
+  uint64_t CurrentLog() const;
+  /// While set, RocksDB's refusal to leave a failed log can be recovered from.
+  void set_leaves_log(bool leaves) { leaves_log_.store(leaves, std::memory_order_release); }
+
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason, rocksdb::Status error,
+                            bool* recovers_itself) override;
+
+ private:
+  std::atomic<rocksdb::DB*> db_{nullptr};
+  std::atomic<uint64_t> failed_log_{0};
+  std::atomic<bool> leaves_log_{false};
+};
+
+}  // namespace vr::kv
