@@ -53,6 +53,10 @@ function(vr_room name)
       get_filename_component(target ${f} NAME_WE)
       add_executable(${target} ${f})
       target_link_libraries(${target} PRIVATE vr_${name} -fsanitize=fuzzer)
+      # A few seconds each from seeds made now; for longer: tools/fuzz.
+      add_test(NAME fuzz.${target}
+        COMMAND "${CMAKE_SOURCE_DIR}/tools/fuzz" --build "${CMAKE_BINARY_DIR}" --seconds 10 ${target})
+      set_tests_properties(fuzz.${target} PROPERTIES LABELS fuzz TIMEOUT 120)
     endforeach()
   endif()
 endfunction()

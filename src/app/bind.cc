@@ -6,6 +6,7 @@
 
 #include "config/units.h"
 #include "delivery/cors.h"
+#include "origin/allowed_sources.h"
 
 namespace vr::app {
 namespace {
@@ -61,9 +62,16 @@ void BindAdmin(Object& o, AdminOptions& admin) {
 }
 
 void BindTls(Object& o, TlsOptions& tls) {
-  o.Field("certificate", tls.certificate,
+  o.Field("certificate", tls.files.certificate,
           {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
-  o.Field("key", tls.key, {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
+  o.Field("key", tls.files.key,
+          {.required = true, .min_length = 1, .allowed = "the path of a PEM file"});
+  o.Duration("handshakeTimeout", tls.handshake_timeout, {100ms, 600s});
+}
+
+void BindHttp2(Object& o, Settings& s) {
+  o.Field("enabled", s.enable_http2);
+  o.Field("maxConcurrentStreams", s.server.max_concurrent_streams, {1, 10'000});
 }
 
 void BindTtl(Object& o, cache::TtlOptions& ttl) {
@@ -94,13 +102,20 @@ void BindKv(Object& o, kv::Options& kv) {
   o.Field("verifyOnRead", kv.verify_on_read, {0, 100});
 }
 
+/// Both can become the name of a directory.
+void BindNamespace(Object& o, KvNamespace& name) {
+  const auto is_name = [](const std::string& text) {
+    return text.empty() || OnlyAlnumAnd(text, "-_");
+  };
+  constexpr const char* kAllowed = "at most 64 characters A-Z a-z 0-9 - _";
+  o.Field("binding", name.binding, {.max_length = 64, .allowed = kAllowed, .check = is_name});
+  o.Field("id", name.id, {.max_length = 64, .allowed = kAllowed, .check = is_name});
+}
+
 void BindCache(Object& o, Settings& s) {
   o.Field("enableKVCache", s.cache.enable_kv);
   o.Nested("kvTtl", [&](Object& n) { BindTtl(n, s.cache.ttl); });
-  o.Optional("kvNamespace", s.kv_namespace, [](Object& n, KvNamespace& name) {
-    n.Field("binding", name.binding, {.max_length = 255, .allowed = "a name"});
-    n.Field("id", name.id, {.max_length = 255, .allowed = "an id"});
-  });
+  o.Optional("kvNamespace", s.kv_namespace, BindNamespace);
   o.Nested("edge", [&](Object& n) { BindEdge(n, s.cache.edge); });
   o.Nested("kv", [&](Object& n) { BindKv(n, s.kv); });
   o.Duration("staleWhileRevalidate", s.freshness.stale_while_revalidate, {0s, kYear});
@@ -154,6 +169,10 @@ void BindFetch(Object& o, origin::FetchOptions& fetch) {
   o.Duration("idleTimeout", fetch.idle_timeout, {1ms, 3600s});
   o.Duration("totalTimeout", fetch.total_timeout, {1ms, 24h});
   o.Field("maxRedirects", fetch.max_redirects, {0, 20});
+  o.Field("retries", fetch.retries, {0, 10});
+  o.Duration("retryBackoff", fetch.retry_backoff, {0s, 60s});
+  o.Field("breakerFailures", fetch.breaker_failures, {0, 1000});
+  o.Duration("breakerCooldown", fetch.breaker_cooldown, {1ms, 3600s});
   o.Enum("followSymlinks", fetch.follow_symlinks,
          {{"within_root", origin::SymlinkPolicy::kWithinRoot},
           {"never", origin::SymlinkPolicy::kNever},
@@ -198,7 +217,10 @@ void BindAccess(Object& o, Settings& s) {
     n.Field("burst", access.productions.burst, {1u, 1'000'000u});
     n.Field("maxClients", access.productions.max_clients, {1u, 1'000'000u});
   });
-  o.Strings("allowedSources", access.allowed_sources, HostOrPattern());
+  o.Strings("allowedSources", access.allowed_sources,
+            {.max_length = 1024,
+             .allowed = std::string(origin::AllowedSources::kGrammar),
+             .check = [](const std::string& e) { return origin::AllowedSources::IsEntry(e); }});
   o.Field("allowPrivateAddresses", access.allow_private_addresses);
 }
 
@@ -234,6 +256,13 @@ void BindCors(Object& o, delivery::CorsOptions& cors) {
              }});
 }
 
+void BindMediaUrls(Object& o, delivery::MediaUrlOptions& media) {
+  o.Field("enabled", media.enabled);
+  o.Field("maxDimension", media.max_dimension, {0, 16384});
+  o.Duration("maxTime", media.max_time, {0s, 168h});
+  o.Duration("maxDuration", media.max_duration, {0s, 168h});
+}
+
 void BindResponsive(Object& o, variant::Responsive& responsive) {
   o.List(
       "breakpoints", responsive.breakpoints,
@@ -249,6 +278,10 @@ void BindResponsive(Object& o, variant::Responsive& responsive) {
   name.allowed += "; empty: none";
   name.check = [](const std::string& text) { return text.empty() || OnlyAlnumAnd(text, "-_."); };
   o.Field("defaultDerivative", responsive.default_derivative, name);
+  using Headers = variant::ResponsiveHeaders;
+  o.Enum("headers", responsive.headers,
+         {{"off", Headers::kOff}, {"hints", Headers::kHints}, {"all", Headers::kAll}});
+  o.Field("saveData", responsive.save_data);
 }
 
 void BindDebug(Object& o, delivery::Options& delivery) {
@@ -318,18 +351,6 @@ Text HttpUrl() {
   return text;
 }
 
-Text HostOrPattern() {
-  Text text;
-  text.max_length = 253;
-  text.allowed = R"(a host name, or "*.example.com" for all below it)";
-  text.check = [](const std::string& value) {
-    const std::string_view host =
-        std::string_view(value).substr(value.compare(0, 2, "*.") == 0 ? 2 : 0);
-    return OnlyAlnumAnd(host, ".-:[]");
-  };
-  return text;
-}
-
 Text IpAddress() {
   Text text;
   text.allowed = "an IPv4 or IPv6 address";
@@ -372,6 +393,7 @@ void BindSettings(Object& o, Settings& s) {
   };
   o.Field("publicUrl", s.delivery.public_url, public_url);
   o.Optional("tls", s.tls, BindTls);
+  o.Nested("http2", [&](Object& n) { BindHttp2(n, s); });
   o.Nested("http", [&](Object& n) { BindHttp(n, s); });
   o.Nested("admin", [&](Object& n) { BindAdmin(n, s.admin); });
   std::string data = s.data.string();
@@ -401,6 +423,7 @@ void BindSettings(Object& o, Settings& s) {
   o.Enum("validation", s.variant.validation,
          {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});
   o.Nested("cache", [&](Object& n) { BindCache(n, s); });
+  o.Nested("cdnCgi", [&](Object& n) { BindMediaUrls(n, s.delivery.media_urls); });
   o.Nested("access", [&](Object& n) { BindAccess(n, s); });
   o.Nested("cors", [&](Object& n) { BindCors(n, s.cors); });
   o.Nested("debug", [&](Object& n) { BindDebug(n, s.delivery); });

@@ -24,7 +24,6 @@ void BindEncodingDefault(config::Object& o, std::string_view key,
 // Shapes of strings that more than one section has.
 config::Text ListenAddress();
 config::Text HttpUrl();
-config::Text HostOrPattern();
 config::Text IpAddress();
 config::Text Name();
 config::Text CacheTag();

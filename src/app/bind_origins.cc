@@ -157,6 +157,9 @@ void CheckMode(Object& o, const OriginOptions& origin) {
   }
   if (origin.quality) o.Complain("quality", "a value", std::string(kTransform));
   if (origin.compression) o.Complain("compression", "a value", std::string(kTransform));
+  if (origin.cache_control) {
+    o.Complain("cacheControl", "a value", "nothing: passed-through answers bring their own");
+  }
 }
 
 }  // namespace
@@ -197,9 +200,9 @@ void BindOrigin(Object& o, OriginOptions& origin) {
   o.Strings("cacheTags", origin.cache_tags, CacheTag(), 50);
   BindEncodingDefault(o, "quality", origin.quality);
   BindEncodingDefault(o, "compression", origin.compression);
-  if (o.reading()) CheckMode(o, origin);
   o.Field("cacheControl", origin.cache_control,
           {.max_length = 1024, .allowed = "a value of Cache-Control", .check = IsFieldValue});
+  if (o.reading()) CheckMode(o, origin);
 }
 
 }  // namespace vr::app

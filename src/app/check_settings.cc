@@ -5,64 +5,16 @@
 #include <algorithm>
 #include <memory>
 
+#include "app/warn_origins.h"
 #include "config/units.h"
 #include "origin/origin_table.h"
 
 namespace vr::app {
 namespace {
 
-const Settings& Defaults() {
-  static const Settings defaults;
-  return defaults;
-}
-
 std::string At(std::string_view list, size_t index, std::string_view rest = {}) {
   return std::string(list) + '/' + std::to_string(index) + std::string(rest);
 }
-
-enum class Severity {
-  kError,    ///< ignoring it in silence would be dangerous: the start stops
-  kWarning,  ///< said at every start and check
-};
-
-/// Pointers of what is set and not acted on; empty: as the default.
-using Probe = std::vector<std::string> (*)(const Settings&);
-
-struct Unimplemented {
-  Severity severity;
-  Probe probe;
-};
-
-std::vector<std::string> When(bool is_set, const char* pointer) {
-  return is_set ? std::vector<std::string>{pointer} : std::vector<std::string>{};
-}
-
-/// The one list. A row goes when its feature comes; docs/configuration.md and settings_test.cc name
-/// each.
-const Unimplemented kUnimplemented[] = {
-    {Severity::kError, [](const Settings& s) { return When(s.tls.has_value(), "/tls"); }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       return When(!s.access.allowed_sources.empty(), "/access/allowedSources");
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) { return When(s.kv_namespace.has_value(), "/cache/kvNamespace"); }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       std::vector<std::string> out;
-       for (size_t i = 0; i < s.origins.size(); ++i) {
-         if (s.origins[i].cache_control) out.push_back(At("/origins", i, "/cacheControl"));
-       }
-       return out;
-     }},
-    {Severity::kWarning,
-     [](const Settings& s) {
-       const variant::Responsive& shipped = Defaults().variant.responsive;
-       return When(s.variant.responsive.breakpoints != shipped.breakpoints ||
-                       s.variant.responsive.default_derivative != shipped.default_derivative,
-                   "/responsive");
-     }},
-};
 
 /// Paths that a matcher beginning with `prefix` may be meant for.
 std::vector<std::string> Samples(const std::string& prefix) {
@@ -128,6 +80,7 @@ void CheckOrigins(const Settings& s, std::vector<Finding>& out) {
     }
   }
   CheckShadows(s, out);
+  WarnAboutOrigins(s, out);
   if (s.origins.empty())
     out.push_back({"/origins", "no origins", "some: without one every request is a 404", true});
 }
@@ -215,20 +168,6 @@ std::vector<Finding> CheckBetweenFields(const Settings& settings) {
   CheckVariant(settings, out);
   CheckSizes(settings, out);
   CheckAccess(settings, out);
-  return out;
-}
-
-std::vector<Finding> CheckImplemented(const Settings& settings) {
-  std::vector<Finding> out;
-  for (const Unimplemented& row : kUnimplemented) {
-    const bool is_warning = row.severity == Severity::kWarning;
-    for (std::string& pointer : row.probe(settings)) {
-      out.push_back({std::move(pointer), "a setting that is not implemented yet",
-                     is_warning ? "the default; this value has no effect"
-                                : "not supported yet: remove it to start",
-                     is_warning});
-    }
-  }
   return out;
 }
 

@@ -19,9 +19,4 @@ struct Finding {
 
 std::vector<Finding> CheckBetweenFields(const Settings& settings);
 
-/// Settings whose feature does not exist yet (docs/configuration.md, "Not implemented yet"). Where
-/// ignoring one could expose what its author wanted closed, or answer what he wanted refused, it is
-/// a problem, else a warning.
-std::vector<Finding> CheckImplemented(const Settings& settings);
-
 }  // namespace vr::app

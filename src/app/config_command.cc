@@ -33,6 +33,13 @@ Sources SourcesOf(const cli::Command& command) {
 int RunConfigCheck(const Sources& sources) {
   const LoadOutcome outcome = Load(sources);
   if (!Report(outcome)) return cli::kExitFailed;
+  if (outcome.settings->tls) {
+    // Not an error: the check may run on another machine than the server.
+    const auto loaded = http::TlsCredentials::Load(outcome.settings->tls->files, true);
+    if (!loaded.ok())
+      std::fprintf(stderr, "warning: the server would not start: %s\n",
+                   loaded.error().detail.c_str());
+  }
   std::printf("OK\n");
   return cli::kExitDone;
 }

@@ -1,5 +1,6 @@
 #include "app/fsck_command.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -74,6 +75,20 @@ std::string AsText(const std::string& dir, const kv::FsckReport& report, bool re
   return out;
 }
 
+/// Who asks for a store that is not there may have forgotten whose it is.
+void TellNamespaces(const std::filesystem::path& data) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(data / "kv", error)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    std::fprintf(stderr, "fsck: there is the namespace %s: --set cache.kvNamespace.id=%s\n",
+                 name.c_str(), name.c_str());
+  }
+}
+
 }  // namespace
 
 int RunFsck(const Sources& sources, const cli::Command::Fsck& how) {
@@ -103,6 +118,7 @@ int RunFsck(const Sources& sources, const cli::Command::Fsck& how) {
     const bool is_absent = report.error().code == Code::kNotFound;
     std::fprintf(stderr, "fsck: %s%s\n", is_absent ? "no store here: " : "",
                  report.error().ToLogString().c_str());
+    if (is_absent) TellNamespaces(outcome.settings->data);
     return kFsckCouldNotLook;
   }
   const std::string text = how.json ? AsJson(options.data_dir, *report, how.repair)

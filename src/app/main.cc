@@ -10,6 +10,7 @@
 
 #include "app/config_command.h"
 #include "app/fsck_command.h"
+#include "app/import_command.h"
 #include "app/server_app.h"
 #include "app/settings.h"
 #include "app/sign_command.h"
@@ -124,6 +125,8 @@ int Main(int argc, char** argv) {
       return RunConfigCheck(SourcesOf(command));
     case cli::Command::Kind::kConfigPrint:
       return RunConfigPrint(SourcesOf(command));
+    case cli::Command::Kind::kConfigImport:
+      return RunConfigImport(command.import, CurrentEnvironment());
     case cli::Command::Kind::kFsck:
       return RunFsck(SourcesOf(command), command.fsck);
     case cli::Command::Kind::kSign:

@@ -9,6 +9,8 @@
 #include "delivery/head.h"
 #include "delivery/status.h"
 #include "http/client.h"
+#include "io/files.h"
+#include "kv/data_dir.h"
 #include "observe/log.h"
 #include "origin/opener.h"
 #include "origin/origin_table.h"
@@ -21,6 +23,8 @@ namespace {
 /// seconds.
 constexpr std::chrono::seconds kWorkerStart{30};
 constexpr size_t kReapBatch = 1000;
+/// A certificate that ends sooner is worth a warning at every reload.
+constexpr std::chrono::hours kCertificateWarning{14 * 24};
 /// Requests under way to passthrough origins; more wait their turn.
 constexpr int kPassthroughConnections = 1024;
 /// One slow origin leaves connections for the others.
@@ -43,6 +47,19 @@ cache::TtlOptions WithOverride(cache::TtlOptions ttl, const origin::TtlOverride&
   return ttl;
 }
 
+/// Where absolute URLs belong that clients name. The matcher is for paths and matches none.
+origin::OriginOptions UrlOrigin(std::shared_ptr<const origin::AllowedSources> allowed) {
+  origin::SourceOptions source;
+  source.type = origin::SourceType::kHttp;
+  source.url = "https://url.invalid";
+  source.allowed = std::move(allowed);
+  origin::OriginOptions origin;
+  origin.name = "cdn-cgi/media";
+  origin.matcher = "[^\\x00-\\x{10FFFF}]";
+  origin.sources.push_back(std::move(source));
+  return origin;
+}
+
 }  // namespace
 
 ServerApp::ServerApp(Settings settings)
@@ -63,6 +80,7 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
     policy.ttl = WithOverride(settings.cache.ttl, options.ttl);
     policy.cache_tags = options.cache_tags;
     policy.rules.store_set_cookie = options.store_set_cookie;
+    policy.cache_control = options.cache_control.value_or("");
     if (options.mode == origin::OriginMode::kPassthrough) snapshot->has_passthrough = true;
     // Quality and compression of an origin go through the same grammar as a preset's.
     variant::Derivative defaults;
@@ -80,13 +98,28 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
     }
     snapshot->policies.push_back(std::move(policy));
   }
+  snapshot->media_variant = settings.variant;
+  const delivery::MediaUrlOptions& media = settings.delivery.media_urls;
+  variant::Limits& limits = snapshot->media_variant.limits;
+  if (media.max_dimension > 0) limits.max_size = media.max_dimension;
+  limits.max_time = media.max_time;
+  limits.max_duration = media.max_duration;
+  std::vector<origin::OriginOptions> origins = settings.origins;
+  if (!settings.access.allowed_sources.empty() && media.enabled) {
+    snapshot->allowed_sources =
+        std::make_shared<const origin::AllowedSources>(settings.access.allowed_sources);
+    origins.push_back(UrlOrigin(snapshot->allowed_sources));
+    delivery::OriginPolicy policy;
+    policy.ttl = settings.cache.ttl;
+    snapshot->policies.push_back(std::move(policy));
+  }
   snapshot->passthrough = settings.passthrough;
   snapshot->passthrough.fetch = settings.fetch;
   TRY(snapshot->access, delivery::MakeAccessPolicy(settings.access, settings.cors));
-  TRY(auto table, origin::OriginTable::Create(settings.origins));
+  TRY(auto table, origin::OriginTable::Create(origins));
   snapshot->origins = std::move(table);
   snapshot->opener =
-      origin::MakeOpener(settings.fetch, settings.origins, *blocking_, *client_, metrics_, spools_);
+      origin::MakeOpener(settings.fetch, origins, *blocking_, *client_, metrics_, spools_);
   return delivery::SnapshotRef(std::move(snapshot));
 }
 
@@ -96,18 +129,45 @@ std::optional<std::string> ServerApp::NotReady() const {
   return std::nullopt;
 }
 
+Result<void> ServerApp::OpenNamespace() {
+  const std::string name = settings_.kv_namespace ? settings_.kv_namespace->name() : "";
+  const std::string binding = settings_.kv_namespace ? settings_.kv_namespace->binding : "";
+  metrics_
+      .GetGauge("video_resizer_kv_namespace_info", "Namespace of the KV store; always 1",
+                {{"id", name}, {"binding", binding}})
+      .Set(1);
+  if (name.empty()) return {};
+  const std::string data = settings_.data.string();
+  CHECK_OK(io::MakeDirectory(data));
+  CHECK_OK(io::MakeDirectory(data + "/kv"));
+  CHECK_OK(io::Files::System().SyncDirectory(data));
+  // The store locks its own directory; staging and spool lie beside, whatever the namespace.
+  Result<UniqueFd> lock = kv::LockDataDir(data, io::Files::System());
+  if (!lock.ok()) return std::move(lock).error().In("opening " + data);
+  data_lock_ = std::move(*lock);
+  return {};
+}
+
 Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   RaiseDescriptorLimit();
   std::unique_ptr<ServerApp> app(new ServerApp(std::move(settings)));
   const Settings& s = app->settings_;
+  // First: it takes no time and is where a start may fail.
+  if (s.tls) {
+    TRY(app->tls_, http::TlsCredentials::Load(s.tls->files, s.enable_http2));
+    app->NoteCertificate(s.tls->files);
+  }
   app->blocking_ = std::make_unique<io::Blocking>();
+  CHECK_OK(app->OpenNamespace());
   {
     auto kv = kv::EmbeddedStore::Create(s.kv, *app->blocking_, app->clock_, app->metrics_);
     if (!kv.ok()) return std::move(kv).error().In("opening the store in " + s.kv.data_dir);
     app->kv_ = std::move(*kv);
   }
   TRY(app->staging_, cache::Staging::Create(s.cache.staging_dir));
-  TRY(app->client_, http::Client::Create(http::ClientOptions()));
+  http::ClientOptions client_options;
+  client_options.via = "1.1 " + app->loop_guard_.pseudonym();
+  TRY(app->client_, http::Client::Create(client_options));
   TRY(app->spools_, origin::SpoolCache::Create(s.fetch, *app->client_, app->metrics_));
   TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->loops_, app->metrics_));
   TRY(delivery::SnapshotRef snapshot, app->MakeSnapshot(s));
@@ -135,11 +195,12 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->passthrough_ =
       std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{
           *app->passthrough_client_,
-          delivery::ExchangeDeps{*app->http_store_, *app->staging_, app->clock_}, app->metrics_});
+          delivery::ExchangeDeps{*app->http_store_, *app->staging_, app->clock_}, app->metrics_,
+          app->loop_guard_.pseudonym()});
   app->events_ = std::make_unique<delivery::JobEvents>(*app->snapshots_, app->orchestrator_->jobs(),
                                                        app->metrics_);
-  app->router_ = std::make_unique<delivery::Router>(*app->snapshots_, *app->endpoint_,
-                                                    *app->passthrough_, *app->events_);
+  app->router_ = std::make_unique<delivery::Router>(
+      *app->snapshots_, *app->endpoint_, *app->passthrough_, *app->events_, app->loop_guard_);
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
                                                               s.admin.token, not_ready);
   app->gate_ = std::make_unique<delivery::AccessGate>(
@@ -163,9 +224,14 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   TRY(app->admin_server_,
       http::Server::Create(admin_options, *app->admin_handler_, app->loops_, app->metrics_));
   LogInfo("admin_listening", {{"address", app->admin_server_->address()}});
-  TRY(app->server_, http::Server::Create(s.server, *app->gate_, app->loops_, app->metrics_));
+  http::ServerOptions main_options = s.server;
+  main_options.tls = app->tls_;
+  if (s.tls) main_options.handshake_timeout = s.tls->handshake_timeout;
+  TRY(app->server_, http::Server::Create(main_options, *app->gate_, app->loops_, app->metrics_));
   LogInfo("listening", {{"address", app->server_->address()},
+                        {"tls", app->tls_ != nullptr},
                         {"loops", app->loops_.size()},
+                        {"kv_namespace", s.kv_namespace ? s.kv_namespace->name() : ""},
                         {"kv_entries", app->kv_->usage().entries}});
   return app;
 }
@@ -195,8 +261,26 @@ ServerApp::~ServerApp() {
   loops_.Stop();
 }
 
+void ServerApp::NoteCertificate(const http::TlsFiles& files) {
+  const WallTime end = tls_->not_after();
+  metrics_
+      .GetGauge("video_resizer_tls_certificate_end_seconds",
+                "Unix time at which the main listener's certificate ends")
+      .Set(static_cast<double>(ToUnixMillis(end)) / 1e3);
+  const int64_t hours = std::chrono::duration_cast<std::chrono::hours>(end - clock_.Now()).count();
+  LogInfo("tls_certificate_loaded", {{"file", files.certificate}, {"hours_left", hours}});
+  if (hours < kCertificateWarning.count()) {
+    LogWarn("tls_certificate_ends", {{"file", files.certificate}, {"hours_left", hours}});
+  }
+}
+
 Result<void> ServerApp::Reload(Settings next) {
   TRY(delivery::SnapshotRef snapshot, MakeSnapshot(next));
+  // The last thing that can fail, so that nothing or all is new.
+  if (tls_ && next.tls) {
+    CHECK_OK(tls_->Reload(next.tls->files));
+    NoteCertificate(next.tls->files);
+  }
   InitLog(next.log);
   snapshots_->Set(std::move(snapshot));
   for (const std::string& name : NeedsRestart(settings_, next)) {

@@ -13,10 +13,12 @@
 #include "admin/admin_handler.h"
 #include "app/settings.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "cache/http_store.h"
 #include "cache/orchestrator.h"
 #include "delivery/access.h"
 #include "delivery/job_events.h"
+#include "delivery/loop_guard.h"
 #include "delivery/passthrough_endpoint.h"
 #include "delivery/router.h"
 #include "delivery/snapshot.h"
@@ -40,7 +42,8 @@ class ServerApp {
   ~ServerApp();
 
   /// Publishes what of `settings` can change while running: origins, derivatives, limits, TTLs,
-  /// validation, debug, log. What needs a restart and differs is logged.
+  /// validation, debug, log; reads the certificate and key again. What needs a restart and differs
+  /// is logged.
   /// @errors kInvalidArgument: nothing was changed
   Result<void> Reload(Settings settings);
   /// Housekeeping that nothing else triggers; call about once a minute.
@@ -53,14 +56,21 @@ class ServerApp {
   explicit ServerApp(Settings settings);
   Result<delivery::SnapshotRef> MakeSnapshot(const Settings& settings);
   std::optional<std::string> NotReady() const;
+  /// Makes room for the store of `cache.kvNamespace`, and takes `data` for this process.
+  Result<void> OpenNamespace();
   /// Blocks until purges that were interrupted are finished. Loops are running, listeners not yet.
   Result<void> FinishPurges();
+  /// Tells log and metrics which certificate is shown now, and for how long.
+  void NoteCertificate(const http::TlsFiles& files);
 
   const Settings settings_;  ///< of the start: what a reload is compared with
   const SystemClock& clock_;
+  const delivery::LoopGuard loop_guard_;
   Metrics metrics_;
+  std::shared_ptr<http::TlsCredentials> tls_;  ///< null: the main listener is plain
   io::LoopPool loops_;
   std::unique_ptr<io::Blocking> blocking_;
+  UniqueFd data_lock_;  ///< of `data`, when the store lies in a directory of its own
   std::unique_ptr<kv::EmbeddedStore> kv_;
   std::unique_ptr<cache::Staging> staging_;
   std::unique_ptr<http::Client> client_;

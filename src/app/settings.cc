@@ -53,7 +53,8 @@ void ApplyOverrides(Node& root, const Sources& sources, std::vector<Problem>& pr
 
 /// The rooms' own directories and what one key means for several rooms.
 void Derive(Settings& s) {
-  s.kv.data_dir = s.data.string();
+  const bool is_named = s.kv_namespace && !s.kv_namespace->name().empty();
+  s.kv.data_dir = (is_named ? s.data / "kv" / s.kv_namespace->name() : s.data).string();
   s.cache.staging_dir = (s.data / "staging").string();
   // What the edge keeps in memory comes from the store in memory, and verified.
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
@@ -97,7 +98,6 @@ LoadOutcome LoadTree(config::Parsed parsed, const Sources& sources) {
     root.Finish();
     Derive(settings);
     std::vector<Finding> findings = CheckBetweenFields(settings);
-    for (Finding& finding : CheckImplemented(settings)) findings.push_back(std::move(finding));
     for (Finding& finding : findings) {
       const bool is_known =
           std::any_of(session.problems.begin(), session.problems.end(), [&](const Problem& p) {
@@ -128,11 +128,13 @@ LoadOutcome Unreadable(const std::filesystem::path& file, std::string found) {
 /// Keys that sockets, threads, processes and open stores were made by.
 constexpr std::string_view kRestartKeys[] = {
     "listen",
-    "tls",
+    "tls.handshakeTimeout",
+    "http2",
     "http",
     "admin",
     "data",
     "cache.edge",
+    "cache.kvNamespace",
     "passthrough.maxBytes",
     "cache.kv",
     "transform.workers",
@@ -218,7 +220,10 @@ std::vector<std::string> NeedsRestart(const Settings& running, const Settings& w
   const Node a = Printed(running, true);
   const Node b = Printed(wanted, true);
   std::vector<std::string> out;
+  // The files of a listener that speaks TLS are read again; that it does is decided once.
+  if (running.tls.has_value() != wanted.tls.has_value()) out.emplace_back("tls");
   for (const std::string_view path : kRestartKeys) {
+    if (!out.empty() && out.back() == "tls" && path.starts_with("tls.")) continue;
     const Node* before = NodeAt(a, path);
     const Node* after = NodeAt(b, path);
     const std::string old_text = before == nullptr ? "" : config::WriteJsonLine(*before);

@@ -37,9 +37,10 @@ struct AdminOptions {
   bool on_main_listener = false;
 };
 
+/// Of the main listener.
 struct TlsOptions {
-  std::string certificate;  ///< PEM file
-  std::string key;          ///< PEM file
+  http::TlsFiles files;
+  std::chrono::milliseconds handshake_timeout = http::ServerOptions().handshake_timeout;
 };
 
 struct AccessOptions : delivery::AccessOptions {
@@ -47,15 +48,20 @@ struct AccessOptions : delivery::AccessOptions {
   bool allow_private_addresses = false;
 };
 
+/// Whose the entries of the store are: a store of its own below `data`, so that nothing of another
+/// namespace can be seen, purged or counted.
 struct KvNamespace {
   std::string binding;
   std::string id;
+  /// What tells namespaces apart: the id, the binding's name where there is no id; "" = unnamed.
+  const std::string& name() const { return id.empty() ? binding : id; }
 };
 
 struct Settings {
   http::ServerOptions server;  ///< of the main listener; the admin listener takes its limits too
   std::chrono::seconds drain_timeout{30};  ///< from SIGTERM until running answers are cut
   std::optional<TlsOptions> tls;
+  bool enable_http2 = true;  ///< offered to clients of TLS
   AdminOptions admin;
   std::filesystem::path data =
       "./var";  ///< the rooms' own directories below it are filled in by Load()

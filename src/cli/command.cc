@@ -59,6 +59,47 @@ void AddSettings(CLI::App& app, std::vector<Assignment>& assignments) {
       ->take_all();
 }
 
+CLI::App* AddImport(CLI::App& config, Command::Import& import) {
+  CLI::App* app = config.add_subcommand(
+      "import",
+      "Turn a worker-config.json or wrangler.jsonc of the public video-resizer (v1, v2) into ours");
+  app->add_option("FILE", import.file, "worker-config.json, or a wrangler.jsonc alone")
+      ->required()
+      ->type_name("");
+  app->add_option("--wrangler", import.wrangler,
+                  "the wrangler.jsonc beside it: buckets, KV namespace, variables")
+      ->type_name("FILE");
+  app->add_option("--env", import.environment, "section of the wrangler file, e.g. production")
+      ->type_name("NAME");
+  app->add_option("--out", import.out, "where the configuration goes; default: standard output")
+      ->type_name("FILE");
+  app->add_option("--report", import.report,
+                  "where the report goes, - for standard output; default: standard error")
+      ->type_name("FILE");
+  app->add_option_function<std::vector<std::string>>(
+         "--bucket-root",
+         [&import](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts) {
+             const size_t equals = text.find('=');
+             if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+               throw CLI::ValidationError(
+                   "--bucket-root", "expects binding=directory, for example VIDEOS=/srv/videos");
+             }
+             import.bucket_roots[text.substr(0, equals)] = text.substr(equals + 1);
+           }
+         },
+         "the objects of this R2 binding are files here, repeatable: VIDEOS=/srv/videos")
+      ->type_name("NAME=DIR")
+      ->allow_extra_args(false)
+      ->take_all();
+  app->add_flag("--force", import.force, "replace files that exist");
+  app->footer(
+      "Nothing is written when something cannot be understood. Exit codes: 0 written (see the "
+      "report's warnings), 1 problems, 2 wrong command line. docs/import.md tells it step by "
+      "step.");
+  return app;
+}
+
 }  // namespace
 
 Parsed Parse(int argc, const char* const* argv) {
@@ -81,7 +122,7 @@ Parsed Parse(int argc, const char* const* argv) {
       ->type_name("FILE");
   AddSettings(*serve, command.assignments);
 
-  CLI::App* config = app.add_subcommand("config", "Check or print a configuration");
+  CLI::App* config = app.add_subcommand("config", "Check, print or import a configuration");
   config->require_subcommand(1);
   CLI::App* check =
       config->add_subcommand("check", "Report everything that is wrong with a configuration file");
@@ -90,6 +131,8 @@ Parsed Parse(int argc, const char* const* argv) {
   CLI::App* print = config->add_subcommand("print", "Print the effective settings, secrets masked");
   print->add_option("-c,--config", command.config_file, "configuration file")->type_name("FILE");
   AddSettings(*print, command.assignments);
+
+  CLI::App* import = AddImport(*config, command.import);
 
   CLI::App* fsck = app.add_subcommand(
       "fsck", "Check the store of a server that is stopped: every entry, body and index row");
@@ -135,6 +178,16 @@ Parsed Parse(int argc, const char* const* argv) {
   }
   if (check->parsed()) command.kind = Command::Kind::kConfigCheck;
   if (print->parsed()) command.kind = Command::Kind::kConfigPrint;
+  if (import->parsed()) {
+    command.kind = Command::Kind::kConfigImport;
+    if (command.import.report == "-" && command.import.out.empty()) {
+      out.exit_code = kExitUsage;
+      out.output =
+          "--report -: the configuration goes to standard output; name a file for it with "
+          "--out FILE\n";
+      return out;
+    }
+  }
   if (fsck->parsed()) command.kind = Command::Kind::kFsck;
   if (sign->parsed()) command.kind = Command::Kind::kSign;
   if (version->parsed()) command.kind = Command::Kind::kVersion;

@@ -5,6 +5,7 @@
 // could not look. Pure but for what it prints.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,7 +26,7 @@ struct Assignment {
 };
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigPrint, kFsck, kSign, kVersion };
+  enum class Kind { kServe, kConfigCheck, kConfigPrint, kConfigImport, kFsck, kSign, kVersion };
   Kind kind = Kind::kServe;
   std::string config_file;              ///< empty: none given
   std::vector<Assignment> assignments;  ///< in the order of the command line; the last one wins
@@ -41,6 +42,15 @@ struct Command {
     std::string secret_variable;  ///< of the environment; empty: the configuration has the key
   };
   Sign sign;
+  struct Import {
+    std::string file, wrangler;
+    std::string environment;                          ///< section of the wrangler file
+    std::string out;                                  ///< empty: standard output
+    std::string report;                               ///< empty: standard error; "-": output
+    bool force = false;                               ///< files that exist are replaced
+    std::map<std::string, std::string> bucket_roots;  ///< R2 binding → directory
+  };
+  Import import;
 };
 
 struct Parsed {

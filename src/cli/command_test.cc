@@ -63,6 +63,30 @@ TEST(CommandLine, SignNamesUrlKeyAndWhen) {
   EXPECT_EQ(ParseLine({"sign"}).exit_code, kExitUsage);
 }
 
+TEST(CommandLine, ConfigImportTakesFilesAndWhereResultsGo) {
+  const Parsed parsed =
+      ParseLine({"config", "import", "w.json", "--wrangler", "wrangler.jsonc", "--env",
+                 "production", "--out", "o.jsonc", "--report", "-", "--bucket-root",
+                 "VIDEOS=/srv/a=b", "--bucket-root", "OTHER=/x", "--force"});
+  ASSERT_TRUE(parsed.command) << parsed.output;
+  EXPECT_EQ(parsed.command->kind, Command::Kind::kConfigImport);
+  const Command::Import& import = parsed.command->import;
+  EXPECT_EQ(import.file, "w.json");
+  EXPECT_EQ(import.wrangler, "wrangler.jsonc");
+  EXPECT_EQ(import.environment, "production");
+  EXPECT_EQ(import.out, "o.jsonc");
+  EXPECT_EQ(import.report, "-");
+  EXPECT_TRUE(import.force);
+  EXPECT_THAT(import.bucket_roots,
+              ElementsAre(testing::Pair("OTHER", "/x"), testing::Pair("VIDEOS", "/srv/a=b")));
+  EXPECT_TRUE(ParseLine({"config", "import", "w.json"}).command);
+  // Two things in one stream, a mapping without its half.
+  EXPECT_EQ(ParseLine({"config", "import", "w.json", "--report", "-"}).exit_code, kExitUsage);
+  EXPECT_EQ(ParseLine({"config", "import", "w.json", "--bucket-root", "VIDEOS"}).exit_code,
+            kExitUsage);
+  EXPECT_EQ(ParseLine({"config", "import"}).exit_code, kExitUsage);
+}
+
 TEST(CommandLine, ConfigCommandsAndVersion) {
   EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->kind, Command::Kind::kConfigCheck);
   EXPECT_EQ(ParseLine({"config", "check", "a.jsonc"}).command->config_file, "a.jsonc");

@@ -65,6 +65,8 @@ std::string RenderView(const ViewFacts& facts) {
     warnings.push_back({{"parameter", w.param}, {"reason", w.reason}});
   }
   j["request"]["warnings"] = std::move(warnings);
+  const variant::Selection& selection = facts.request->selection;
+  if (!selection.by.empty()) j["request"]["chosenBy"] = selection.by;
   j["key"] = facts.key;
   j["planDigest"] = facts.digest;
   j["cacheTags"] = facts.tags;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <utility>
 
 #include "http/cache_status.h"
 #include "http/codes.h"
@@ -23,7 +24,7 @@ void AppendCommon(std::string& fields, std::string_view key, const cache::Metada
   AppendField(fields, "X-Content-Type-Options", "nosniff");
   AppendTags(fields, meta.cache_tags);
   AppendField(fields, "X-KV-Cache-Key", key);
-  if (!meta.derivative.empty()) AppendField(fields, "X-Derivative", Printable(meta.derivative));
+  AppendDerivative(fields, meta.derivative);
   if (meta.resolved_width) AppendNumber(fields, "X-Resolved-Width", *meta.resolved_width);
   if (meta.resolved_height) AppendNumber(fields, "X-Resolved-Height", *meta.resolved_height);
   if (!meta.origin.empty()) AppendField(fields, "X-Origin", Printable(meta.origin));
@@ -37,6 +38,22 @@ void AppendCommon(std::string& fields, std::string_view key, const cache::Metada
     AppendField(fields, "X-Transform-Warnings", warnings);
   }
   AppendField(fields, "Via", "1.1 video-resizer");
+}
+
+/// Which request fields had a say, and which we would like to see.
+void AppendVary(std::string& fields, const AnswerFacts& facts) {
+  const uint8_t chosen_by = facts.parsed ? facts.parsed->selection.vary : 0;
+  if (facts.vary.empty() && chosen_by == 0) return;
+  fields += "Vary: ";
+  fields += facts.vary;
+  bool is_first = facts.vary.empty();
+  for (size_t i = 0; i < variant::kChoosingFields.size(); ++i) {
+    if ((chosen_by >> i & 1) == 0) continue;
+    if (!std::exchange(is_first, false)) fields += ", ";
+    fields += variant::kChoosingFields[i];
+  }
+  fields += "\r\n";
+  if (chosen_by != 0) AppendField(fields, "Accept-CH", variant::kAcceptedHints);
 }
 
 /// RFC 9211: one member per layer that the request came to, the one nearest to the origin first.
@@ -109,6 +126,10 @@ void AppendTags(std::string& fields, const std::vector<std::string>& tags) {
   AppendField(fields, "Cache-Tag", list);
 }
 
+void AppendDerivative(std::string& fields, std::string_view name) {
+  if (!name.empty()) AppendField(fields, "X-Derivative", Printable(name));
+}
+
 std::optional<WallTime> LastModifiedOf(const cache::Metadata& meta) {
   const bool is_original = meta.format.empty();
   const int64_t ms = is_original && meta.source_last_modified_ms != 0 ? meta.source_last_modified_ms
@@ -139,6 +160,8 @@ std::string RenderLiveHead(std::string_view key, const cache::Metadata& meta, bo
 std::string CacheControlOf(const AnswerFacts& facts) {
   const cache::Entity* entity = facts.entity;
   if (facts.is_debug) return "no-store";
+  const bool is_good = entity ? entity->meta.status == http::kOk : facts.is_stored_form;
+  if (is_good && !facts.cache_control.empty()) return std::string(facts.cache_control);
   int64_t lifetime = facts.lifetime.count();
   if (entity) {
     if (entity->meta.expires_at_ms == 0) return {};
@@ -161,7 +184,7 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
     }
   }
   AppendNumber(fields, "Age", age);
-  if (!facts.vary.empty()) AppendField(fields, "Vary", facts.vary);
+  AppendVary(fields, facts);
 
   const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
   AppendField(fields, "X-Cache-Status",

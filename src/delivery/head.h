@@ -23,6 +23,9 @@ std::string Printable(std::string_view text);
 /// The Cache-Tag line; none for no tags.
 void AppendTags(std::string& fields, const std::vector<std::string>& tags);
 
+/// The X-Derivative line; none without a derivative.
+void AppendDerivative(std::string& fields, std::string_view name);
+
 /// When this representation came to be: of an original, when its source was changed. nullopt while
 /// that is not known yet.
 std::optional<WallTime> LastModifiedOf(const cache::Metadata& meta);
@@ -41,6 +44,7 @@ struct AnswerFacts {
   const cache::Entity* entity = nullptr;  ///< null: a streamed body
   cache::Freshness freshness = cache::Freshness::kFresh;
   bool is_debug = false;             ///< no-store
+  bool is_stored_form = false;       ///< a streamed body is the one that will be stored
   std::chrono::seconds lifetime{0};  ///< of a streamed body that caches may keep
   int64_t now_ms = 0;
   double elapsed_ms = 0;                    ///< since the request was parsed
@@ -48,14 +52,17 @@ struct AnswerFacts {
   bool edge_written = true, kv_written = true;
   std::string_view request_id;
   const variant::Parsed* parsed = nullptr;
-  /// Which request fields chose the variant, for Vary (RFC 9110 §12.5.5); empty: the URL alone did.
+  /// For Vary (RFC 9110 §12.5.5), beside the fields of parsed->selection: a request field that had
+  /// a say in the variant; empty: none.
   std::string_view vary;
+  /// The origin's own Cache-Control for good answers; empty: none.
+  std::string_view cache_control;
 };
 /// Everything but Cache-Control, which an answer that refuses does not share.
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts);
 
-/// What remains of the entity's TTL, `no-store` for debug and for what only streams; empty = say
-/// nothing.
+/// What remains of the entity's TTL, or the origin's own words for a good answer; `no-store` for
+/// debug and for what only streams; empty = say nothing.
 std::string CacheControlOf(const AnswerFacts& facts);
 
 }  // namespace vr::delivery

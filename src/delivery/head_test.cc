@@ -82,6 +82,37 @@ TEST(AnswerFields, AStaleAnswerSaysSoAndPromisesNothing) {
   }
 }
 
+TEST(AnswerFields, AnOriginsOwnCacheControlIsForGoodAnswersVerbatim) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  AnswerFacts facts;
+  facts.cache_control = "private, max-age=60, x=\"y\"";
+  facts.entity = stored.get();
+  facts.now_ms = stored->meta.created_at_ms + 5'000;
+  const std::string own = "Cache-Control: private, max-age=60, x=\"y\"";
+  for (const cache::Layer layer : {cache::Layer::kEdge, cache::Layer::kKv, cache::Layer::kJoined,
+                                   cache::Layer::kTransform, cache::Layer::kBypass}) {
+    facts.layer = layer;
+    EXPECT_TRUE(Has(FieldsOf(facts), own.c_str()));
+    EXPECT_TRUE(Has(FieldsOf(facts), "Age: 5"));
+  }
+  // Also where it is stale: "private" must not become "public".
+  facts.freshness = cache::Freshness::kStale;
+  facts.now_ms = stored->meta.expires_at_ms + 30'000;
+  EXPECT_TRUE(Has(FieldsOf(facts), own.c_str()));
+  stored->meta.expires_at_ms = 0;
+  EXPECT_TRUE(Has(FieldsOf(facts), own.c_str()));
+
+  facts.is_debug = true;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Cache-Control: no-store"));
+  facts.is_debug = false;
+  stored->meta.status = 404;
+  EXPECT_FALSE(Has(FieldsOf(facts), own.c_str()));
+  facts.entity = nullptr;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Cache-Control: no-store")) << "unfinished";
+  facts.is_stored_form = true;
+  EXPECT_TRUE(Has(FieldsOf(facts), own.c_str()));
+}
+
 TEST(AnswerFields, ThereIsNoMomentOfStalenessWithoutANegativeTtl) {
   const std::shared_ptr<cache::Entity> stored = Stored();
   AnswerFacts facts;
@@ -196,6 +227,22 @@ TEST(LastModified, IsTheSourcesForOriginalsAndOursForTransforms) {
   EXPECT_EQ(ToUnixMillis(*LastModifiedOf(meta)), 5000);
   meta.created_at_ms = 0;
   EXPECT_FALSE(LastModifiedOf(meta)) << "of a transform that is not finished";
+}
+
+TEST(AnswerFields, VaryNamesWhatHadASay) {
+  variant::Parsed parsed;
+  AnswerFacts facts;
+  facts.parsed = &parsed;
+  EXPECT_EQ(FieldsOf(facts).find("Vary:"), std::string::npos);
+  EXPECT_EQ(FieldsOf(facts).find("Accept-CH:"), std::string::npos);
+  parsed.selection.vary = 0b0010011;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Sec-CH-Viewport-Width, Width, CF-Device-Type"))
+      << FieldsOf(facts);
+  EXPECT_TRUE(Has(FieldsOf(facts), "Accept-CH: Sec-CH-Viewport-Width, Sec-CH-DPR, Width, DPR"));
+  facts.vary = "Accept";
+  EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Accept, Sec-CH-Viewport-Width, Width, CF-Device-Type"));
+  parsed.selection.vary = 0;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Accept"));
 }
 
 }  // namespace

@@ -2,10 +2,18 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace vr::delivery {
+
+/// URLs in the scheme of Cloudflare Media Transformations, /cdn-cgi/media/<options>/<source>.
+struct MediaUrlOptions {
+  bool enabled = true;
+  uint32_t max_dimension = 0;  ///< of width and height; 0 = as everywhere
+  std::chrono::milliseconds max_time{0}, max_duration{0};  ///< of `time`, `duration`; 0 = no limit
+};
 
 struct Options {
   bool debug_enabled = false;  ///< every request is a debug request
@@ -16,6 +24,7 @@ struct Options {
   std::chrono::seconds async_threshold{60};
   int max_event_streams = 256;  ///< clients that follow a job at /sse/job/; 503 beyond
   std::string public_url;  ///< of absolute links, without "/" at its end; empty: from the request
+  MediaUrlOptions media_urls;
   bool allow_public_bypass = true;  ///< false: bypass flags count from debug_addresses only
 };
 

@@ -11,7 +11,6 @@
 #include "http/conditions.h"
 #include "http/forwarding.h"
 #include "http/range.h"
-#include "http/request_id.h"
 #include "http/respond.h"
 #include "http/url.h"
 #include "io/loop.h"
@@ -110,6 +109,13 @@ std::optional<http::ByteRange> CoveredRange(const cache::StoredResponse& stored,
   return set.one;
 }
 
+/// How a source failed, in a word that names no host.
+std::string AttemptText(const Error& error) {
+  if (error.code == Code::kDeadlineExceeded) return "http: timeout";
+  if (error.code == Code::kResourceExhausted) return "http: not asked";
+  return http::IsUnreachable(error) ? "http: unreachable" : "http: no answer";
+}
+
 http::Validators ValidatorsFor(const cache::StoredResponse& stored) {
   return http::Validators{stored.etag, stored.last_modified};
 }
@@ -128,8 +134,7 @@ struct PassthroughEndpoint::Asked {
   cache::StoredRef part;   ///< the newest part
 };
 
-PassthroughEndpoint::PassthroughEndpoint(Deps deps)
-    : deps_(deps), pseudonym_("video-resizer-" + http::NewRequestId()) {
+PassthroughEndpoint::PassthroughEndpoint(Deps deps) : deps_(std::move(deps)) {
   auto bytes = deps_.metrics.GetGauge("video_resizer_passthrough_bytes",
                                       "Memory of stored passthrough responses");
   auto entries = deps_.metrics.GetGauge("video_resizer_passthrough_entries",
@@ -272,12 +277,14 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
     }
 
     Flight flight = StartOrJoin(request, asked, may_join);
+    std::string attempts;  // of the sources before the last one
     for (size_t location = 1; flight.leads; ++location) {
       co_await WaitForAnswer(ctx, request, flight.exchange, true);
       // An origin that has not seen the request does not mind if another one gets it.
       const bool is_unreachable =
           flight.exchange->Look().phase == Exchange::Phase::kFailed && !flight.exchange->was_sent();
       if (!is_unreachable || location >= asked.resolved.locations.size()) break;
+      attempts += AttemptText(*flight.exchange->error()) + ", ";
       const Ready next = Prepare(request, asked, location);
       next.transfer->Start();
       flight.exchange = next.exchange;
@@ -293,7 +300,9 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
     const std::shared_ptr<const Exchange::Answer> answer = exchange.answer();
     const bool may_fail_over = !exchange.was_sent() && asked.resolved.locations.size() > 1;
     if (phase == Exchange::Phase::kFailed && !answer && (flight.leads || !may_fail_over)) {
-      co_return RespondFailure(request, asked, *exchange.error());
+      Error failed = *exchange.error();
+      failed.facts.emplace_back("attempts", attempts + AttemptText(failed));
+      co_return RespondFailure(request, asked, failed);
     }
     if (phase == Exchange::Phase::kStored) {
       // What a validation brought is the leader's; the others find what of it is for all in the
@@ -324,11 +333,6 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
 
 std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
                                                         const Asked& asked) const {
-  if (http::ViaHas(request.GetAll("Via"), pseudonym_)) {
-    const Error loop = Error(Code::kInvalidArgument, "this request has been here before")
-                           .WithReason("LOOP_DETECTED");
-    return RespondFailure(request, asked, loop);
-  }
   if (request.method_name == "TRACE") {
     // It would show the client the credentials that we add for the origin.
     const Error refused =
@@ -468,7 +472,7 @@ http::ClientRequest PassthroughEndpoint::ForwardedRequest(const Request& request
     fields.emplace_back("Max-Forwards", std::to_string(std::max(0, hops - 1)));
   }
   http::SetForwardedFields(fields, request);
-  http::AppendVia(fields, request.minor_version, pseudonym_);
+  http::AppendVia(fields, request.minor_version, deps_.pseudonym);
 
   origin::Credentials credentials = origin::CredentialsOf(source);
   for (const auto& [name, value] : credentials.fields) http::EraseFields(fields, name);

@@ -31,6 +31,7 @@ class PassthroughEndpoint {
     http::Client& client;
     ExchangeDeps exchange;
     Metrics& metrics;
+    std::string pseudonym;  ///< what we call ourselves in Via of forwarded requests (LoopGuard)
   };
   explicit PassthroughEndpoint(Deps deps);
 
@@ -56,7 +57,7 @@ class PassthroughEndpoint {
   enum class How { kHit, kStale, kValidated };
 
   Asked Ask(const http::Request& request, SnapshotRef snapshot, origin::Resolved resolved) const;
-  /// What the client's request may not be forwarded for: loops, methods that end here.
+  /// What the client's request may not be forwarded for: methods that end here.
   std::optional<http::Response> AnswerHere(const http::Request& request, const Asked& asked) const;
   /// The exchange of this request: a new one, or, when joining makes sense, the one under way.
   Flight StartOrJoin(const http::Request& request, const Asked& asked, bool may_join);
@@ -86,8 +87,6 @@ class PassthroughEndpoint {
   void CountExchange(const std::string& origin, std::string_view result);
 
   const Deps deps_;
-  /// By this we know our own requests when they come back (RFC 9110 §7.6.3).
-  const std::string pseudonym_;
   Mutex mutex_;
   /// Exchanges that others may join, by key.
   std::unordered_map<std::string, std::weak_ptr<Exchange>> flights_ GUARDED_BY(mutex_);

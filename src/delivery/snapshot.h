@@ -11,6 +11,7 @@
 #include "cache/options.h"
 #include "delivery/options.h"
 #include "http/caching.h"
+#include "origin/allowed_sources.h"
 #include "origin/options.h"
 #include "origin/origin_table.h"
 #include "origin/source.h"
@@ -23,6 +24,7 @@ namespace vr::delivery {
 struct OriginPolicy {
   cache::TtlOptions ttl;
   std::vector<std::string> cache_tags;
+  std::string cache_control;  ///< of good answers, verbatim; empty: what is left of their TTL
   variant::Quality quality;
   variant::Level compression = variant::Level::kAuto;
   http::SharedCacheRules rules;  ///< of a passthrough origin
@@ -47,7 +49,12 @@ struct Snapshot {
   std::shared_ptr<origin::Opener> opener;
   bool kv_enabled = true;
   PassthroughPolicy passthrough;
-  bool has_passthrough = false;                ///< an origin has that mode
+  bool has_passthrough = false;  ///< an origin has that mode
+  /// `variant`, with the limits of media URLs.
+  variant::Options media_variant;
+  /// Which absolute URLs media URLs may name; null: none. They belong to the origin that is the
+  /// last of `policies`, whose matcher matches nothing.
+  std::shared_ptr<const origin::AllowedSources> allowed_sources;
   std::shared_ptr<const AccessPolicy> access;  ///< null: everybody may ask everything
 };
 using SnapshotRef = std::shared_ptr<const Snapshot>;

@@ -6,9 +6,11 @@
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/job_events.h"
+#include "delivery/loop_guard.h"
 #include "delivery/production_stream.h"
 #include "delivery/redirect.h"
 #include "delivery/status.h"
+#include "http/ascii.h"
 #include "http/client_address.h"
 #include "http/prefer.h"
 #include "http/range.h"
@@ -16,6 +18,7 @@
 #include "io/loop.h"
 #include "observe/log.h"
 #include "variant/key.h"
+#include "variant/media_url.h"
 #include "variant/negotiate.h"
 
 namespace vr::delivery {
@@ -66,7 +69,76 @@ double MillisSince(SteadyTime start) {
 }
 
 void AddLocation(Response& response, std::string_view location, const Request& request) {
-  if (!location.empty()) response.Add("Location", LocationFor(location, request.query));
+  if (location.empty()) return;
+  if (location.starts_with('/') && variant::IsMediaUrl(request.path)) {
+    // The same options, for the path of ours where the source is.
+    constexpr size_t kOptions = std::string_view("/cdn-cgi/media/").size();
+    const size_t end = request.path.find('/', std::min(kOptions, request.path.size()));
+    response.Add("Location",
+                 std::string(request.path.substr(0, end)) + LocationFor(location, request.query));
+    return;
+  }
+  response.Add("Location", LocationFor(location, request.query));
+}
+
+class FieldsOf final : public variant::RequestFields {
+ public:
+  explicit FieldsOf(const Request& request) : request_(request) {}
+  std::optional<std::string_view> Get(std::string_view name) const override {
+    return request_.Get(name);
+  }
+
+ private:
+  const Request& request_;
+};
+
+/// "host[:port]" of a URL, without the port that its scheme has by itself.
+std::string AuthorityOf(std::string_view url) {
+  std::string_view rest = url.substr(std::min(url.size(), url.find("://") + 3));
+  std::string authority(rest.substr(0, rest.find('/')));
+  for (char& c : authority) c = http::ToLower(c);
+  for (const std::string_view port : {":80", ":443"}) {
+    if (authority.ends_with(port)) authority.resize(authority.size() - port.size());
+  }
+  return authority;
+}
+
+/// Takes a media URL apart and sees whether its source may be asked for.
+Result<variant::MediaUrl> ReadMediaUrl(const Request& request, const Snapshot& config) {
+  TRY(variant::MediaUrl url,
+      variant::ParseMediaUrl(request.path, request.query, config.media_variant));
+  if (!url.is_absolute()) return url;
+  const std::string authority = url.authority();
+  const std::string& public_url = config.delivery.public_url;
+  const std::string host = "://" + std::string(request.Get("Host").value_or(""));
+  if (authority == AuthorityOf(host) ||
+      (!public_url.empty() && authority == AuthorityOf(public_url))) {
+    // Ourselves: the path is all that matters.
+    url.scheme.clear();
+    return url;
+  }
+  if (!config.allowed_sources ||
+      !config.allowed_sources->Allow(url.scheme, url.host, url.port, url.path)) {
+    return Error(Code::kPermissionDenied, "sources at this place are not allowed",
+                 "not in access.allowedSources: " + url.scheme + "://" + authority)
+        .WithReason(std::string(origin::kNotAllowedReason));
+  }
+  return url;
+}
+
+/// An absolute URL as a source of the origin that has them all.
+origin::Resolved ResolveUrl(const variant::MediaUrl& url, const Snapshot& config) {
+  origin::Resolved resolved;
+  resolved.origin_index = config.policies.size() - 1;
+  resolved.origin_name = config.origins->origin(resolved.origin_index).name;
+  resolved.identity = "url:" + url.canonical();
+  origin::Location location;
+  location.type = "http";
+  location.base = url.scheme + "://" + url.authority();
+  location.path = url.path;
+  location.query = url.query;
+  resolved.locations.push_back(std::move(location));
+  return resolved;
 }
 
 /// What a link to this server begins with: as configured, or as this client reached it; empty when
@@ -80,7 +152,7 @@ std::string BaseOf(const Request& request, const std::string& public_url) {
   });
   if (!is_sane) return {};
   // A proxy in front that speaks TLS says so; a client that says so misleads itself only.
-  const bool is_tls = request.Get("X-Forwarded-Proto") == "https";
+  const bool is_tls = request.is_tls || request.Get("X-Forwarded-Proto") == "https";
   return (is_tls ? "https://" : "http://") + std::string(host);
 }
 
@@ -122,17 +194,34 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   p.started = std::chrono::steady_clock::now();
   p.snapshot = deps_.snapshots.Get();
   const Snapshot& config = *p.snapshot;
-  TRY(p.parsed, variant::Parse(request.path, request.query, config.variant));
+  std::optional<variant::MediaUrl> media;
+  if (variant::IsMediaUrl(request.path) && config.delivery.media_urls.enabled) {
+    TRY(media, ReadMediaUrl(request, config));
+    const bool is_ours = !media->is_absolute();
+    TRY(p.parsed, variant::ParseMediaOptions(
+                      media->options, is_ours ? media->path : media->canonical(),
+                      is_ours ? request.query : std::string_view(), config.media_variant));
+  } else {
+    const FieldsOf fields(request);
+    TRY(p.parsed, variant::Parse(request.path, request.query, config.variant, &fields));
+  }
   variant::VariantRequest& asked = p.parsed.request;
-  if (!variant::IsVideoPath(asked.source_path, config.variant.video_formats)) {
+  const bool is_elsewhere = media && media->is_absolute();
+  // What a stranger's URL ends with says little; as it is, only what looks like a video is passed.
+  const bool is_video =
+      (is_elsewhere && !asked.is_original()) ||
+      variant::IsVideoPath(variant::PathOfSource(asked.source_path), config.variant.video_formats);
+  if (!is_video) {
     return Error(Code::kNotFound, "this path is not a video").WithReason("NOT_FOUND");
   }
-  std::optional<origin::Resolved> resolved = config.origins->Match("/" + asked.source_path);
+  std::optional<origin::Resolved> resolved =
+      is_elsewhere ? ResolveUrl(*media, config) : config.origins->Match("/" + asked.source_path);
   if (!resolved) {
     return Error(Code::kNotFound, "no origin is configured for this path")
         .WithReason("NO_MATCHING_ORIGIN");
   }
   p.resolved = std::move(*resolved);
+  p.resolved.via = KinOf(request);
   p.policy = &config.policies[p.resolved.origin_index];
   if (asked.resolved.format == variant::Format::kAuto &&
       variant::NegotiateFormat(asked, request.Get("Accept").value_or(""), kNegotiable)) {
@@ -204,6 +293,7 @@ AnswerFacts VideoEndpoint::FactsFor(const Request& request, const Prepared& p, L
   facts.request_id = request.id;
   facts.parsed = &p.parsed;
   facts.vary = p.vary;
+  facts.cache_control = p.policy->cache_control;
   return facts;
 }
 
@@ -258,6 +348,7 @@ Response VideoEndpoint::RespondGrowing(const Request& request, const Prepared& p
   whole.last_modified = LastModifiedOf(meta);
   whole.body = std::move(body);
   facts.lifetime = p.policy->ttl.ok;
+  facts.is_stored_form = true;
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
   Response response = http::RespondWith(std::move(whole), request);
@@ -330,6 +421,7 @@ Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& 
   AppendField(response.fields, "X-KV-Cache-Key", p.key);
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
+  AppendDerivative(response.fields, p.parsed.request.derivative);
   AppendTags(response.fields, TagsOf(p));
   AppendAnswerFields(response.fields, facts);
   response.note = NoteOf(answer.layer, p.key);
@@ -359,6 +451,7 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   AppendField(response.fields, "X-KV-Cache-Key", p.key);
   AppendField(response.fields, "Via", "1.1 video-resizer");
   AppendField(response.fields, "X-Origin", Printable(p.resolved.origin_name));
+  AppendDerivative(response.fields, p.parsed.request.derivative);
   AppendTags(response.fields, TagsOf(p));
   AddLocation(response, LocationOf(error), request);
   AppendAnswerFields(response.fields, facts);

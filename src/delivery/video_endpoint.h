@@ -54,7 +54,7 @@ class VideoEndpoint final : public http::Handler {
     std::string key;
     Hash128 digest;
     bool is_debug = false;
-    std::string_view vary;  ///< static storage; empty: the URL alone chose
+    std::string_view vary;  ///< "Accept" when it chose a format; see also parsed.selection. Static
     SteadyTime started;
   };
 

@@ -33,9 +33,12 @@ namespace {
 constexpr uint64_t kMaxRedirectBody = 64 << 10;
 constexpr long kReceiveBuffer = 256 << 10;
 constexpr int kMaxPollMs = 1'000;
+/// The longest Location that is followed, in bytes.
+constexpr size_t kMaxLocation = 8 << 10;
 /// A forwarded request is never sent twice, so a kept connection that the origin has just closed
 /// costs it its answer: only those are used again that were in use a moment ago.
 constexpr long kForwardedIdleSeconds = 1;
+constexpr const char* kUnreachable = "the origin could not be reached";
 constexpr const char* kQueueTimeout = "no connection became free in time";
 
 bool ParseNumber(std::string_view text, uint64_t& out) {
@@ -56,11 +59,30 @@ std::optional<ReceivedRange> ResponseHead::content_range() const {
   return ParseContentRange(*value);
 }
 
+bool ResponseHead::is_coded() const {
+  return std::any_of(fields.begin(), fields.end(), [](const auto& field) {
+    return EqualsNoCase(field.first, "Content-Encoding") && !Trim(field.second).empty() &&
+           !EqualsNoCase(Trim(field.second), "identity");
+  });
+}
+
 int64_t ResponseHead::last_modified_ms() const {
   const auto value = Get("Last-Modified");
   if (!value) return 0;
   const auto time = ParseDate(*value);
   return time ? ToUnixMillis(*time) : 0;
+}
+
+std::optional<std::chrono::seconds> ResponseHead::retry_after(WallTime now) const {
+  const auto value = Get("Retry-After");
+  if (!value) return std::nullopt;
+  uint64_t seconds = 0;
+  if (ParseNumber(Trim(*value), seconds)) {
+    return std::chrono::seconds(std::min<uint64_t>(seconds, 1u << 30));
+  }
+  const auto date = ParseDate(Trim(*value), now);
+  if (!date) return std::nullopt;
+  return std::max(std::chrono::seconds(0), std::chrono::ceil<std::chrono::seconds>(*date - now));
 }
 
 std::optional<ReceivedRange> ParseContentRange(std::string_view value) {
@@ -108,10 +130,12 @@ bool IsPrivate6(const uint8_t* a) {
   };
   static constexpr uint8_t kZero[12] = {};
   if (std::memcmp(a, kZero, 10) == 0 && a[10] == 0xff && a[11] == 0xff) return v4(12);  // mapped
-  if (a[0] == 0 && a[1] == 0x64 && a[2] == 0xff && a[3] == 0x9b)
-    return a[4] || a[5] || v4(12);                                          // NAT64
-  if (a[0] == 0x20 && a[1] == 0x02) return v4(2);                           // 6to4
-  if (a[0] == 0x20 && a[1] == 0x01 && a[2] == 0 && a[3] == 0) return true;  // Teredo
+  if (a[0] == 0 && a[1] == 0x64 && a[2] == 0xff && a[3] == 0x9b)  // NAT64, of which /96 is global
+    return std::memcmp(a + 4, kZero, 8) != 0 || v4(12);
+  if (a[0] == 0x20 && a[1] == 0x02) return v4(2);             // 6to4
+  if (a[0] == 0x20 && a[1] == 0x01 && a[2] < 2) return true;  // 2001::/23: Teredo, ORCHID, ...
+  if (a[0] == 0x20 && a[1] == 0x01 && a[2] == 0x0d && a[3] == 0xb8) return true;  // documentation
+  if (a[0] == 0x3f && a[1] == 0xff && a[2] < 0x10) return true;                   // documentation
   return (a[0] & 0xe0) != 0x20;  // everything outside 2000::/3 is not global unicast
 }
 
@@ -133,7 +157,23 @@ bool IsPrivateAddress(const void* address) {
   return true;
 }
 
+bool IsUnreachable(const Error& error) {
+  return error.code == Code::kUnavailable && error.public_message == kUnreachable;
+}
+
 class TransferImpl;
+
+namespace {
+
+/// More idle connections than are ever kept; names of closed ones stay until then.
+constexpr size_t kMaxKept = 1024;
+
+std::string ConnectionName(const char* remote, long remote_port, long local_port) {
+  return std::string(remote == nullptr ? "" : remote) + ' ' + std::to_string(remote_port) + ' ' +
+         std::to_string(local_port);
+}
+
+}  // namespace
 
 /// The thread, the multi handle, and the transfers it drives. Lock order: none, mutex_ is a leaf.
 class Client::Core : public std::enable_shared_from_this<Client::Core> {
@@ -151,6 +191,9 @@ class Client::Core : public std::enable_shared_from_this<Client::Core> {
  private:
   friend class ::vr::http::TransferImpl;
   using Ref = std::shared_ptr<TransferImpl>;
+
+  void Remember(CURL* easy);
+  bool IsQuiet(const std::string& connection);
 
   void Run();
   void Obey(What what, const Ref& transfer);
@@ -173,7 +216,8 @@ class Client::Core : public std::enable_shared_from_this<Client::Core> {
   std::unordered_set<Ref> live_;         ///< started, not finished
   std::map<std::string, int> per_host_;  ///< running, by authority
   int running_ = 0;
-  std::deque<Ref> queue_;  ///< waiting for a connection
+  std::deque<Ref> queue_;            ///< waiting for a connection
+  std::map<std::string, int> kept_;  ///< sockets of idle connections, by ConnectionName()
 
   std::thread thread_;
 };
@@ -205,8 +249,12 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
   static size_t OnBody(char* data, size_t size, size_t count, void* self) {
     return static_cast<TransferImpl*>(self)->Body(std::string_view(data, size * count));
   }
-  static int OnPrereq(void* self, char*, char*, int, int) {
+  static int OnPrereq(void* self, char* remote, char*, int remote_port, int local_port) {
     auto* t = static_cast<TransferImpl*>(self);
+    if (!t->core->IsQuiet(ConnectionName(remote, remote_port, local_port))) {
+      t->needs_fresh = true;
+      return CURL_PREREQFUNC_ABORT;
+    }
     // libcurl sends a request once more when a kept connection ends without an answer.
     if (t->connected && t->request.forwarded) {
       t->resend_refused = true;
@@ -244,6 +292,7 @@ class TransferImpl final : public Transfer, public std::enable_shared_from_this<
   bool address_refused = false;
   bool connected = false;
   bool resend_refused = false;
+  bool needs_fresh = false;  ///< the kept connection had something to say before it was asked
   bool redirecting = false;
   bool redirect_cut = false;
   bool head_done = false;
@@ -311,7 +360,8 @@ bool TransferImpl::Configure() {
     add("Accept-Encoding", "identity");
     add("Accept", "*/*");
     add("User-Agent", core->options().user_agent);
-    add("Via", core->options().via);
+    const bool has_via = !request.via.empty() && IsFieldValue(request.via);
+    add("Via", has_via ? request.via + ", " + core->options().via : core->options().via);
   }
   if (request.range) {
     add("Range", "bytes=" + std::to_string(request.range->first) + "-" +
@@ -362,9 +412,9 @@ bool TransferImpl::Configure() {
   set(CURLOPT_OPENSOCKETDATA, this);
   if (restricted) {
     // A pooled connection has passed no address check of ours, or another one.
-    set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_FORBID_REUSE, 1L);
   }
+  set(CURLOPT_FRESH_CONNECT, restricted || needs_fresh ? 1L : 0L);
   error_text[0] = 0;
   address_refused = connected = redirecting = redirect_cut = false;
   head = ResponseHead{};
@@ -391,6 +441,11 @@ bool TransferImpl::HeaderLine(std::string_view line) {
   if (line.empty()) {
     long status = 0;
     ::curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status ==
+        101) {  // nobody asked for another protocol; libcurl would take what follows for a body
+      return Refuse(Error(Code::kUnavailable, "the origin's answer is malformed",
+                          "protocol switch nobody asked for"));
+    }
     if (status < 200) {  // another head follows
       head.status = static_cast<int>(status);
       sink->OnInterim(head);
@@ -447,6 +502,10 @@ size_t TransferImpl::Body(std::string_view bytes) {
     body_bytes += bytes.size();
     if (body_bytes <= kMaxRedirectBody) return bytes.size();
     redirect_cut = true;
+    return 0;
+  }
+  if (!head_done) {
+    Refuse(Error(Code::kUnavailable, "the origin's answer is malformed", "body without a head"));
     return 0;
   }
   last_activity = std::chrono::steady_clock::now();
@@ -580,6 +639,7 @@ void Client::Core::Obey(What what, const Ref& transfer) {
     auto parts = ResolveUrl({}, t.request.url);
     if (!parts)
       return Finish(transfer, Error(Code::kInvalidArgument, "bad URL", "not an http(s) URL"));
+    t.restricted = t.request.refuse_private_addresses;
     t.first = t.now = std::move(*parts);
     queue_.push_back(transfer);
   }
@@ -642,25 +702,74 @@ void Client::Core::Finish(const Ref& transfer, Result<void> result) {
 void Client::Core::NextHop(const Ref& transfer) {
   TransferImpl& t = *transfer;
   Leave(t);
+  const auto refuse = [&](const char* why) {
+    Finish(transfer, Error(Code::kPermissionDenied,
+                           "the origin redirects to a place that is not allowed", why));
+  };
+  if (t.redirect_to.size() > kMaxLocation) return refuse("redirect is too long");
   auto next = ResolveUrl(t.now.url, t.redirect_to);
-  if (!next) {
-    return Finish(transfer, Error(Code::kPermissionDenied,
-                                  "the origin redirects to a place that is not allowed",
-                                  "redirect is no http(s) URL"));
-  }
+  if (!next) return refuse("redirect is no http(s) URL");
+  if (IsDowngrade(t.now, *next)) return refuse("redirect from https to http");
+  if (t.request.may_follow && !t.request.may_follow(next->url))
+    return refuse("not an allowed place");
   if (++t.hops > t.request.max_redirects) {
     return Finish(transfer,
                   Error(Code::kUnavailable, "the origin redirects too often", "redirect limit"));
   }
   const bool home = SamePlace(t.first, *next);
   t.left_home = t.left_home || !home;
-  t.restricted = !home && !t.request.allow_private_redirects;
+  t.restricted =
+      t.request.refuse_private_addresses || (!home && !t.request.allow_private_redirects);
   t.now = std::move(*next);
   queue_.push_back(transfer);
 }
 
+/// Notes the socket that a finished transfer leaves in libcurl's pool.
+void Client::Core::Remember(CURL* easy) {
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  char* remote = nullptr;
+  long remote_port = 0, local_port = 0;
+  ::curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &socket);
+  ::curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &remote);
+  ::curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &remote_port);
+  ::curl_easy_getinfo(easy, CURLINFO_LOCAL_PORT, &local_port);
+  if (socket == CURL_SOCKET_BAD) return;
+  if (kept_.size() >= kMaxKept) kept_.clear();
+  kept_[ConnectionName(remote, remote_port, local_port)] = socket;
+}
+
+/// Whether a connection may be asked. What an origin sent beyond its last answer would be taken for
+/// the next one (RFC 9112 §9.2); libcurl before 8.0 looks for that only in what it has read
+/// already.
+bool Client::Core::IsQuiet(const std::string& connection) {
+  const auto it = kept_.find(connection);
+  if (it == kept_.end()) return true;  // a new one
+  const int socket = it->second;
+  kept_.erase(it);
+  sockaddr_storage local;
+  socklen_t length = sizeof local;
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&local), &length) != 0) return true;
+  const in_port_t port = local.ss_family == AF_INET6
+                             ? reinterpret_cast<const sockaddr_in6*>(&local)->sin6_port
+                             : reinterpret_cast<const sockaddr_in*>(&local)->sin_port;
+  // The descriptor may be another one's by now; then that one was closed, and this one is new.
+  if (!connection.ends_with(' ' + std::to_string(ntohs(port)))) return true;
+  char byte = 0;
+  const ssize_t n = ::recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
 void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
   TransferImpl& t = *transfer;
+  if (t.needs_fresh && !t.connected && !t.verdict) {
+    // Nothing was sent yet.
+    ::curl_multi_remove_handle(multi_, t.easy);
+    t.in_multi = false;
+    Launch(transfer);
+    t.needs_fresh = false;
+    return;
+  }
+  if (code == CURLE_OK) Remember(t.easy);
   if (t.verdict) return Finish(transfer, std::move(*t.verdict));
   if (t.redirecting && (code == CURLE_OK || t.redirect_cut)) return NextHop(transfer);
   if (code == CURLE_OK) {
@@ -669,9 +778,13 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
                                   "no response head"));
   }
   if (t.address_refused) {
-    return Finish(transfer, Error(Code::kPermissionDenied,
-                                  "the origin redirects to a place that is not allowed",
-                                  "redirect to a private address"));
+    const bool is_redirect = t.hops > 0;
+    return Finish(
+        transfer,
+        Error(Code::kPermissionDenied,
+              is_redirect ? "the origin redirects to a place that is not allowed"
+                          : "the source is at a place that is not allowed",
+              is_redirect ? "redirect to a private address" : std::string(kPrivateAddress)));
   }
   std::string detail = ::curl_easy_strerror(code);
   if (t.error_text[0] != 0) detail = detail + ": " + t.error_text;
@@ -683,13 +796,17 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
     return Finish(transfer, Error(Code::kUnavailable, "the origin closed the connection",
                                   "a kept connection ended without an answer"));
   }
+  const bool in_head = t.connected && !t.head_done;
+  if (code == CURLE_OUT_OF_MEMORY && in_head) {  // what libcurl says to a line over 100 KB
+    return Finish(transfer, Error(Code::kUnavailable, "the origin's answer is malformed",
+                                  "response head too large"));
+  }
   if (code == CURLE_OUT_OF_MEMORY) {
     return Finish(transfer,
                   Error(Code::kResourceExhausted, "the server is busy", std::move(detail)));
   }
   Finish(transfer,
-         Error(Code::kUnavailable,
-               t.head_done ? "the origin's answer broke off" : "the origin could not be reached",
+         Error(Code::kUnavailable, t.head_done ? "the origin's answer broke off" : kUnreachable,
                std::move(detail)));
 }
 

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,6 +51,8 @@ struct ResponseHead {
   /// First field of that name (ASCII case-insensitive).
   std::optional<std::string_view> Get(std::string_view name) const;
   std::optional<ReceivedRange> content_range() const;
+  /// The body is not what the source's bytes are: a Content-Encoding other than identity.
+  bool is_coded() const;
   /// Last-Modified in Unix milliseconds; 0 when absent or malformed.
   int64_t last_modified_ms() const;
 
@@ -66,6 +69,14 @@ struct ResponseHead {
   bool is_gone() const { return status == 404 || status == 410; }
   bool is_precondition_failed() const { return status == 412; }
   bool is_range_not_satisfiable() const { return status == 416; }
+  /// Its server is not up to it: 5xx but for those that tell of the request (501, 505, 508).
+  bool is_server_failure() const {
+    return status >= 500 && status != 501 && status != 505 && status != 508;
+  }
+  /// Busy or away for the moment, and nothing was done: 429, 502, 503, 504.
+  bool is_busy() const { return status == 429 || status == 502 || status == 503 || status == 504; }
+  /// Retry-After from `now` on; nullopt when absent or malformed.
+  std::optional<std::chrono::seconds> retry_after(WallTime now) const;
   /// A later try of the same request may succeed: 408, 425, 429 and 5xx.
   bool is_transient() const {
     return status == 408 || status == 425 || status == 429 || status >= 500;
@@ -121,6 +132,9 @@ struct ClientRequest {
   std::string url;               ///< http or https, percent-encoded, no user part
   Method method = Method::kGet;  ///< kGet or kHead
   FieldList fields;              ///< sent on every hop: Range, conditions
+  /// Via of the request that this one is made for; ours is appended. Ignored when it is no field
+  /// value.
+  std::string via;
   FieldList
       credentials;  ///< sent to the url's own host only (scheme, host and port; http→https allowed)
   std::optional<ByteRange> range;  ///< becomes a Range field
@@ -136,6 +150,12 @@ struct ClientRequest {
   /// Redirects away from the url's host (or port) may reach loopback, private, link-local,
   /// multicast addresses.
   bool allow_private_redirects = false;
+  /// The url itself comes from somebody we do not trust: no hop, the first neither, may reach such
+  /// an address, whatever `allow_private_redirects` says.
+  bool refuse_private_addresses = false;
+  /// Asked for the URL of each redirect; false: it is not followed (kPermissionDenied). Empty: all
+  /// may be. Called on the client's thread.
+  std::function<bool(const std::string& url)> may_follow;
   uint64_t max_body_bytes = UINT64_MAX;
   /// Set: `method` and `range` have no say. `fields` are sent as they are, repetitions included.
   std::optional<Forwarded> forwarded;
@@ -193,6 +213,13 @@ class Client {
   explicit Client(std::shared_ptr<Core> core);
   const std::shared_ptr<Core> core_;
 };
+
+/// Detail of the kPermissionDenied of a first hop, see ClientRequest::refuse_private_addresses.
+inline constexpr std::string_view kPrivateAddress = "a private address";
+
+/// Whether an error of a transfer says that no answer came because the server could not be reached:
+/// name, connection, TLS, or a reset before the head.
+bool IsUnreachable(const Error& error);
 
 /// Loopback, private, link-local, shared, multicast, reserved or translated to one of those.
 /// `address` is a sockaddr of AF_INET or AF_INET6; every other family counts as private.

@@ -119,6 +119,29 @@ TEST_F(ClientTest, FollowsRedirectsAndCountsThem) {
   EXPECT_EQ(as_is->head.status, 301);
 }
 
+TEST_F(ClientTest, EachRedirectIsAskedAbout) {
+  std::vector<std::string> asked;
+  ScriptedServer server([](Exchange& x) {
+    if (x.target == "/a") return x.Respond("302 Found", "Location: /b\r\n", "");
+    if (x.target == "/b") return x.Respond("302 Found", "Location: /c\r\n", "");
+    x.Respond("200 OK", "", x.target);
+  });
+  ClientRequest request = Ask(server.url("/a"));
+  request.may_follow = [&](const std::string& url) {
+    asked.push_back(url);
+    return !url.ends_with("/c");
+  };
+  const auto refused = Get(request);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kPermissionDenied);
+  EXPECT_EQ(asked, (std::vector<std::string>{server.url("/b"), server.url("/c")}));
+  EXPECT_EQ(server.requests(), 2);
+  request.may_follow = [](const std::string&) { return true; };
+  const auto allowed = Get(request);
+  ASSERT_TRUE(allowed.ok());
+  EXPECT_EQ(allowed->body, "/c");
+}
+
 TEST_F(ClientTest, ARedirectElsewhereMustNotReachOurOwnNetwork) {
   ScriptedServer inner(
       [](Exchange& x) { x.Respond("200 OK", "", "secret inside" + x.Get("authorization")); });
@@ -146,6 +169,72 @@ TEST_F(ClientTest, ARedirectElsewhereMustNotReachOurOwnNetwork) {
   auto allowed = Get(request);
   ASSERT_TRUE(allowed.ok()) << allowed.error().ToLogString();
   EXPECT_EQ(allowed->body, "secret inside");  // and without the credentials
+}
+
+TEST_F(ClientTest, AUrlOfAStrangerMustNotReachOurOwnNetworkEither) {
+  ScriptedServer inner([](Exchange& x) { x.Respond("200 OK", "", "secret inside"); });
+  ASSERT_TRUE(Get(inner.url()).ok());  // leaves a connection in the pool
+  const std::string port = std::to_string(inner.port());
+  // "localhost" stands for every name whose address is only known once it was looked up: what is
+  // checked is the very address that would be connected to.
+  for (const std::string& url :
+       {inner.url(), "http://localhost:" + port + "/", "http://0x7f.1:" + port + "/",
+        "http://017700000001:" + port + "/", "http://2130706433:" + port + "/",
+        "http://127.1:" + port + "/", "http://0:" + port + "/",
+        "http://[::ffff:127.0.0.1]:" + port + "/", "http://[::1]:" + port + "/",
+        "http://%6cocalhost:" + port + "/", "http://1.1.1.1@127.0.0.1:" + port + "/"}) {
+    for (const bool redirects_allowed : {false, true}) {
+      ClientRequest request = Ask(url);
+      request.refuse_private_addresses = true;
+      request.allow_private_redirects = redirects_allowed;
+      auto got = Get(request);
+      ASSERT_FALSE(got.ok()) << url;
+      EXPECT_EQ(got.error().code, Code::kPermissionDenied) << url << got.error().ToLogString();
+      EXPECT_EQ(got.error().public_message.find("redirect"), std::string::npos) << url;
+    }
+  }
+  EXPECT_EQ(inner.requests(), 1);
+  EXPECT_TRUE(Get(inner.url()).ok()) << "who is configured still may";
+}
+
+TEST_F(ClientTest, ALocationIsFollowedToTheWebOnlyAndWithoutItsUser) {
+  std::string location;
+  ScriptedServer server([&](Exchange& x) {
+    if (x.target == "/a") return x.Respond("302 Found", "Location: " + location + "\r\n", "");
+    x.Respond("200 OK", "", x.Get("authorization"));
+  });
+  const std::string host = "127.0.0.1:" + std::to_string(server.port());
+  location = "http://user:password@" + host + "/b";
+  auto got = Get(server.url("/a"));
+  ASSERT_TRUE(got.ok()) << got.error().ToLogString();
+  EXPECT_EQ(got->body, "");
+  const int before = server.requests();
+  for (const std::string& bad :
+       {"http://" + host + "/" + std::string(9000, 'x'), "dict://" + host + "/",
+        "gopher://" + host + "/_x", std::string("file:///etc/passwd"), "ftp://" + host + "/x",
+        "ldap://" + host + "/x", std::string("http://"), "http:\\\\" + host + "\\x y"}) {
+    location = bad;
+    auto refused = Get(server.url("/a"));
+    ASSERT_FALSE(refused.ok()) << bad;
+    EXPECT_EQ(refused.error().code, Code::kPermissionDenied)
+        << bad << refused.error().ToLogString();
+  }
+  EXPECT_EQ(server.requests() - before, 8);
+}
+
+TEST_F(ClientTest, NoProxyOfTheEnvironmentIsUsed) {
+  ScriptedServer proxy([](Exchange& x) { x.Respond("200 OK", "", "by proxy"); });
+  ScriptedServer server([](Exchange& x) { x.Respond("200 OK", "", "directly"); });
+  for (const char* name : {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY", "HTTPS_PROXY"}) {
+    ::setenv(name, proxy.url("").c_str(), 1);
+  }
+  auto got = Get(server.url("/x"));
+  for (const char* name : {"http_proxy", "https_proxy", "all_proxy", "ALL_PROXY", "HTTPS_PROXY"}) {
+    ::unsetenv(name);
+  }
+  ASSERT_TRUE(got.ok()) << got.error().ToLogString();
+  EXPECT_EQ(got->body, "directly");
+  EXPECT_EQ(proxy.requests(), 0);
 }
 
 TEST_F(ClientTest, EachTimeoutEndsTheTransfer) {

@@ -6,9 +6,7 @@
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 #endif
 
-#include <linux/sockios.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -17,8 +15,6 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 
-#include "http/request_id.h"
-#include "http/respond.h"
 #include "http/status.h"
 #include "observe/log.h"
 
@@ -38,28 +34,7 @@ constexpr int kAnswersPerTurn = 64;
 constexpr ParseError kTimeout{408, "REQUEST_TIMEOUT", "the request did not arrive in time"};
 
 SteadyTime Now() {
-  return std::chrono::steady_clock::now();
-}
-
-double SecondsBetween(SteadyTime a, SteadyTime b) {
-  return std::chrono::duration<double>(b - a).count();
-}
-
-Response InternalError() {
-  Response response = ErrorResponse(500, "INTERNAL", "internal error");
-  response.fields += "Cache-Control: no-store\r\n";
-  response.close = true;
-  return response;
-}
-
-std::string WhatOf(std::exception_ptr failure) {
-  try {
-    std::rethrow_exception(std::move(failure));
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "unknown exception";
-  }
+  return SteadyNow();
 }
 
 /// One BodyStream::Next() running as a coroutine of its own, so that it can be cancelled without
@@ -71,21 +46,11 @@ struct PullState {
   std::optional<Result<std::optional<Piece>>> next;
   std::exception_ptr failure;
   bool is_done = false;
-  asio::basic_waitable_timer<std::chrono::steady_clock,
-                             asio::wait_traits<std::chrono::steady_clock>, io::Executor>
-      ended;  ///< cancelled = done
+  LoopTimer ended;  ///< cancelled = done
 };
 
 Task<void> Pull(std::shared_ptr<BodyStream> stream, Context ctx, std::shared_ptr<PullState> state) {
   state->next.emplace(co_await stream->Next(ctx));
-}
-
-ParseLimits LimitsOf(const ServerOptions& options) {
-  ParseLimits limits;
-  limits.max_head_bytes = options.max_head_bytes;
-  limits.max_target_bytes = options.max_target_bytes;
-  limits.max_body_bytes = options.max_body_bytes;
-  return limits;
 }
 
 }  // namespace
@@ -109,6 +74,18 @@ void Connection::Start(UniqueFd fd, bool is_v6) {
     return;
   }
   fd.Release();
+  Spawn();
+}
+
+void Connection::StartTls(Socket socket, std::unique_ptr<TlsStream> tls) {
+  socket_ = std::move(socket);
+  fd_ = socket_.native_handle();
+  tls_ = std::move(tls);
+  writer_.UseTls(tls_.get());
+  Spawn();
+}
+
+void Connection::Spawn() {
   share_.all.insert(this);
   auto self = shared_from_this();
   asio::co_spawn(socket_.get_executor(), Run(),
@@ -126,16 +103,16 @@ void Connection::OnEnd(std::exception_ptr failure) {
   }
   boost::system::error_code ignored;
   timer_.cancel();
+  if (tls_ && !is_aborted_) tls_->Close();
   socket_.close(ignored);
   fd_ = -1;
   share_.all.erase(this);
   core_->ConnectionClosed(share_);
 }
 
-/// The next close() sends a reset: nobody can take what was sent for a complete answer.
 void Connection::Abort() {
-  const linger now{1, 0};
-  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  is_aborted_ = true;
+  ResetOnClose(fd_);
 }
 
 void Connection::Drain() {
@@ -178,7 +155,7 @@ Task<void> Connection::Run() {
       }
       parser_.ReleaseIfEmpty();
       ArmRead();
-      const auto [error] = co_await socket_.async_wait(tcp::socket::wait_read, token);
+      const auto [error] = co_await socket_.async_wait(WaitFor(tcp::socket::wait_read), token);
       StopWaiting(reading_);
       if (is_cut_) co_return;
       if (error) {
@@ -237,6 +214,12 @@ Task<void> Connection::Run() {
 
 ssize_t Connection::Receive() {
   const std::span<char> space = parser_.Prepare();
+  if (tls_) {
+    const ssize_t n = tls_->Read(space);
+    if (n > 0) parser_.Commit(static_cast<size_t>(n));
+    read_filled_buffer_ = tls_->has_pending();
+    return n;
+  }
   for (;;) {
     const ssize_t n = ::recv(fd_, space.data(), space.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
@@ -246,10 +229,15 @@ ssize_t Connection::Receive() {
   }
 }
 
+Socket::wait_type Connection::WaitFor(Socket::wait_type usual) const {
+  if (!tls_) return usual;
+  return tls_->wants_write() ? tcp::socket::wait_write : tcp::socket::wait_read;
+}
+
 void Connection::IdentifyRequest() {
-  const auto id = request_.Get("x-request-id");
-  request_.id = id && IsSaneRequestId(*id) ? std::string(*id) : NewRequestId();
+  request_.id = RequestIdFor(request_);
   request_.peer_address = peer_address_;
+  request_.is_tls = tls_ != nullptr;
   request_.interim = this;
 }
 
@@ -304,10 +292,10 @@ Task<Connection::Progress> Connection::Drive(Progress progress) {
     if (progress == Progress::kTurn) {
       co_await asio::post(socket_.get_executor(), io::kUseTask);
     } else if (progress == Progress::kBlocked) {
-      ::ioctl(fd_, SIOCOUTQ, &unsent_);
+      unsent_ = UnsentBytes(fd_).value_or(unsent_);
       has_expired_ = false;
       Arm(Waiting::kWrite, Now() + core_->options.write_timeout);
-      const auto [error] = co_await socket_.async_wait(tcp::socket::wait_write, token);
+      const auto [error] = co_await socket_.async_wait(WaitFor(tcp::socket::wait_write), token);
       StopWaiting(Waiting::kWrite);
       if (error && has_expired_) failure_ = "write_timeout";
       if (error) co_return Progress::kFailed;
@@ -374,10 +362,8 @@ Task<void> Connection::Refuse(ParseError error) {
   IdentifyRequest();
   is_answering_ = true;
   core_->CountRefused(error.code);
-  response_ = ErrorResponse(error.status, error.code, error.message);
-  response_.Add("Cache-Control", "no-store");
+  response_ = RefusalOf(error);
   response_.Add("X-Request-ID", request_.id);
-  response_.close = true;
   ResponseWriter::HeadOptions head;
   head.is_head = request_.is_head();
   head.close = true;
@@ -390,6 +376,7 @@ Task<void> Connection::Refuse(ParseError error) {
 }
 
 Task<void> Connection::Linger() {
+  if (tls_) tls_->Close();
   ::shutdown(fd_, SHUT_WR);
   const auto token = asio::as_tuple(io::kUseTask);
   const SteadyTime end = Now() + kLingerTime;
@@ -501,10 +488,9 @@ void Connection::OnTimer() {
 /// A slow client frees the socket's buffer in large steps, and the wait ends only after such a
 /// step: progress is what its side has acknowledged meanwhile.
 void Connection::OnWriteTimer() {
-  int unsent = 0;
-  const bool is_known = ::ioctl(fd_, SIOCOUTQ, &unsent) == 0;
-  if (is_known && unsent < unsent_) {
-    unsent_ = unsent;
+  const std::optional<int> unsent = UnsentBytes(fd_);
+  if (unsent && *unsent < unsent_) {
+    unsent_ = *unsent;
     return Arm(Waiting::kWrite, Now() + core_->options.write_timeout);
   }
   has_expired_ = true;
@@ -529,6 +515,9 @@ void Connection::OnReadable() {
   const ssize_t n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n > 0) {
     must_poll_client_ = true;
+    // A client that leaves in the way of TLS sends a farewell in front of its end.
+    pollfd look{fd_, POLLRDHUP, 0};
+    if (tls_ && ::poll(&look, 1, 0) > 0 && (look.revents & POLLRDHUP) != 0) return OnClientGone();
     if (waiting_ == Waiting::kNothing) Arm(Waiting::kClient, Now() + kPollClient);
   } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
     StartWatch();

@@ -5,10 +5,7 @@
 // Bound to its loop. Keeps itself alive until its coroutine has ended.
 #pragma once
 
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -16,35 +13,37 @@
 #include <string_view>
 
 #include "base/fd.h"
+#include "http/live_connection.h"
 #include "http/parser.h"
 #include "http/server_core.h"
+#include "http/tls.h"
 #include "http/writer.h"
 #include "io/task.h"
 
 namespace vr::http {
 
-class Connection : public std::enable_shared_from_this<Connection>, public InterimSender {
+class Connection final : public std::enable_shared_from_this<Connection>,
+                         public LiveConnection,
+                         public InterimSender {
  public:
   Connection(std::shared_ptr<ServerCore> core, LoopShare& share, std::string peer_address);
   ~Connection() override;
 
   /// Takes a connected, non-blocking socket.
   void Start(UniqueFd fd, bool is_v6);
-  /// Ends now when idle, else after the running answer.
-  void Drain();
-  /// Ends as soon as possible; an answer under way is cut.
-  void Cut();
+  /// Takes one whose TLS handshake is done.
+  void StartTls(Socket socket, std::unique_ptr<TlsStream> tls);
+  void Drain() override;
+  void Cut() override;
 
   Task<void> SendInterim(int status, std::string fields) override;
 
  private:
-  using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, io::Executor>;
-  using Timer = boost::asio::basic_waitable_timer<
-      std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, io::Executor>;
   using Progress = ResponseWriter::Progress;
   /// What the timer is for.
   enum class Waiting { kNothing, kIdle, kHeader, kBody, kWrite, kClient, kLinger };
 
+  void Spawn();
   Task<void> Run();
   /// Sends "100 Continue". @return false when the connection is broken
   Task<bool> SendContinue();
@@ -57,7 +56,10 @@ class Connection : public std::enable_shared_from_this<Connection>, public Inter
   /// the connection and could take the answer with it (RFC 9112 §9.6).
   Task<void> Linger();
 
+  /// As recv() into the parser's buffer.
   ssize_t Receive();
+  /// What to wait for after a call that would have blocked; TLS may have to write to read.
+  Socket::wait_type WaitFor(Socket::wait_type usual) const;
   void IdentifyRequest();
   std::optional<Response> TryNow();
   void Finish(bool is_complete, std::string_view error);
@@ -80,9 +82,10 @@ class Connection : public std::enable_shared_from_this<Connection>, public Inter
   LoopShare& share_;
   const std::string peer_address_;
   Socket socket_;
-  Timer timer_;
+  LoopTimer timer_;
   boost::asio::cancellation_signal stream_cancel_;
   int fd_ = -1;
+  std::unique_ptr<TlsStream> tls_;  ///< null: plain
 
   RequestParser parser_;
   ResponseWriter writer_;
@@ -91,14 +94,15 @@ class Connection : public std::enable_shared_from_this<Connection>, public Inter
   SteadyTime request_time_;
   std::string_view failure_;  ///< why the answer was not sent completely
 
-  bool read_filled_buffer_ = false;
-  bool is_answering_ = false;  ///< between a request and its Finished()
+  bool read_filled_buffer_ = false;  ///< there may be more that no wait would tell of
+  bool is_answering_ = false;        ///< between a request and its Finished()
   bool is_streaming_ = false;
   bool is_client_gone_ = false;
   bool is_watching_ = false;
   bool must_poll_client_ =
       false;  ///< unread bytes hide the end of the stream: look for it by timer
   bool is_cut_ = false;
+  bool is_aborted_ = false;
   bool is_interim_torn_ = false;  ///< an interim answer could not be sent whole: nothing may follow
   bool has_expired_ = false;
 

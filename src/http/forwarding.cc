@@ -107,6 +107,16 @@ bool ViaHas(std::string_view via, std::string_view name) {
   return false;
 }
 
+int ViaHops(std::string_view via) {
+  int hops = 0;
+  while (!via.empty()) {
+    const size_t comma = std::min(via.find(','), via.size());
+    hops += Trim(via.substr(0, comma)).empty() ? 0 : 1;
+    via.remove_prefix(std::min(comma + 1, via.size()));
+  }
+  return hops;
+}
+
 void SetForwardedFields(FieldList& fields, const Request& request) {
   const bool is_neighbour = IsPrivatePeer(request.peer_address);
   std::string chain = is_neighbour ? JoinedValues(fields, "X-Forwarded-For") : std::string();

@@ -25,6 +25,9 @@ FieldList EndToEndFields(const FieldList& fields);
 void AppendVia(FieldList& fields, int minor_version, std::string_view name);
 /// Whether a member of Via was received by `name`.
 bool ViaHas(std::string_view via, std::string_view name);
+/// How many members it has at most: commas within comments count too, so that no quotation mark can
+/// hide members.
+int ViaHops(std::string_view via);
 
 /// X-Forwarded-For, -Host and -Proto of a request that is passed on. What a proxy of our own
 /// network (a private or loopback peer) said there is kept and appended to; what anybody else said

@@ -37,6 +37,11 @@ TEST(Forwarding, ViaIsAppendedAndFound) {
   EXPECT_TRUE(ViaHas("1.0 fred, 1.1 p (Apache), 1.1 me", "me"));
   EXPECT_TRUE(ViaHas("1.1 me (a, \"b\")", "me"));
   EXPECT_FALSE(ViaHas("1.1 mine, me", "me"));
+  EXPECT_EQ(ViaHops(""), 0);
+  EXPECT_EQ(ViaHops(" , ,"), 0);
+  EXPECT_EQ(ViaHops("1.1 a"), 1);
+  EXPECT_EQ(ViaHops("1.0 fred, 1.1 p (a),1.1 me,"), 3);
+  EXPECT_EQ(ViaHops("\", 1.1 a, 1.1 b"), 3);
 }
 
 TEST(Forwarding, OnlyNeighboursAreBelievedWhoTheyForwardFor) {

@@ -73,6 +73,10 @@ bool SamePlace(const UrlParts& configured, const UrlParts& hop) {
          hop.port == "443";  // the usual upgrade
 }
 
+bool IsDowngrade(const UrlParts& from, const UrlParts& to) {
+  return from.scheme == "https" && to.scheme != "https";
+}
+
 std::optional<Redirect> ReadRedirect(const std::string& asked, std::string_view location) {
   const CurlUrl from(::curl_url(), ::curl_url_cleanup);
   const CurlUrl to(::curl_url(), ::curl_url_cleanup);

@@ -21,6 +21,9 @@ std::optional<UrlParts> ResolveUrl(const std::string& base, const std::string& r
 /// The same place: where credentials may go and private addresses need no permission.
 bool SamePlace(const UrlParts& configured, const UrlParts& hop);
 
+/// From https to http: what was asked for in secret would be told, and answered, in the open.
+bool IsDowngrade(const UrlParts& from, const UrlParts& to);
+
 /// A redirect that is to be passed on instead of followed.
 struct Redirect {
   std::string url;          ///< absolute, http(s), printable ASCII, no user part

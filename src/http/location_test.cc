@@ -48,6 +48,15 @@ TEST(Location, NothingButHttpIsPassedOn) {
   }
 }
 
+TEST(Location, FromHttpsToHttpIsADowngrade) {
+  const auto parts = [](const char* url) { return *ResolveUrl({}, url); };
+  EXPECT_TRUE(IsDowngrade(parts("https://a/x"), parts("http://a/x")));
+  EXPECT_TRUE(IsDowngrade(parts("HTTPS://a/x"), parts("http://b/x")));
+  EXPECT_FALSE(IsDowngrade(parts("http://a/x"), parts("https://a/x")));
+  EXPECT_FALSE(IsDowngrade(parts("https://a/x"), parts("https://b/x")));
+  EXPECT_FALSE(IsDowngrade(parts("http://a/x"), parts("http://b/x")));
+}
+
 TEST(Location, CannotBreakAFieldLine) {
   for (const char* odd : {"/a b.mp4", "/a\tb", "/\xc3\xa9.mp4", "/a\r\nSet-Cookie: x"}) {
     const auto redirect = ReadRedirect(kAsked, odd);

@@ -67,6 +67,7 @@ Request CloneHead(const Request& request) {
     clone.fields.push_back(Field{name, keep(field.value)});
   }
   clone.peer_address = request.peer_address;
+  clone.is_tls = request.is_tls;
   clone.id = request.id;
   return clone;
 }

@@ -118,9 +118,11 @@ RangeSet ParseRange(std::string_view value, uint64_t size) {
     set.kind = RangeSet::Kind::kOne;
     return set;
   }
-  uint64_t total = 0;
-  for (const ByteRange& range : set.many) total += range.length();
-  if (total > size) return RangeSet();
+  uint64_t left = size;
+  for (const ByteRange& range : set.many) {
+    if (range.length() > left) return RangeSet();
+    left -= range.length();
+  }
   Join(set.many);
   if (set.many.size() == 1) {
     set.one = set.many.front();

@@ -17,6 +17,7 @@
 
 #include "http/ascii.h"
 #include "http/connection.h"
+#include "http/handshake.h"
 #include "http/server_core.h"
 #include "io/timer.h"
 #include "observe/log.h"
@@ -136,7 +137,9 @@ class ServerImpl final : public Server {
     StopAccepting();
     for (auto& share : core_->shares) {
       asio::post(share->loop.context(), [core = core_, share = share.get()] {
-        for (Connection* connection : share->all) connection->Drain();
+        // A copy: who ends at once takes itself out.
+        const std::vector<LiveConnection*> all(share->all.begin(), share->all.end());
+        for (LiveConnection* connection : all) connection->Drain();
       });
     }
   }
@@ -147,7 +150,8 @@ class ServerImpl final : public Server {
     StopAccepting();
     for (auto& share : core_->shares) {
       asio::post(share->loop.context(), [core = core_, share = share.get()] {
-        for (Connection* connection : share->all) connection->Cut();
+        const std::vector<LiveConnection*> all(share->all.begin(), share->all.end());
+        for (LiveConnection* connection : all) connection->Cut();
       });
     }
     if (io::Loop::Current() != nullptr) return;
@@ -168,10 +172,11 @@ class ServerImpl final : public Server {
   const std::string address_;
 };
 
-void HandOver(const std::shared_ptr<ServerCore>& core, UniqueFd fd, const Address& peer) {
+template <class First>
+void HandOverTo(const std::shared_ptr<ServerCore>& core, UniqueFd fd, const Address& peer) {
   LoopShare& share = core->LeastLoaded();
   const bool is_v6 = peer.any.sa_family == AF_INET6;
-  auto connection = std::make_shared<Connection>(core, share, HostOf(peer));
+  auto connection = std::make_shared<First>(core, share, HostOf(peer));
   // The descriptor waits in a shared_ptr: when the loop never runs the closure, it is closed all
   // the same.
   auto kept = std::make_shared<UniqueFd>(std::move(fd));
@@ -184,6 +189,14 @@ void HandOver(const std::shared_ptr<ServerCore>& core, UniqueFd fd, const Addres
     start();
   } else {
     asio::post(share.loop.context(), std::move(start));
+  }
+}
+
+void HandOver(const std::shared_ptr<ServerCore>& core, UniqueFd fd, const Address& peer) {
+  if (core->options.tls) {
+    HandOverTo<Handshake>(core, std::move(fd), peer);
+  } else {
+    HandOverTo<Connection>(core, std::move(fd), peer);
   }
 }
 
@@ -256,7 +269,8 @@ ServerCore::ServerCore(ServerOptions o, Handler& h, io::LoopPool& loops, Metrics
   for (const char* reason :
        {"max_connections", "no_descriptors", "bad_request", "invalid_url", "uri_too_long",
         "headers_too_large", "body_too_large", "expectation_failed", "transfer_coding_unsupported",
-        "method_unsupported", "version_unsupported", "request_timeout"}) {
+        "method_unsupported", "version_unsupported", "request_timeout", "tls_handshake",
+        "tls_timeout", "tls_plain_http", "h2_resets", "h2_flood", "h2_streams"}) {
     MetricLabels labels;
     labels["reason"] = reason;
     refused.emplace_back(

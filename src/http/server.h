@@ -1,4 +1,5 @@
-// The HTTP/1.1 server: accepts, parses, asks the Handler, writes (RFC 9112).
+// The HTTP server: accepts, parses, asks the Handler, writes. HTTP/1.1 (RFC 9112), plain or over
+// TLS, and behind TLS HTTP/2 (RFC 9113).
 //
 // One listener per Server; sockets are handed to the loop with the fewest connections and stay
 // there. Thread-safe.
@@ -10,6 +11,7 @@
 
 #include "base/result.h"
 #include "http/message.h"
+#include "http/tls.h"
 #include "io/loop.h"
 #include "observe/metrics.h"
 
@@ -28,7 +30,11 @@ struct ServerOptions {
       30'000};  ///< from the end of a head to the end of its body; 408 beyond
   std::chrono::milliseconds idle_timeout{75'000};  ///< keep-alive without a request
   std::chrono::milliseconds write_timeout{
-      60'000};  ///< without any byte accepted by the client's side
+      60'000};  ///< without any byte accepted by the client's side; of HTTP/2 also per stream
+  std::shared_ptr<TlsCredentials> tls;  ///< null: plain
+  std::chrono::milliseconds handshake_timeout{
+      10'000};                       ///< from the connection to the end of the TLS handshake
+  int max_concurrent_streams = 100;  ///< requests of one HTTP/2 connection at once
 };
 
 class Server {

@@ -18,14 +18,14 @@
 
 namespace vr::http {
 
-class Connection;
+class LiveConnection;
 
 /// One loop's connections. `all` is touched on the loop's thread only.
 struct LoopShare {
   explicit LoopShare(io::Loop& l) : loop(l) {}
   io::Loop& loop;
   std::atomic<int> count{0};  ///< with those on their way to the loop
-  std::unordered_set<Connection*> all;
+  std::unordered_set<LiveConnection*> all;
 };
 
 /// Thread-safe.

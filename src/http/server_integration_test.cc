@@ -1,278 +1,21 @@
 // The server as a client sees it: real loops, real sockets on port 0, raw bytes.
-#include <arpa/inet.h>
+// Everything is said twice: to the plain server and to one that speaks TLS.
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <condition_variable>
-#include <cstdio>
-#include <cstring>
-#include <functional>
-#include <map>
-#include <mutex>
-
-#include "http/respond.h"
-#include "http/server.h"
-#include "io/notifier.h"
-#include "io/timer.h"
+#include "http/testing/server_kit.h"
 
 namespace vr::http {
 namespace {
 
-using std::chrono::milliseconds;
-constexpr milliseconds kPatience{20'000};
+using namespace testing;
 
-/// A blocking client socket with a deadline on everything.
-class Client {
- public:
-  explicit Client(const std::string& address, int receive_buffer = 0) {
-    fd_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (receive_buffer > 0) {
-      ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-    }
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) fd_.Reset();
-  }
-  bool connected() const { return static_cast<bool>(fd_); }
-  int fd() const { return fd_.get(); }
-  void Close() { fd_.Reset(); }
-  void Reset() {
-    const linger now{1, 0};
-    ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    fd_.Reset();
-  }
-  bool Send(std::string_view bytes) {
-    return ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
-           static_cast<ssize_t>(bytes.size());
-  }
-
-  enum class End { kData, kClosed, kReset, kTimeout };
-  End ReadSome(std::string& out, milliseconds patience = kPatience) {
-    pollfd p{fd_.get(), POLLIN, 0};
-    if (::poll(&p, 1, static_cast<int>(patience.count())) <= 0) return End::kTimeout;
-    char buffer[65536];
-    const ssize_t n = ::recv(fd_.get(), buffer, sizeof buffer, 0);
-    if (n == 0) return End::kClosed;
-    if (n < 0) return End::kReset;
-    out.append(buffer, static_cast<size_t>(n));
-    return End::kData;
-  }
-  /// Everything until the server ends the connection.
-  End ReadAll(std::string& out) {
-    for (;;) {
-      const End end = ReadSome(out);
-      if (end != End::kData) return end;
-    }
-  }
-  /// Up to and including `marker`; what came behind it waits for the next call.
-  std::string ReadUntil(std::string_view marker) {
-    for (;;) {
-      const size_t at = pending_.find(marker);
-      if (at != std::string::npos) return Cut(at + marker.size());
-      if (ReadSome(pending_) != End::kData) return {};
-    }
-  }
-  std::string ReadExactly(size_t n) {
-    while (pending_.size() < n) {
-      if (ReadSome(pending_) != End::kData) return {};
-    }
-    return Cut(n);
-  }
-  struct Answer {
-    int status = 0;
-    std::string head;
-    std::string body;
-    bool Has(const std::string& line) const {
-      return head.find(line + "\r\n") != std::string::npos;
-    }
-  };
-  /// One answer with Content-Length (or without body).
-  Answer ReadAnswer(bool has_body = true) {
-    Answer answer;
-    answer.head = ReadUntil("\r\n\r\n");
-    if (answer.head.size() < 12) return answer;
-    answer.status = std::stoi(answer.head.substr(9, 3));
-    const size_t at = answer.head.find("Content-Length: ");
-    if (has_body && at != std::string::npos)
-      answer.body = ReadExactly(std::stoul(answer.head.substr(at + 16)));
-    return answer;
-  }
-  Answer Ask(const std::string& path, const std::string& lines = "", const char* method = "GET") {
-    Send(std::string(method) + " " + path + " HTTP/1.1\r\nHost: a\r\n" + lines + "\r\n");
-    return ReadAnswer(std::string_view(method) != "HEAD");
-  }
-
- private:
-  std::string Cut(size_t n) {
-    std::string part = pending_.substr(0, n);
-    pending_.erase(0, n);
-    return part;
-  }
-  UniqueFd fd_;
-  std::string pending_;
-};
-
-/// A file that grows as the test says, read by as many streams as there are requests.
-struct Growing {
-  Growing() : file(std::make_shared<const UniqueFd>(::fileno(std::tmpfile()))) {}
-  void Append(std::string_view bytes) {
-    ASSERT_EQ(::pwrite(file->get(), bytes.data(), bytes.size(), static_cast<off_t>(size.load())),
-              static_cast<ssize_t>(bytes.size()));
-    size += bytes.size();
-    notifier.NotifyAll();
-  }
-  void End(bool is_good) {
-    (is_good ? ended : failed) = true;
-    notifier.NotifyAll();
-  }
-  SharedFd file;
-  std::atomic<uint64_t> size{0};
-  std::atomic<bool> ended{false};
-  std::atomic<bool> failed{false};
-  std::atomic<int> streams{0};
-  io::Notifier notifier;
-};
-
-class GrowingStream final : public BodyStream {
- public:
-  explicit GrowingStream(std::shared_ptr<Growing> growing) : growing_(std::move(growing)) {
-    ++growing_->streams;
-  }
-  ~GrowingStream() override {
-    --growing_->streams;
-    growing_->notifier.NotifyAll();
-  }
-  Task<Result<std::optional<Piece>>> Next(Context) override {
-    for (;;) {
-      const uint64_t ticket = growing_->notifier.ticket();
-      if (growing_->failed) co_return Error(Code::kUnavailable, "failed", "as the test said");
-      const uint64_t size = growing_->size;
-      if (size > offset_) {
-        FilePiece piece{growing_->file, offset_, size - offset_};
-        offset_ = size;
-        std::optional<Piece> next(std::move(piece));
-        co_return next;
-      }
-      if (growing_->ended) co_return std::optional<Piece>();
-      co_await growing_->notifier.WaitChange(ticket);
-    }
-  }
-
- private:
-  const std::shared_ptr<Growing> growing_;
-  uint64_t offset_ = 0;
-};
-
-class TestHandler final : public Handler {
- public:
-  using Now = std::function<std::optional<Response>(const Request&)>;
-  using Later = std::function<Task<Response>(const Request&)>;
-
-  std::optional<Response> TryNow(const Request& request) override {
-    const auto found = now.find(std::string(request.path));
-    return found == now.end() ? std::nullopt : found->second(request);
-  }
-  Task<Response> Handle(Context, const Request& request) override {
-    const auto found = later.find(std::string(request.path));
-    if (found == later.end()) {
-      Response response = ErrorResponse(404, "NOT_FOUND", "nothing here");
-      co_return response;
-    }
-    Response response = co_await found->second(request);
-    co_return response;
-  }
-  struct End {
-    std::string path;
-    std::string id;
-    int status;
-    Sent sent;
-  };
-  void Finished(const Request& request, const Response& response, const Sent& sent) override {
-    std::lock_guard lock(mutex_);
-    ends_.push_back(End{std::string(request.path), request.id, response.status, sent});
-    changed_.notify_all();
-  }
-  /// Waits until `n` answers ended.
-  std::vector<End> WaitEnds(size_t n) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kPatience, [&] { return ends_.size() >= n; });
-    return ends_;
-  }
-
-  std::map<std::string, Now> now;
-  std::map<std::string, Later> later;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<End> ends_;
-};
-
-class ServerTest : public ::testing::Test {
+class PlainAndTls : public ServerTest, public ::testing::WithParamInterface<bool> {
  protected:
-  ServerTest() {
-    options_.listen = "127.0.0.1:0";
-    handler_.now["/hello"] = [](const Request& request) {
-      Response response;
-      response.Add("Content-Type", "text/plain");
-      response.Add("X-Request-ID", request.id);
-      response.SetBody("hello " + std::string(request.query) + request.body);
-      return std::optional<Response>(std::move(response));
-    };
-    handler_.later["/later"] = [](const Request&) -> Task<Response> {
-      co_await io::SleepUntil(std::chrono::steady_clock::now() + milliseconds(5));
-      Response response;
-      response.SetBody("later");
-      co_return response;
-    };
-  }
-  ~ServerTest() override {
-    if (server_) server_->CloseAll();
-    loops_.Stop();
-  }
-  void Start() {
-    loops_.Start();
-    auto made = Server::Create(options_, handler_, loops_, metrics_);
-    ASSERT_TRUE(made.ok()) << made.error().ToLogString();
-    server_ = std::move(*made);
-  }
-  /// Serves `growing` at /stream.
-  void ServeStream(std::shared_ptr<Growing> growing,
-                   std::optional<uint64_t> length = std::nullopt) {
-    handler_.later["/stream"] = [growing, length](const Request&) -> Task<Response> {
-      Response response;
-      StreamBody body;
-      body.stream = std::make_shared<GrowingStream>(growing);
-      body.length = length;
-      response.body = std::move(body);
-      co_return response;
-    };
-  }
-  void WaitFor(const std::function<bool()>& condition) {
-    const auto end = std::chrono::steady_clock::now() + kPatience;
-    while (!condition() && std::chrono::steady_clock::now() < end)
-      std::this_thread::sleep_for(milliseconds(1));
-    EXPECT_TRUE(condition());
-  }
-  double Metric(const std::string& line) {
-    const std::string text = metrics_.Render();
-    const size_t at = text.find("\n" + line + " ");
-    return at == std::string::npos ? -1 : std::stod(text.substr(at + line.size() + 2));
-  }
-
-  ServerOptions options_;
-  Metrics metrics_;
-  TestHandler handler_;
-  io::LoopPool loops_{2};
-  std::unique_ptr<Server> server_;
+  PlainAndTls() { UseTls(GetParam()); }
 };
+INSTANTIATE_TEST_SUITE_P(Server, PlainAndTls, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "Tls" : "Plain"; });
 
 std::string Chunked(std::string_view wire) {
   std::string body;
@@ -288,7 +31,7 @@ std::string Chunked(std::string_view wire) {
   }
 }
 
-TEST_F(ServerTest, AnswersOnAConnectionThatStaysOpen) {
+TEST_P(PlainAndTls, AnswersOnAConnectionThatStaysOpen) {
   Start();
   Client client(server_->address());
   for (int i = 0; i < 200; ++i) {
@@ -306,7 +49,7 @@ TEST_F(ServerTest, AnswersOnAConnectionThatStaysOpen) {
   EXPECT_EQ(Metric("video_resizer_http_connections"), 1);
 }
 
-TEST_F(ServerTest, AnswersPipelinedRequestsInOrder) {
+TEST_P(PlainAndTls, AnswersPipelinedRequestsInOrder) {
   Start();
   Client client(server_->address());
   std::string wire;
@@ -320,7 +63,7 @@ TEST_F(ServerTest, AnswersPipelinedRequestsInOrder) {
   }
 }
 
-TEST_F(ServerTest, TakesARequestByteByByte) {
+TEST_P(PlainAndTls, TakesARequestByteByByte) {
   Start();
   Client client(server_->address());
   for (char c : std::string("POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
@@ -330,7 +73,7 @@ TEST_F(ServerTest, TakesARequestByteByByte) {
   EXPECT_EQ(client.ReadAnswer().body, "hello hi");
 }
 
-TEST_F(ServerTest, SendsContinueWhenAsked) {
+TEST_P(PlainAndTls, SendsContinueWhenAsked) {
   Start();
   Client client(server_->address());
   client.Send(
@@ -340,7 +83,7 @@ TEST_F(ServerTest, SendsContinueWhenAsked) {
   EXPECT_EQ(client.ReadAnswer().body, "hello hi");
 }
 
-TEST_F(ServerTest, KeepsAnHttp10ConnectionOnlyWhenAsked) {
+TEST_P(PlainAndTls, KeepsAnHttp10ConnectionOnlyWhenAsked) {
   Start();
   Client keeps(server_->address());
   keeps.Send("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -353,7 +96,7 @@ TEST_F(ServerTest, KeepsAnHttp10ConnectionOnlyWhenAsked) {
   EXPECT_NE(all.find("Connection: close\r\n"), std::string::npos);
 }
 
-TEST_F(ServerTest, ClosesWhenTheClientSaysClose) {
+TEST_P(PlainAndTls, ClosesWhenTheClientSaysClose) {
   Start();
   Client client(server_->address());
   client.Send("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
@@ -363,7 +106,7 @@ TEST_F(ServerTest, ClosesWhenTheClientSaysClose) {
   WaitFor([&] { return server_->connections() == 0; });
 }
 
-TEST_F(ServerTest, RefusesInJsonAndCloses) {
+TEST_P(PlainAndTls, RefusesInJsonAndCloses) {
   options_.max_head_bytes = 1000;
   options_.max_target_bytes = 300;
   options_.max_body_bytes = 100;
@@ -390,7 +133,7 @@ TEST_F(ServerTest, RefusesInJsonAndCloses) {
   EXPECT_EQ(Metric("video_resizer_http_refused_total{reason=\"headers_too_large\"}"), 1);
 }
 
-TEST_F(ServerTest, TheRefusalArrivesAlthoughTheClientIsStillSending) {
+TEST_P(PlainAndTls, TheRefusalArrivesAlthoughTheClientIsStillSending) {
   Start();
   Client client(server_->address());
   // More than is ever read: closing with unread bytes would reset the connection and lose the
@@ -400,7 +143,7 @@ TEST_F(ServerTest, TheRefusalArrivesAlthoughTheClientIsStillSending) {
   EXPECT_EQ(client.ReadAnswer().status, 413);
 }
 
-TEST_F(ServerTest, GivesUpOnASlowHead) {
+TEST_P(PlainAndTls, GivesUpOnASlowHead) {
   options_.header_timeout = milliseconds(50);
   Start();
   Client client(server_->address());
@@ -411,7 +154,7 @@ TEST_F(ServerTest, GivesUpOnASlowHead) {
   EXPECT_EQ(handler_.WaitEnds(1)[0].status, 408);
 }
 
-TEST_F(ServerTest, ADripOfBytesDoesNotExtendTheHeaderTimeout) {
+TEST_P(PlainAndTls, ADripOfBytesDoesNotExtendTheHeaderTimeout) {
   options_.header_timeout = milliseconds(100);
   Start();
   Client client(server_->address());
@@ -421,7 +164,7 @@ TEST_F(ServerTest, ADripOfBytesDoesNotExtendTheHeaderTimeout) {
   EXPECT_EQ(all.substr(0, 12), "HTTP/1.1 408");
 }
 
-TEST_F(ServerTest, GivesUpOnASlowBody) {
+TEST_P(PlainAndTls, GivesUpOnASlowBody) {
   options_.body_timeout = milliseconds(50);
   Start();
   Client client(server_->address());
@@ -429,7 +172,7 @@ TEST_F(ServerTest, GivesUpOnASlowBody) {
   EXPECT_EQ(client.ReadAnswer().status, 408);
 }
 
-TEST_F(ServerTest, ClosesIdleConnectionsSilently) {
+TEST_P(PlainAndTls, ClosesIdleConnectionsSilently) {
   options_.idle_timeout = milliseconds(50);
   Start();
   Client client(server_->address());
@@ -440,7 +183,7 @@ TEST_F(ServerTest, ClosesIdleConnectionsSilently) {
   EXPECT_EQ(handler_.WaitEnds(1).size(), 1u);
 }
 
-TEST_F(ServerTest, HeadHasTheSameHeadAndNoBody) {
+TEST_P(PlainAndTls, HeadHasTheSameHeadAndNoBody) {
   Start();
   Client client(server_->address());
   const auto head = client.Ask("/hello?x", "X-Request-ID: same\r\n", "HEAD");
@@ -451,7 +194,7 @@ TEST_F(ServerTest, HeadHasTheSameHeadAndNoBody) {
   EXPECT_EQ(get.body, "hello x");
 }
 
-TEST_F(ServerTest, A304HasNoBodyAndNoLength) {
+TEST_P(PlainAndTls, A304HasNoBodyAndNoLength) {
   handler_.now["/same"] = [](const Request&) {
     Response response;
     response.status = 304;
@@ -467,14 +210,14 @@ TEST_F(ServerTest, A304HasNoBodyAndNoLength) {
   EXPECT_EQ(client.Ask("/hello").body, "hello ");
 }
 
-TEST_F(ServerTest, TakesTheClientsRequestIdWhenItIsSane) {
+TEST_P(PlainAndTls, TakesTheClientsRequestIdWhenItIsSane) {
   Start();
   Client client(server_->address());
   EXPECT_TRUE(client.Ask("/hello", "X-Request-ID: my-id.1\r\n").Has("X-Request-ID: my-id.1"));
   EXPECT_FALSE(client.Ask("/hello", "X-Request-ID: a b\r\n").Has("X-Request-ID: a b"));
 }
 
-TEST_F(ServerTest, SendsALargeFileIntact) {
+TEST_P(PlainAndTls, SendsALargeFileIntact) {
   const size_t size = 9'000'001;
   std::string bytes(size, '\0');
   uint32_t x = 1;
@@ -506,7 +249,7 @@ TEST_F(ServerTest, SendsALargeFileIntact) {
   EXPECT_EQ(client.Ask("/file", "If-None-Match: \"e\"\r\n").status, 304);
 }
 
-TEST_F(ServerTest, AFileShorterThanAnnouncedEndsInAReset) {
+TEST_P(PlainAndTls, AFileShorterThanAnnouncedEndsInAReset) {
   std::FILE* file = std::tmpfile();
   ASSERT_EQ(::write(::fileno(file), "0123456789", 10), 10);
   auto fd = std::make_shared<const UniqueFd>(::fileno(file));
@@ -528,7 +271,7 @@ TEST_F(ServerTest, AFileShorterThanAnnouncedEndsInAReset) {
   EXPECT_EQ(ends[0].sent.body_bytes, 10u);
 }
 
-TEST_F(ServerTest, StreamsAGrowingFileInChunks) {
+TEST_P(PlainAndTls, StreamsAGrowingFileInChunks) {
   auto growing = std::make_shared<Growing>();
   ServeStream(growing);
   Start();
@@ -574,7 +317,7 @@ class TextStream final : public BodyStream {
   size_t next_ = 0;
 };
 
-TEST_F(ServerTest, StreamsPiecesOfMemoryAndFilesInAnyOrder) {
+TEST_P(PlainAndTls, StreamsPiecesOfMemoryAndFilesInAnyOrder) {
   auto growing = std::make_shared<Growing>();
   growing->Append("file!");
   handler_.later["/texts"] = [growing](const Request& request) -> Task<Response> {
@@ -594,7 +337,7 @@ TEST_F(ServerTest, StreamsPiecesOfMemoryAndFilesInAnyOrder) {
   EXPECT_EQ(client.Ask("/texts?length").body, "onefile!file!twothreefile!");
 }
 
-TEST_F(ServerTest, AnEmptyStreamIsAnEmptyBody) {
+TEST_P(PlainAndTls, AnEmptyStreamIsAnEmptyBody) {
   auto growing = std::make_shared<Growing>();
   growing->End(true);
   ServeStream(growing);
@@ -605,7 +348,7 @@ TEST_F(ServerTest, AnEmptyStreamIsAnEmptyBody) {
   EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "0\r\n\r\n");
 }
 
-TEST_F(ServerTest, HeadOfAStreamEndsAtOnce) {
+TEST_P(PlainAndTls, HeadOfAStreamEndsAtOnce) {
   auto growing = std::make_shared<Growing>();
   ServeStream(growing);
   Start();
@@ -615,7 +358,7 @@ TEST_F(ServerTest, HeadOfAStreamEndsAtOnce) {
   WaitFor([&] { return growing->streams == 0; });
 }
 
-TEST_F(ServerTest, StreamsToHttp10UntilClose) {
+TEST_P(PlainAndTls, StreamsToHttp10UntilClose) {
   auto growing = std::make_shared<Growing>();
   growing->Append("abc");
   growing->End(true);
@@ -630,7 +373,7 @@ TEST_F(ServerTest, StreamsToHttp10UntilClose) {
   EXPECT_EQ(all.find("chunked"), std::string::npos);
 }
 
-TEST_F(ServerTest, StreamsWithALengthWhenItIsKnown) {
+TEST_P(PlainAndTls, StreamsWithALengthWhenItIsKnown) {
   auto growing = std::make_shared<Growing>();
   growing->Append("abcdef");
   growing->End(true);
@@ -643,7 +386,7 @@ TEST_F(ServerTest, StreamsWithALengthWhenItIsKnown) {
   EXPECT_EQ(client.Ask("/hello").status, 200);
 }
 
-TEST_F(ServerTest, AStreamThatFailsEndsInAReset) {
+TEST_P(PlainAndTls, AStreamThatFailsEndsInAReset) {
   for (const char* version : {"HTTP/1.1", "HTTP/1.0"}) {
     auto growing = std::make_shared<Growing>();
     ServeStream(growing);
@@ -662,7 +405,7 @@ TEST_F(ServerTest, AStreamThatFailsEndsInAReset) {
   EXPECT_EQ(ends[0].sent.error, "body_failed");
 }
 
-TEST_F(ServerTest, AStreamOfTheWrongLengthEndsInAReset) {
+TEST_P(PlainAndTls, AStreamOfTheWrongLengthEndsInAReset) {
   for (const uint64_t announced : {5u, 7u}) {
     auto growing = std::make_shared<Growing>();
     growing->Append("abcdef");
@@ -676,7 +419,7 @@ TEST_F(ServerTest, AStreamOfTheWrongLengthEndsInAReset) {
   }
 }
 
-TEST_F(ServerTest, AStreamIsDestroyedSoonAfterItsClientLeft) {
+TEST_P(PlainAndTls, AStreamIsDestroyedSoonAfterItsClientLeft) {
   auto growing = std::make_shared<Growing>();
   ServeStream(growing);
   Start();
@@ -697,7 +440,7 @@ TEST_F(ServerTest, AStreamIsDestroyedSoonAfterItsClientLeft) {
   WaitFor([&] { return server_->connections() == 0; });
 }
 
-TEST_F(ServerTest, AClientThatLeavesDuringHandleNeitherStopsItNorStartsTheStream) {
+TEST_P(PlainAndTls, AClientThatLeavesDuringHandleNeitherStopsItNorStartsTheStream) {
   auto growing = std::make_shared<Growing>();
   auto gate = std::make_shared<Growing>();
   std::atomic<bool> has_run{false};
@@ -728,7 +471,7 @@ TEST_F(ServerTest, AClientThatLeavesDuringHandleNeitherStopsItNorStartsTheStream
   WaitFor([&] { return growing->streams == 0; });
 }
 
-TEST_F(ServerTest, AClientThatStopsReadingIsCutAfterTheWriteTimeout) {
+TEST_P(PlainAndTls, AClientThatStopsReadingIsCutAfterTheWriteTimeout) {
   options_.write_timeout = milliseconds(100);
   auto data = std::make_shared<const std::string>(32 * 1024 * 1024, 'x');
   handler_.now["/big"] = [data](const Request&) {
@@ -747,7 +490,7 @@ TEST_F(ServerTest, AClientThatStopsReadingIsCutAfterTheWriteTimeout) {
   EXPECT_LT(ends[0].sent.body_bytes, data->size());
 }
 
-TEST_F(ServerTest, ASlowButSteadyClientOutlivesTheWriteTimeout) {
+TEST_P(PlainAndTls, ASlowButSteadyClientOutlivesTheWriteTimeout) {
   options_.write_timeout = milliseconds(400);
   auto data = std::make_shared<const std::string>(16 * 1024 * 1024, 'x');
   handler_.now["/big"] = [data](const Request&) {
@@ -770,7 +513,7 @@ TEST_F(ServerTest, ASlowButSteadyClientOutlivesTheWriteTimeout) {
   }
 }
 
-TEST_F(ServerTest, TurnsAnExceptionInto500) {
+TEST_P(PlainAndTls, TurnsAnExceptionInto500) {
   handler_.now["/throws"] = [](const Request&) -> std::optional<Response> {
     throw std::runtime_error("secret");
   };
@@ -789,7 +532,7 @@ TEST_F(ServerTest, TurnsAnExceptionInto500) {
   EXPECT_EQ(handler_.WaitEnds(2).size(), 2u);
 }
 
-TEST_F(ServerTest, ClosesWhatExceedsMaxConnections) {
+TEST_P(PlainAndTls, ClosesWhatExceedsMaxConnections) {
   options_.max_connections = 2;
   Start();
   Client one(server_->address()), two(server_->address());
@@ -806,7 +549,9 @@ TEST_F(ServerTest, ClosesWhatExceedsMaxConnections) {
   EXPECT_EQ(four.Ask("/hello").status, 200);
 }
 
-TEST_F(ServerTest, WithoutDescriptorsItPausesInsteadOfSpinning) {
+TEST_P(PlainAndTls, WithoutDescriptorsItPausesInsteadOfSpinning) {
+  if (GetParam())
+    GTEST_SKIP() << "the accept loop is the same, and the client waits in its handshake";
   Start();
   Client before(server_->address());
   EXPECT_EQ(before.Ask("/hello").status, 200);
@@ -836,7 +581,7 @@ TEST_F(ServerTest, WithoutDescriptorsItPausesInsteadOfSpinning) {
   EXPECT_EQ(client.ReadAnswer().status, 200);
 }
 
-TEST_F(ServerTest, SpreadsConnectionsOverTheLoops) {
+TEST_P(PlainAndTls, SpreadsConnectionsOverTheLoops) {
   std::mutex mutex;
   std::map<int, int> seen;
   handler_.now["/loop"] = [&](const Request&) {
@@ -856,7 +601,7 @@ TEST_F(ServerTest, SpreadsConnectionsOverTheLoops) {
   EXPECT_EQ(seen[1], 5);
 }
 
-TEST_F(ServerTest, DrainLetsRunningAnswersEndAndClosesTheRest) {
+TEST_P(PlainAndTls, DrainLetsRunningAnswersEndAndClosesTheRest) {
   auto growing = std::make_shared<Growing>();
   auto gate = std::make_shared<Growing>();
   ServeStream(growing);
@@ -892,7 +637,7 @@ TEST_F(ServerTest, DrainLetsRunningAnswersEndAndClosesTheRest) {
   WaitFor([&] { return server_->connections() == 0; });
 }
 
-TEST_F(ServerTest, CloseAllCutsStreamsAndIdleConnections) {
+TEST_P(PlainAndTls, CloseAllCutsStreamsAndIdleConnections) {
   auto growing = std::make_shared<Growing>();
   ServeStream(growing);
   Start();
@@ -911,7 +656,7 @@ TEST_F(ServerTest, CloseAllCutsStreamsAndIdleConnections) {
   EXPECT_EQ(ends[1].sent.error, "server_closing");
 }
 
-TEST_F(ServerTest, ManyClientsFollowOneStream) {
+TEST_P(PlainAndTls, ManyClientsFollowOneStream) {
   auto growing = std::make_shared<Growing>();
   ServeStream(growing);
   Start();

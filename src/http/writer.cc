@@ -5,6 +5,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include "http/ascii.h"
 #include "http/date.h"
 #include "http/status.h"
+#include "http/tls.h"
 
 namespace vr::http {
 
@@ -21,6 +23,10 @@ namespace {
 
 constexpr size_t kMaxIovecs = 64;
 constexpr std::string_view kEndOfHead = "\r\n";
+/// Plain text of the largest TLS record (RFC 8446 §5.1).
+constexpr size_t kRecord = 16 * 1024;
+/// Gathered at once for TLS: one read of a file for several records.
+constexpr size_t kGather = 4 * kRecord;
 
 uint64_t LengthOf(const Piece& piece) {
   return std::visit([](const auto& p) { return p.length; }, piece);
@@ -247,7 +253,53 @@ void ResponseWriter::Uncork(int fd) {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+std::string_view ResponseWriter::NextForTls() {
+  const Segment& first = segments_[next_];
+  if (first.data != nullptr && first.length >= kRecord) return {first.data, first.length};
+  // After a write that blocked the same bytes are gathered again: TLS wants to see them, and so no
+  // connection keeps a buffer.
+  thread_local std::unique_ptr<char[]> buffer = std::make_unique_for_overwrite<char[]>(kGather);
+  size_t used = 0;
+  for (size_t i = next_; i < segments_.size() && used < kGather; ++i) {
+    const Segment& segment = segments_[i];
+    const size_t wanted = std::min<uint64_t>(segment.length, kGather - used);
+    if (segment.data != nullptr) {
+      std::memcpy(buffer.get() + used, segment.data, wanted);
+      used += wanted;
+      continue;
+    }
+    ssize_t n = 0;
+    do {
+      n = ::pread(segment.fd, buffer.get() + used, wanted, static_cast<off_t>(segment.offset));
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) used += static_cast<size_t>(n);
+    if (n != static_cast<ssize_t>(wanted)) break;
+  }
+  return {buffer.get(), used};
+}
+
+ResponseWriter::Progress ResponseWriter::PushTls() {
+  uint64_t turn_left = kTurnBytes;
+  while (next_ < segments_.size()) {
+    if (turn_left == 0) return Progress::kTurn;
+    std::string_view bytes = NextForTls();
+    if (bytes.empty()) return Progress::kShort;
+    while (!bytes.empty() && turn_left > 0) {
+      const ssize_t n = tls_->Write(bytes);
+      if (n <= 0) {
+        return errno == EAGAIN || errno == EWOULDBLOCK ? Progress::kBlocked : Progress::kFailed;
+      }
+      const auto written = static_cast<uint64_t>(n);
+      turn_left -= std::min(turn_left, written);
+      bytes.remove_prefix(written);
+      Sent(written);
+    }
+  }
+  return Progress::kDone;
+}
+
 ResponseWriter::Progress ResponseWriter::Push(int fd) {
+  if (tls_ != nullptr) return PushTls();
   uint64_t turn_left = kTurnBytes;
   while (next_ < segments_.size()) {
     if (turn_left == 0) return Progress::kTurn;

@@ -2,7 +2,8 @@
 // coroutine: the connection calls Push() until it is done and waits in between as Push() says.
 //
 // Memory goes out by sendmsg with the head in front, files by sendfile in turns of kTurnBytes; no
-// byte of a body is copied in user space. Bound to its connection's loop.
+// byte of a body is copied in user space. With TLS both go through a buffer of the thread's into
+// records. Bound to its connection's loop.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,8 @@
 #include "http/message.h"
 
 namespace vr::http {
+
+class TlsStream;
 
 class ResponseWriter {
  public:
@@ -32,6 +35,9 @@ class ResponseWriter {
     int minor_version = 1;  ///< of the request
     bool close = false;     ///< say "Connection: close"
   };
+
+  /// From now on everything goes through `tls`, which is borrowed; null: to the socket.
+  void UseTls(TlsStream* tls) { tls_ = tls; }
 
   /// Queues head and body pieces. `response` must live unchanged until the last Push(). For a
   /// StreamBody only the head is queued: bytes follow by AddStreamPiece(), the end by EndStream().
@@ -73,8 +79,13 @@ class ResponseWriter {
   /// One system call. @return kDone when it sent something
   Progress PushMemory(int fd);
   Progress PushFile(int fd, uint64_t& turn_left);
+  Progress PushTls();
+  /// The next bytes to send, in memory: those of the segment or, gathered, of several. Empty when a
+  /// file ended early.
+  std::string_view NextForTls();
   void Sent(uint64_t n);
 
+  TlsStream* tls_ = nullptr;
   std::vector<Segment> segments_;
   size_t next_ = 0;
   std::string status_line_;  ///< of another server's answer

@@ -3,10 +3,14 @@
 // Locations are tried by priority, each once; the next one when a location has nothing (404, 410,
 // no such file) or fails (5xx, other refusals, timeout, unreachable). A location that has the
 // source but with something that no other place would cure (too large, not a video) ends the
-// search. Configuration reload: make a new table and a new opener from the new settings; pass the
-// same SpoolCache on, so that what is open stays shared.
+// search. When none had it, those that were out of reach or busy (429, 502, 503, 504) are asked
+// again after a pause, up to FetchOptions::retries times, never past the deadline. A location whose
+// breaker is open is passed over. Configuration reload: make a new table and a new opener from the
+// new settings; pass the same SpoolCache on, so that what is open stays shared.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -19,12 +23,17 @@
 
 namespace vr::origin {
 
+/// How the opener pauses between tries; a test's does not.
+using Pause = std::function<io::Task<void>(std::chrono::milliseconds)>;
+
 /// `origins` must be those of the OriginTable whose Resolved come to Open(). Does no I/O.
 /// `blocking`, `client` and `metrics` outlive the opener's use; sources may outlive client and
 /// opener.
 /// @param spools shared over reloads; null: one of its own, made when first needed
+/// @param pause null: by the loop's timer
 std::unique_ptr<Opener> MakeOpener(FetchOptions fetch, std::vector<OriginOptions> origins,
                                    io::Blocking& blocking, http::Client& client, Metrics& metrics,
-                                   std::shared_ptr<SpoolCache> spools = nullptr);
+                                   std::shared_ptr<SpoolCache> spools = nullptr,
+                                   Pause pause = nullptr);
 
 }  // namespace vr::origin

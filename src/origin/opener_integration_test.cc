@@ -74,6 +74,14 @@ void Serve(Exchange& x, const std::string& body, const std::string& etag = "\"v1
          << got.size() << " bytes for " << wanted.size() << ", differ at " << at;
 }
 
+/// Steady time stands still until a test moves it.
+class FakeClock final : public Clock {
+ public:
+  WallTime Now() const override { return SystemClock::Get().Now(); }
+  SteadyTime SteadyNow() const override { return SteadyTime(1000s) + passed.load(); }
+  std::atomic<std::chrono::seconds> passed{0s};
+};
+
 class OpenerTest : public ::testing::Test {
  protected:
   OpenerTest() {
@@ -111,11 +119,16 @@ class OpenerTest : public ::testing::Test {
     ASSERT_TRUE(table.ok());
     table_ = std::move(*table);
     if (!spools_) {
-      auto made = SpoolCache::Create(fetch_, *client_, metrics_);
+      auto made = SpoolCache::Create(fetch_, *client_, metrics_, clock_);
       ASSERT_TRUE(made.ok()) << made.error().ToLogString();
       spools_ = std::move(*made);
     }
-    opener_ = MakeOpener(fetch_, {origin}, blocking_, *client_, metrics_, spools_);
+    auto pause = [this](std::chrono::milliseconds wait) -> Task<void> {
+      pauses_.push_back(wait);
+      if (on_pause_) on_pause_();
+      co_return;
+    };
+    opener_ = MakeOpener(fetch_, {origin}, blocking_, *client_, metrics_, spools_, pause);
   }
   Result<SourceRef> Open(const std::string& path = "/v.mp4",
                          Context ctx = Context::WithTimeout(20s)) {
@@ -154,6 +167,9 @@ class OpenerTest : public ::testing::Test {
   }
 
   fs::path top_;
+  FakeClock clock_;
+  std::vector<std::chrono::milliseconds> pauses_;  ///< between the tries of an open; none is waited
+  std::function<void()> on_pause_;
   Metrics metrics_;
   io::Blocking blocking_;
   std::unique_ptr<http::Client> client_;
@@ -477,7 +493,7 @@ TEST_F(OpenerTest, AnswersThatAreNoSourceFailTheOpen) {
       {"404 Not Found\r\n" + kNoBody, Code::kNotFound, "NOT_FOUND", "http: 404"},
       {"410 Gone\r\n" + kNoBody, Code::kNotFound, "NOT_FOUND", "http: 410"},
       {"500 Oops\r\n" + kNoBody, Code::kUnavailable, "ALL_SOURCES_FAILED", "http: 500"},
-      {"503 Busy\r\n" + kNoBody, Code::kUnavailable, "ALL_SOURCES_FAILED", "http: 503"},
+      {"503 Busy\r\n" + kNoBody, Code::kUnavailable, "ALL_SOURCES_FAILED", "http: 503 (3 tries)"},
       {"403 No\r\n" + kNoBody, Code::kUnavailable, "ALL_SOURCES_FAILED", "http: 403"},
       {"204 Nothing\r\n\r\n", Code::kUnavailable, "ALL_SOURCES_FAILED", "http: 204"},
       {"304 What\r\n\r\n", Code::kUnavailable, "ALL_SOURCES_FAILED", "http: 304"},
@@ -505,7 +521,7 @@ TEST_F(OpenerTest, AnswersThatAreNoSourceFailTheOpen) {
       {"206 Partial\r\nContent-Range: bytes 0-2/1000001\r\nContent-Length: 3\r\n\r\nabc",
        Code::kResourceExhausted, "SOURCE_TOO_LARGE", "http: unavailable"},
       {"302 Found\r\nLocation: /again\r\n" + kNoBody, Code::kUnavailable, "ALL_SOURCES_FAILED",
-       "http: unreachable"},
+       "http: redirect limit"},
   };
   fetch_.max_source_bytes = 1'000'000;
   for (const Case& c : cases) {
@@ -711,8 +727,8 @@ TEST_F(OpenerTest, TheNextLocationIsTriedOnceWhenOneHasNothingOrFails) {
   EXPECT_EQ(opened.error().code, Code::kUnavailable);
   EXPECT_EQ(opened.error().reason, "ALL_SOURCES_FAILED");
   EXPECT_EQ(Fact(opened.error(), "attempts"),
-            "file: not found, http: 404, http: 500, http: unreachable, s3: 403 AccessDenied, "
-            "file: unavailable");
+            "file: not found, http: 404, http: 500, http: unreachable (3 tries), s3: 403 "
+            "AccessDenied, file: unavailable");
   for (const auto& [name, value] : opened.error().facts) {
     EXPECT_THAT(value, Not(HasSubstr(top_.string())));
     EXPECT_THAT(value, Not(HasSubstr("127.0.0.1")));
@@ -727,6 +743,265 @@ TEST_F(OpenerTest, TheNextLocationIsTriedOnceWhenOneHasNothingOrFails) {
   SourceRef local = MustOpen();
   EXPECT_EQ(local->info().type, "file");
   EXPECT_TRUE(local->is_complete());
+}
+
+TEST_F(OpenerTest, WhatIsAwayOrBusyIsAskedAgainWhenNobodyElseHasIt) {
+  const std::string body = Video(1000);
+  std::string status = "503 Busy", fields;
+  std::atomic<int> failures{1};
+  ScriptedServer flaky([&](Exchange& x) {
+    // libcurl itself sends once more what a kept connection gives no answer to.
+    const std::string last = "Connection: close\r\n";
+    if (failures-- <= 0) return Serve(x, body, "\"v1\"", last);
+    if (status.empty()) return x.Reset();
+    x.Respond(status, fields + last, "");
+  });
+  fetch_.breaker_failures = 0;
+  for (const char* passing : {"503 Busy", "502 Bad", "504 Late", "429 Too Many", ""}) {
+    status = passing;
+    failures = 2;
+    pauses_.clear();
+    const int before = flaky.requests();
+    Use({Http(flaky.url())});
+    EXPECT_TRUE(Same(Read(MustOpen(), 0, 1000), body)) << status;
+    EXPECT_EQ(flaky.requests() - before, 3) << status;
+    ASSERT_EQ(pauses_.size(), 2u) << status;
+    // 100 ms and 200 ms, each by half more or less.
+    EXPECT_GE(pauses_[0], 50ms);
+    EXPECT_LT(pauses_[0], 150ms);
+    EXPECT_GE(pauses_[1], 100ms);
+    EXPECT_LT(pauses_[1], 300ms);
+  }
+  pauses_.clear();
+  for (const char* final : {"500 Oops", "403 No", "404 Not Found", "410 Gone", "400 Bad", "501 Not",
+                            "508 Loop", "408 Late"}) {
+    status = final;
+    failures = 1000;
+    const int before = flaky.requests();
+    Use({Http(flaky.url())});
+    EXPECT_FALSE(Open().ok());
+    EXPECT_EQ(flaky.requests() - before, 1) << status;
+  }
+  EXPECT_TRUE(pauses_.empty());
+
+  // Its wish is respected; who wants to be left alone for long is.
+  status = "503 Busy";
+  fields = "Retry-After: 1\r\n";
+  failures = 1;
+  Use({Http(flaky.url())});
+  MustOpen();
+  EXPECT_THAT(pauses_, ::testing::ElementsAre(1000ms));
+  for (const char* long_wait : {"30", "Fri, 31 Dec 2100 23:59:59 GMT"}) {
+    fields = std::string("Retry-After: ") + long_wait + "\r\n";
+    failures = 1;
+    pauses_.clear();
+    auto opened = Open();
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(Fact(opened.error(), "attempts"), "http: 503");
+    EXPECT_TRUE(pauses_.empty()) << long_wait;
+  }
+  fields.clear();
+
+  // How often is a setting, and the request's own time comes first.
+  fetch_.retries = 0;
+  failures = 1;
+  Use({Http(flaky.url())});
+  EXPECT_FALSE(Open().ok());
+  fetch_.retries = 5;
+  fetch_.retry_backoff = 60s;
+  failures = 1;
+  Use({Http(flaky.url())});
+  EXPECT_FALSE(Open().ok());
+  EXPECT_TRUE(pauses_.empty());
+}
+
+TEST_F(OpenerTest, OthersAreAskedBeforeOneIsAskedAgain) {
+  const std::string body = Video(1000);
+  std::vector<char> order;
+  std::mutex mutex;
+  const auto note = [&](char who) {
+    std::lock_guard lock(mutex);
+    order.push_back(who);
+    return static_cast<int>(std::count(order.begin(), order.end(), who));
+  };
+  ScriptedServer first([&](Exchange& x) {
+    note('1');
+    x.Respond("503 Busy", "", "");
+  });
+  ScriptedServer second([&](Exchange& x) {
+    if (note('2') > 1) return Serve(x, body);
+    x.Respond("502 Bad", "", "");
+  });
+  ScriptedServer third([&](Exchange& x) {
+    note('3');
+    x.Respond("404 Not Found", "", "");
+  });
+  Use({Http(first.url()), Http(second.url()), Http(third.url())});
+  EXPECT_TRUE(Same(Read(MustOpen(), 0, 1000), body));
+  EXPECT_THAT(order, ::testing::ElementsAre('1', '2', '3', '1', '2'));
+  // Where another one has it, nobody is asked twice.
+  order.clear();
+  ScriptedServer good([&](Exchange& x) { Serve(x, body); });
+  Use({Http(first.url()), Http(third.url()), Http(good.url())});
+  MustOpen();
+  EXPECT_THAT(order, ::testing::ElementsAre('1', '3'));
+}
+
+TEST_F(OpenerTest, EveryTryIsTold) {
+  std::atomic<int> asked{0};
+  ScriptedServer server([&](Exchange& x) {
+    const int n = ++asked;
+    if (n == 1) return x.Respond("503 Busy", "Connection: close\r\n", "");
+    if (n == 2) return x.Reset();
+    x.Respond("500 Oops", "", "");
+  });
+  ScriptedServer gone([](Exchange& x) { x.Respond("410 Gone", "", ""); });
+  Use({Http(server.url()), Http(gone.url())});
+  auto opened = Open();
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(Fact(opened.error(), "attempts"), "http: 503 then unreachable then 500, http: 410");
+  EXPECT_EQ(Fact(opened.error(), "retry"), "");
+  EXPECT_EQ(Fact(opened.error(), "upstream"), "");
+  ScriptedServer missing([](Exchange& x) { x.Respond("404 Not Found", "", ""); });
+  Use({Http(missing.url()), Http(gone.url())});
+  opened = Open();
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().reason, "NOT_FOUND");
+  EXPECT_EQ(Fact(opened.error(), "attempts"), "http: 404, http: 410");
+}
+
+TEST_F(OpenerTest, ASourceThatKeepsFailingIsPassedOverForAWhile) {
+  const std::string body = Video(1000);
+  std::atomic<bool> is_ill{true};
+  ScriptedServer primary([&](Exchange& x) {
+    if (is_ill) return x.Respond("500 Oops", "", "");
+    Serve(x, body);
+  });
+  ScriptedServer backup([&](Exchange& x) { Serve(x, body); });
+  fetch_.breaker_failures = 3;
+  fetch_.breaker_cooldown = 30s;
+  Use({Http(primary.url()), Http(backup.url())});
+  for (int i = 0; i < 5; ++i) MustOpen("/" + std::to_string(i) + ".mp4");
+  EXPECT_EQ(primary.requests(), 3);
+  EXPECT_EQ(backup.requests(), 5);
+  const MetricLabels labels{{"origin", "o"},
+                            {"source", "127.0.0.1:" + std::to_string(primary.port())}};
+  const auto state = [&] {
+    return metrics_.GetGauge("video_resizer_origin_breaker_state", "", labels).value();
+  };
+  EXPECT_EQ(state(), 2);
+
+  // A reload that keeps the source keeps what is known of it.
+  Use({Http(backup.url()), Http(primary.url())});
+  Use({Http(primary.url())});
+  auto opened = Open();
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().reason, "ALL_SOURCES_FAILED");
+  EXPECT_EQ(Fact(opened.error(), "attempts"), "http: circuit open");
+  EXPECT_EQ(primary.requests(), 3);
+  EXPECT_TRUE(pauses_.empty()) << "there is nothing to wait for";
+
+  clock_.passed = 30s;
+  EXPECT_FALSE(Open().ok());
+  EXPECT_EQ(primary.requests(), 4) << "one probe";
+  EXPECT_EQ(state(), 2);
+  EXPECT_FALSE(Open().ok());
+  EXPECT_EQ(primary.requests(), 4);
+  is_ill = false;
+  clock_.passed = 60s;
+  MustOpen("/a.mp4");
+  EXPECT_EQ(state(), 0);
+  MustOpen("/b.mp4");
+  EXPECT_EQ(primary.requests(), 6);
+  // Another source is another breaker.
+  is_ill = true;
+  SourceOptions elsewhere = Http(primary.url());
+  elsewhere.path = "x/${request_path}";
+  Use({Http(primary.url())});
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(Open("/" + std::to_string(i)).ok());
+  EXPECT_EQ(primary.requests(), 9);
+  Use({elsewhere});
+  EXPECT_FALSE(Open().ok());
+  EXPECT_EQ(primary.requests(), 10);
+}
+
+TEST_F(OpenerTest, WhatIsNotThereIsNoFailureOfItsSource) {
+  ScriptedServer server([](Exchange& x) {
+    x.Respond(x.target == "/forbidden" ? "403 No"
+              : x.target == "/loop"    ? "508 Loop"
+                                       : "404 No",
+              "", "");
+  });
+  fetch_.breaker_failures = 2;
+  Use({Http(server.url())});
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(Open("/" + std::to_string(i)).error().reason, "NOT_FOUND");
+    EXPECT_EQ(Fact(Open("/forbidden").error(), "attempts"), "http: 403");
+    EXPECT_EQ(Fact(Open("/loop").error(), "attempts"), "http: 508");
+  }
+  EXPECT_EQ(server.requests(), 12);
+}
+
+TEST_F(OpenerTest, TimeoutsAndDeadHostsOpenTheBreakerToo) {
+  std::string nowhere;
+  {
+    ScriptedServer gone([](Exchange&) {});
+    nowhere = gone.url();
+  }
+  fetch_.breaker_failures = 2;
+  fetch_.retries = 5;
+  Use({Http(nowhere)});
+  auto opened = Open();
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(Fact(opened.error(), "attempts"),
+            "http: unreachable then unreachable then circuit open");
+  Gate gate;
+  ScriptedServer slow([&](Exchange& x) {
+    gate.Wait();
+    x.Close();
+  });
+  fetch_.first_byte_timeout = 30ms;
+  Use({Http(slow.url())});
+  EXPECT_EQ(Fact(Open("/a").error(), "attempts"), "http: timeout");
+  EXPECT_EQ(Fact(Open("/b").error(), "attempts"), "http: timeout");
+  EXPECT_EQ(Fact(Open("/c").error(), "attempts"), "http: circuit open");
+  gate.Open();
+}
+
+TEST_F(OpenerTest, FailingPartsOfAnOpenSourceCount) {
+  const std::string body = Video(8 * kBlock);
+  ScriptedServer server([&](Exchange& x) {
+    uint64_t first = 0, last = 0;
+    x.Range(first, last);
+    if (first > 0) return x.Respond("503 Busy", "", "");
+    Serve(x, body);
+  });
+  fetch_.breaker_failures = 3;
+  fetch_.retry_backoff = 0ms;
+  Use({Http(server.url())});
+  SourceRef source = MustOpen();
+  EXPECT_FALSE(Ensure(source, 4 * kBlock, 1).ok());
+  EXPECT_EQ(Fact(Open("/other.mp4").error(), "attempts"), "http: circuit open");
+}
+
+TEST_F(OpenerTest, ViaOfTheClientIsPassedOnWithOurs) {
+  const std::string body = Video(4 * kBlock);
+  ScriptedServer server([&](Exchange& x) { Serve(x, body); });
+  Use({Http(server.url())});
+  Resolved resolved = *table_->Match("/v.mp4");
+  resolved.via = "1.0 fred, 1.1 p.example.net";
+  auto opened = RunSync(opener_->Open(Context::WithTimeout(20s), resolved));
+  ASSERT_TRUE(opened.ok());
+  ASSERT_TRUE(Ensure(*opened, 2 * kBlock, 1).ok());
+  resolved.via = "1.1 a\r\nX: y";
+  resolved.locations[0].path = "w.mp4";
+  ASSERT_TRUE(RunSync(opener_->Open(Context::WithTimeout(20s), resolved)).ok());
+  const auto seen = server.seen();
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0].at("via"), "1.0 fred, 1.1 p.example.net, 1.1 video-resizer");
+  EXPECT_EQ(seen[1].at("via"), "1.0 fred, 1.1 p.example.net, 1.1 video-resizer");
+  EXPECT_EQ(seen[2].at("via"), "1.1 video-resizer");
+  EXPECT_EQ(seen[2].count("x"), 0u);
 }
 
 TEST_F(OpenerTest, ASlowOriginTimesOutAndTheNextOneAnswers) {

@@ -5,12 +5,15 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace vr::origin {
+
+class AllowedSources;
 
 enum class SourceType { kFile, kHttp, kS3 };  ///< "file", "http", "s3"
 enum class AuthType {
@@ -67,6 +70,9 @@ struct SourceOptions {
   AuthOptions auth;
   std::vector<std::pair<std::string, std::string>>
       headers;  ///< http: sent with every request to the url's own host
+  /// http: set when locations are named by clients: only what it allows is fetched, redirects
+  /// included, and nothing private. Not a setting of the file's origins.
+  std::shared_ptr<const AllowedSources> allowed;
 };
 
 /// Overrides of cache.kvTtl for this origin; unset = the global one, 0 = do not store.
@@ -107,6 +113,12 @@ struct FetchOptions {
   /// One ranged request with its redirects. A source that comes whole is bounded by idle_timeout.
   std::chrono::milliseconds total_timeout{600'000};
   int max_redirects = 5;
+  /// Further tries of a source that was out of reach or said that it is busy, and of a part of one.
+  int retries = 2;
+  std::chrono::milliseconds retry_backoff{100};  ///< before the first; doubles, ±50 %
+  /// A source is passed over after so many failures in a row; 0: never. See breaker.h.
+  int breaker_failures = 10;
+  std::chrono::milliseconds breaker_cooldown{10'000};
   uint64_t max_source_bytes = 6ull << 30;
   /// Redirects to another host may reach loopback, private and link-local addresses. A configured
   /// host always may.

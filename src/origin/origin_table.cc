@@ -341,12 +341,45 @@ std::vector<CompiledOrigin> Compile(std::vector<OriginOptions> origins,
   return out;
 }
 
+/// Over-long UTF-8 of '.', '/' and '\\' as the character itself: some readers take it for that.
+std::string WithoutOverlong(std::string_view path) {
+  std::string out;
+  out.reserve(path.size());
+  for (size_t i = 0; i < path.size(); ++i) {
+    const std::string_view rest = path.substr(i);
+    size_t lead = 0;
+    if (rest.starts_with("\xc0") || rest.starts_with("\xc1"))
+      lead = 1;
+    else if (rest.starts_with("\xe0\x80") || rest.starts_with("\xe0\x81"))
+      lead = 2;
+    else if (rest.starts_with("\xf0\x80\x80") || rest.starts_with("\xf0\x80\x81"))
+      lead = 3;
+    char c = rest[0];
+    if (lead > 0 && lead < rest.size()) {
+      c = static_cast<char>((rest[lead - 1] & 1) << 6 | (rest[lead] & 0x3f));
+      if (c == '.' || c == '/' || c == '\\')
+        i += lead;
+      else
+        c = rest[0];
+    }
+    out += c;
+  }
+  return out;
+}
+
+/// Parameters of a segment (`..;x`) do not count: some readers drop them before they look.
 bool HasDotSegment(std::string_view path) {
+  std::string plain;
+  if (path.find_first_of("\xc0\xc1\xe0\xf0") != std::string_view::npos) {
+    plain = WithoutOverlong(path);
+    path = plain;
+  }
   size_t at = 0;
   while (at <= path.size()) {
     size_t end = path.find_first_of("/\\", at);
     if (end == std::string_view::npos) end = path.size();
-    const std::string_view segment = path.substr(at, end - at);
+    std::string_view segment = path.substr(at, end - at);
+    segment = segment.substr(0, segment.find(';'));
     if (segment == "." || segment == "..") return true;
     at = end + 1;
   }

@@ -55,7 +55,8 @@ class OriginTable {
 };
 
 /// "a/b": no leading, trailing or repeated slashes. nullopt for NUL and for dot segments, also for
-/// those that appear after decoding %XX again (any number of times) or when '\' is taken for '/'.
+/// those that appear after decoding %XX again (any number of times), when '\' is taken for '/',
+/// when over-long UTF-8 is taken for the character, or without a segment's parameters (`..;x`).
 std::optional<std::string> NormalizePath(std::string_view path);
 
 }  // namespace vr::origin

@@ -161,6 +161,15 @@ TEST(OriginTable, NoPathClimbs) {  // R-107
            "/..%2f"sv,
            "/..%5c"sv,
            "/%2525252525252525252525252541"sv,
+           "/a/..;/b"sv,
+           "/..;x=y/b"sv,
+           "/a/..%3bx/b"sv,
+           "/a/.;"sv,
+           "/\xc0\xae\xc0\xae/b"sv,
+           "/%c0%ae%c0%ae/b"sv,
+           "/..%c0%afb"sv,
+           "/..\xe0\x80\xaf"sv,
+           "/\xf0\x80\x80\xae."sv,
        }) {
     EXPECT_EQ(Path(".*", {}, "", path), "-") << path;
   }

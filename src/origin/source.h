@@ -54,6 +54,7 @@ struct Location {
   std::string type;         ///< "file", "http", "s3"
   std::string base;         ///< root directory, base URL, or endpoint and bucket
   std::string path;         ///< resolved, decoded, relative to base
+  std::string query;        ///< of a URL that a client named: sent as it is; empty: none
   size_t source_index = 0;  ///< within the origin's `sources`
 };
 struct Resolved {
@@ -63,12 +64,19 @@ struct Resolved {
   /// Everything that decides which bytes this path means (types, bases, paths), for the plan
   /// digest.
   std::string identity;
+  /// Of the Via of the request that the source is opened for, what goes along, so that a loop over
+  /// several servers is seen by one of them.
+  std::string via;
 };
 
 /// Reason of an Error (code kNotFound) that says: the source is elsewhere. Facts: "status",
 /// "location" (an absolute URL; absent when it must not be told), and, when that is another path at
 /// the server that was asked, "asked" and "path": both paths, percent-encoded.
 inline constexpr std::string_view kRedirectReason = "REDIRECT";
+
+/// Reason of an Error (code kPermissionDenied): the source a client named is at a place, or leads
+/// to one, that it may not name.
+inline constexpr std::string_view kNotAllowedReason = "SOURCE_NOT_ALLOWED";
 
 /// Opens sources. Thread-safe.
 class Opener {

@@ -8,8 +8,10 @@
 #include <random>
 
 #include "base/hash.h"
+#include "http/ascii.h"
 #include "io/timer.h"
 #include "observe/log.h"
+#include "origin/allowed_sources.h"
 
 namespace vr::origin {
 
@@ -19,9 +21,6 @@ using std::chrono::milliseconds;
 
 /// Requests of one spool under way at once for one caller's range.
 constexpr size_t kMaxParallel = 4;
-/// Further tries of a range after the first failed in a way that may pass.
-constexpr int kRetries = 2;
-constexpr milliseconds kBackoff{100};  ///< before the first of them; doubles, ±50 %
 /// How far an answer that cannot be asked for in parts may run ahead of its readers.
 constexpr uint64_t kLead = 64ull << 20;
 /// Two reads this far apart may still be one reader's: demuxers skip a little.
@@ -29,12 +28,6 @@ constexpr uint64_t kSkip = 256 << 10;
 
 uint64_t AddClipped(uint64_t a, uint64_t b) {
   return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-milliseconds Jittered(milliseconds base) {
-  thread_local std::minstd_rand random{std::random_device{}()};
-  return milliseconds(base.count() / 2 +
-                      static_cast<int64_t>(random() % static_cast<uint64_t>(base.count())));
 }
 
 /// Passes one range's answer to its spool.
@@ -45,6 +38,7 @@ class RangeSink final : public http::BodySink {
   Result<void> OnHead(const http::ResponseHead& head) override {
     has_head_ = true;
     Result<void> checked = spool_->CheckHead(*fetch_, head);
+    if (!checked.ok()) Note(head.is_server_failure() ? Outcome::kFailure : Outcome::kSuccess);
     if (checked.ok() || !spool_->target()->explain || head.is_partial() || head.is_whole())
       return checked;
     refused_ = std::move(checked).error();
@@ -63,16 +57,25 @@ class RangeSink final : public http::BodySink {
       result = std::move(*refused_);
     }
     if (!has_head_ && !result.ok()) spool_->target()->counters->CountFailure(result.error());
+    Note(result.ok() ? Outcome::kSuccess : OutcomeOf(result.error()));
     spool_->Done(fetch_, std::move(result));
   }
 
  private:
+  /// The first call counts.
+  void Note(Outcome outcome) {
+    const HttpTarget& target = *spool_->target();
+    if (target.breaker && !std::exchange(is_noted_, true))
+      target.breaker->Note(outcome, target.breaker_options());
+  }
+
   const std::shared_ptr<Spool> spool_;
   const FetchRef fetch_;
   bool has_head_ = false;
   std::optional<Error> refused_;  ///< by the head; the body may say more
   http::ResponseHead head_;
   std::string body_;
+  bool is_noted_ = false;
 };
 
 Error WithDefaultReason(Error error) {
@@ -124,6 +127,24 @@ void OriginCounters::CountFailure(const Error& failure) {
     error.Add();
 }
 
+milliseconds BackoffOf(const FetchOptions& fetch, int failures) {
+  const int64_t base = fetch.retry_backoff.count() << std::clamp(failures - 1, 0, 10);
+  if (base <= 0) return milliseconds(0);
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return milliseconds(base / 2 + static_cast<int64_t>(random() % static_cast<uint64_t>(base)));
+}
+
+Outcome OutcomeOf(const Error& failure) {
+  const bool is_away = failure.code == Code::kDeadlineExceeded || http::IsUnreachable(failure);
+  return is_away ? Outcome::kFailure : Outcome::kUnknown;
+}
+
+bool HttpTarget::IsCoded(const http::ResponseHead& head) const {
+  // Some S3 servers keep the name of the upload's framing, which is not there any more.
+  const std::string_view coding = http::Trim(head.Get("Content-Encoding").value_or(""));
+  return head.is_coded() && !(type == "s3" && http::EqualsNoCase(coding, "aws-chunked"));
+}
+
 std::string HttpTarget::MakeKey() const {
   Hasher digest;
   for (const auto& [name, value] : credentials) {
@@ -131,12 +152,13 @@ std::string HttpTarget::MakeKey() const {
                   value);
   }
   return url + "\n" + digest.Finish().ToHex() + (refuse_documents ? "v" : "d") +
-         (passes_redirects ? "p" : "");
+         (passes_redirects ? "p" : "") + (refuse_private_addresses ? "u" : "");
 }
 
 http::ClientRequest HttpTarget::Request() const {
   http::ClientRequest request;
   request.url = url;
+  request.via = via;
   request.credentials = credentials;
   request.signer = signer;
   request.connect_timeout = fetch.connect_timeout;
@@ -145,6 +167,12 @@ http::ClientRequest HttpTarget::Request() const {
   request.total_timeout = fetch.total_timeout;
   request.max_redirects = passes_redirects || signer ? 0 : fetch.max_redirects;
   request.allow_private_redirects = fetch.allow_private_addresses;
+  request.refuse_private_addresses = refuse_private_addresses && !fetch.allow_private_addresses;
+  if (allowed) {
+    request.may_follow = [allowed = allowed](const std::string& to) {
+      return allowed->AllowUrl(to);
+    };
+  }
   return request;
 }
 
@@ -412,9 +440,9 @@ io::Task<Result<uint64_t>> Spool::Ensure(std::shared_ptr<Spool> self, Context ct
     if (look.broken) {
       waited.clear();
       if (look.is_ours) continue;
-      if (++failures > kRetries) co_return WithDefaultReason(std::move(*look.broken));
-      const SteadyTime then =
-          std::chrono::steady_clock::now() + Jittered(kBackoff * (1 << (failures - 1)));
+      const FetchOptions& fetch = self->target_->fetch;
+      if (++failures > fetch.retries) co_return WithDefaultReason(std::move(*look.broken));
+      const SteadyTime then = std::chrono::steady_clock::now() + BackoffOf(fetch, failures);
       const SteadyTime until = std::min(then, ctx.deadline);
       co_await io::SleepUntil(until);
       continue;
@@ -480,6 +508,11 @@ Result<void> Spool::CheckHead(Fetch& fetch, const http::ResponseHead& head) {
           true);
     }
     return refuse(Changed("a range was answered with the whole"), false);
+  }
+  if (target_->IsCoded(head)) {
+    return refuse(Error(Code::kUnavailable, "the origin's answer is malformed",
+                        "content coding nobody asked for"),
+                  false);
   }
   const auto range = head.content_range();
   if (!range || !range->range) {

@@ -9,7 +9,8 @@
 // SpoolCache shares spools: opens of one URL at the same time are one request, a source that is
 // open or was lately is revalidated by a conditional request and used again. The bytes of all
 // spools together are bounded. Files are unlinked at birth: nothing is left behind. Both classes
-// are thread-safe. Lock order: SpoolCache, Spool.
+// are thread-safe. Lock order: SpoolCache, Spool,
+// Breaker.
 #pragma once
 
 #include <array>
@@ -31,6 +32,7 @@
 #include "http/client.h"
 #include "io/notifier.h"
 #include "observe/metrics.h"
+#include "origin/breaker.h"
 #include "origin/options.h"
 #include "origin/source.h"
 
@@ -61,14 +63,24 @@ struct HttpTarget {
   /// Set: the origin says in its bodies why it refused. Makes the error of a refused open.
   std::function<Error(const http::ResponseHead& head, std::string_view body)> explain;
   bool passes_redirects = false;  ///< a redirect is the answer (Error kRedirectReason)
-  bool refuse_documents = true;   ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
+  /// The url comes from the client: see http::ClientRequest::refuse_private_addresses.
+  bool refuse_private_addresses = false;
+  std::shared_ptr<const AllowedSources> allowed;  ///< set: redirects lead there or nowhere
+  bool refuse_documents = true;  ///< HTML and JSON are not sources (SOURCE_UNSUPPORTED)
   FetchOptions fetch;
+  std::string via;  ///< of the request that it is opened for; no part of the key
   std::shared_ptr<OriginCounters> counters;
-  std::string key;  ///< same key, same source; see MakeKey()
+  std::shared_ptr<Breaker> breaker;  ///< null: asked however often it failed
+  std::string key;                   ///< same key, same source; see MakeKey()
 
   /// url and a digest of the credentials.
+  /// Whether an answer's body is something else than the source's bytes (RFC 9110 §8.4).
+  bool IsCoded(const http::ResponseHead& head) const;
   std::string MakeKey() const;
   http::ClientRequest Request() const;
+  BreakerOptions breaker_options() const {
+    return {fetch.breaker_failures, fetch.breaker_cooldown};
+  }
 };
 using HttpTargetRef = std::shared_ptr<const HttpTarget>;
 
@@ -85,6 +97,16 @@ struct Fetch {
   std::shared_ptr<http::Transfer> transfer;
 };
 using FetchRef = std::shared_ptr<Fetch>;
+
+/// A fact of an error of SpoolCache::Open: the milliseconds that the origin wants to be left alone
+/// before it is asked again, "0" when it said nothing.
+inline constexpr std::string_view kRetryFact = "retry";
+
+/// How long to wait after so many failures (1, 2, ...): doubles, ±50 % by chance.
+std::chrono::milliseconds BackoffOf(const FetchOptions& fetch, int failures);
+
+/// What a failed transfer without a head says about the source.
+Outcome OutcomeOf(const Error& failure);
 
 class SpoolCache;
 
@@ -163,15 +185,24 @@ class SpoolCache : public std::enable_shared_from_this<SpoolCache> {
  public:
   /// Makes the spool directory, and removes what a crash between creating and unlinking may have
   /// left in it.
+  /// @param clock outlives the cache
   /// @errors kPermissionDenied, kUnavailable: the directory cannot be used
   static Result<std::shared_ptr<SpoolCache>> Create(const FetchOptions& options,
-                                                    http::Client& client, Metrics& metrics);
+                                                    http::Client& client, Metrics& metrics,
+                                                    const Clock& clock = SystemClock::Get());
   ~SpoolCache();
+
+  /// The breaker of a source: the same one for as long as anybody holds it, so a reload that keeps
+  /// the source keeps what is known of it.
+  /// @param base the source's URL or the like @param path its template
+  std::shared_ptr<Breaker> BreakerOf(const std::string& origin, const std::string& base,
+                                     const std::string& path);
 
   /// @errors kNotFound, kUnavailable, kDeadlineExceeded, kPermissionDenied (redirect refused),
   /// kUnsupported
   ///         (SOURCE_UNSUPPORTED), kResourceExhausted (SOURCE_TOO_LARGE, OVERLOADED); fact
-  ///         "upstream" says in a word or a status number what the origin did
+  ///         "upstream" says in a word or a status number what the origin did; fact kRetryFact is
+  ///         there when another try makes sense
   static io::Task<Result<SourceRef>> Open(std::shared_ptr<SpoolCache> self, Context ctx,
                                           HttpTargetRef target);
 
@@ -190,7 +221,8 @@ class SpoolCache : public std::enable_shared_from_this<SpoolCache> {
     std::shared_ptr<Spool> spool;
     SteadyTime since;
   };
-  SpoolCache(const FetchOptions& options, http::Client& client, Metrics& metrics);
+  SpoolCache(const FetchOptions& options, http::Client& client, Metrics& metrics,
+             const Clock& clock);
   /// A user more for `spool`.
   SourceRef Acquire(std::shared_ptr<Spool> spool) REQUIRES(mutex_);
   Result<std::shared_ptr<Spool>> Make(HttpTargetRef target, SourceInfo info);
@@ -199,6 +231,8 @@ class SpoolCache : public std::enable_shared_from_this<SpoolCache> {
 
   const FetchOptions options_;
   http::Client& client_;
+  Metrics& metrics_;
+  const Clock& clock_;
   Gauge gauge_;
   std::atomic<uint64_t> bytes_{0};  ///< given back without the lock: a spool may die under it
 
@@ -209,6 +243,7 @@ class SpoolCache : public std::enable_shared_from_this<SpoolCache> {
   std::unordered_map<Spool*, int> users_ GUARDED_BY(mutex_);
   std::list<Idle> idle_ GUARDED_BY(mutex_);                       ///< oldest first
   std::vector<std::shared_ptr<Spool>> trash_ GUARDED_BY(mutex_);  ///< the reaper closes them
+  std::map<std::string, std::weak_ptr<Breaker>> breakers_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::condition_variable_any wake_;
   std::thread reaper_;  ///< closing a large unlinked file takes milliseconds: no loop does it

@@ -42,6 +42,28 @@ Error Upstream(Code code, std::string message, std::string upstream) {
   return error;
 }
 
+/// The longest Retry-After that is waited for.
+constexpr std::chrono::seconds kLongestWait{2};
+
+void AddRetry(Error& error, std::chrono::milliseconds wait) {
+  error.facts.emplace_back(kRetryFact, std::to_string(wait.count()));
+}
+
+/// In a word, how a transfer ended that brought no head. Nothing of it names a host.
+std::string HowItFailed(const Error& error) {
+  switch (error.code) {
+    case Code::kDeadlineExceeded:
+      return "timeout";
+    case Code::kPermissionDenied:
+      return error.detail == http::kPrivateAddress ? "address refused" : "redirect refused";
+    default:
+      break;
+  }
+  // Only libcurl's own words may name a host.
+  if (!http::IsUnreachable(error)) return error.detail;
+  return error.detail.find("resolve host") != std::string::npos ? "unknown host" : "unreachable";
+}
+
 /// Whether `text` shows what only the origin may see.
 bool Leaks(const HttpTarget& target, const std::string& text) {
   const auto holds = [&](std::string_view secret) {
@@ -114,14 +136,16 @@ struct SpoolCache::Opening {
 class OpenSink final : public http::BodySink {
  public:
   OpenSink(std::shared_ptr<SpoolCache> cache, std::shared_ptr<SpoolCache::Opening> opening,
-           HttpTargetRef target, SourceRef candidate)
+           HttpTargetRef target, SourceRef candidate, std::optional<Breaker::Permit> permit)
       : cache_(std::move(cache)),
         opening_(std::move(opening)),
         target_(std::move(target)),
-        candidate_(std::move(candidate)) {}
+        candidate_(std::move(candidate)),
+        permit_(std::move(permit)) {}
 
   Result<void> OnHead(const http::ResponseHead& head) override {
     has_head_ = true;
+    if (permit_) permit_->End(head.is_server_failure() ? Outcome::kFailure : Outcome::kSuccess);
     if (target_->explain && IsRefusal(head)) {
       refusal_ = head;
       return {};
@@ -155,19 +179,12 @@ class OpenSink final : public http::BodySink {
     if (has_head_) return;
     Error error = result.ok() ? Error(Code::kInternal, "internal error", "done without a head")
                               : std::move(result).error();
-    switch (error.code) {
-      case Code::kDeadlineExceeded:
-        error.facts.emplace_back("upstream", "timeout");
-        break;
-      case Code::kPermissionDenied:
-        error.facts.emplace_back("upstream", "redirect refused");
-        break;
-      case Code::kUnavailable:
-        error.facts.emplace_back("upstream", "unreachable");
-        break;
-      default:
-        break;
+    if (permit_) permit_->End(OutcomeOf(error));
+    if (error.code == Code::kDeadlineExceeded || error.code == Code::kPermissionDenied ||
+        error.code == Code::kUnavailable) {
+      error.facts.emplace_back("upstream", HowItFailed(error));
     }
+    if (http::IsUnreachable(error)) AddRetry(error, std::chrono::milliseconds(0));
     target_->counters->CountFailure(error);
     candidate_.reset();
     cache_->Finish(std::exchange(opening_, nullptr), std::move(error));
@@ -202,9 +219,12 @@ class OpenSink final : public http::BodySink {
     if (head.is_redirect() && target_->passes_redirects) return ElsewhereError(*target_, head);
     if (IsRefusal(head)) {
       const Code code = head.is_gone() ? Code::kNotFound : Code::kUnavailable;
-      return Upstream(code,
-                      code == Code::kNotFound ? "the source was not found" : "the origin failed",
-                      std::to_string(head.status));
+      Error error =
+          Upstream(code, code == Code::kNotFound ? "the source was not found" : "the origin failed",
+                   std::to_string(head.status));
+      const auto wait = head.retry_after(cache_->clock_.Now()).value_or(std::chrono::seconds(0));
+      if (head.is_busy() && wait <= kLongestWait) AddRetry(error, wait);
+      return error;
     }
     SourceInfo info;
     info.type = target_->type;
@@ -214,14 +234,16 @@ class OpenSink final : public http::BodySink {
     info.last_modified_ms = head.last_modified_ms();
     const std::string type = MediaType(info.content_type);
     if (target_->refuse_documents && IsDocument(type) && !is_empty) {
-      Error error = Upstream(Code::kUnsupported, "the source is not a video", type);
+      // What an origin says is repeated to nobody unless it is a name.
+      const bool is_name = type.size() <= 64 && std::all_of(type.begin(), type.end(), [](char c) {
+                             return c == '/' || http::IsTokenChar(c);
+                           });
+      Error error =
+          Upstream(Code::kUnsupported, "the source is not a video", is_name ? type : "a document");
       error.reason = "SOURCE_UNSUPPORTED";
       return error;
     }
-    const std::string_view coding = http::Trim(head.Get("Content-Encoding").value_or(""));
-    // Some S3 servers keep the name of the upload's framing, which is not there any more.
-    const bool is_framing = target_->type == "s3" && http::EqualsNoCase(coding, "aws-chunked");
-    if (!coding.empty() && !http::EqualsNoCase(coding, "identity") && !is_framing) {
+    if (target_->IsCoded(head)) {
       return Upstream(Code::kUnavailable, "the origin's answer is malformed",
                       "content coding nobody asked for");
     }
@@ -262,6 +284,7 @@ class OpenSink final : public http::BodySink {
   const HttpTargetRef target_;
   SourceRef candidate_;  ///< a spool of this URL that may still be right; held so that nobody
                          ///< throws it away
+  std::optional<Breaker::Permit> permit_;
   bool has_head_ = false;
   std::optional<http::ResponseHead> refusal_;  ///< its body is awaited
   std::string body_;
@@ -270,7 +293,8 @@ class OpenSink final : public http::BodySink {
 };
 
 Result<std::shared_ptr<SpoolCache>> SpoolCache::Create(const FetchOptions& options,
-                                                       http::Client& client, Metrics& metrics) {
+                                                       http::Client& client, Metrics& metrics,
+                                                       const Clock& clock) {
   std::error_code failed;
   std::filesystem::create_directories(options.spool_dir, failed);
   const std::filesystem::directory_iterator entries(options.spool_dir, failed);
@@ -285,14 +309,17 @@ Result<std::shared_ptr<SpoolCache>> SpoolCache::Create(const FetchOptions& optio
   if (::access(options.spool_dir.c_str(), W_OK | X_OK) != 0) {
     return ErrnoError(errno, "writing to the spool directory " + options.spool_dir.string());
   }
-  std::shared_ptr<SpoolCache> cache(new SpoolCache(options, client, metrics));
+  std::shared_ptr<SpoolCache> cache(new SpoolCache(options, client, metrics, clock));
   cache->reaper_ = std::thread([self = cache.get()] { self->Reap(); });
   return cache;
 }
 
-SpoolCache::SpoolCache(const FetchOptions& options, http::Client& client, Metrics& metrics)
+SpoolCache::SpoolCache(const FetchOptions& options, http::Client& client, Metrics& metrics,
+                       const Clock& clock)
     : options_(options),
       client_(client),
+      metrics_(metrics),
+      clock_(clock),
       gauge_(metrics.GetGauge("video_resizer_spool_bytes",
                               "Bytes of HTTP sources held in spool files")) {}
 
@@ -303,6 +330,22 @@ SpoolCache::~SpoolCache() {
   }
   wake_.notify_all();
   reaper_.join();
+}
+
+std::shared_ptr<Breaker> SpoolCache::BreakerOf(const std::string& origin, const std::string& base,
+                                               const std::string& path) {
+  const auto parts = http::ResolveUrl({}, base);
+  std::string place = parts ? parts->host + ":" + parts->port : base;
+  const std::string key = origin + '\n' + base + '\n' + path;
+  MutexLock lock(mutex_);
+  std::erase_if(breakers_, [](const auto& entry) { return entry.second.expired(); });
+  std::weak_ptr<Breaker>& slot = breakers_[key];
+  std::shared_ptr<Breaker> breaker = slot.lock();
+  if (!breaker) {
+    breaker = std::make_shared<Breaker>(origin, std::move(place), metrics_, clock_);
+    slot = breaker;
+  }
+  return breaker;
 }
 
 SourceRef SpoolCache::Acquire(std::shared_ptr<Spool> spool) {
@@ -394,10 +437,20 @@ io::Task<Result<SourceRef>> SpoolCache::Open(std::shared_ptr<SpoolCache> self, C
   bool is_leader = false;
   {
     MutexLock lock(self->mutex_);
-    std::shared_ptr<Opening>& slot = self->opening_[target->key];
-    if (!slot) {
+    const auto flying = self->opening_.find(target->key);
+    if (flying != self->opening_.end()) {
+      opening = flying->second;
+    } else {
+      std::optional<Breaker::Permit> permit =
+          target->breaker ? target->breaker->Enter(target->breaker_options()) : std::nullopt;
+      if (target->breaker && !permit) {
+        Error error =
+            Upstream(Code::kUnavailable, "the source is not asked for now", "circuit open");
+        co_return error;
+      }
       is_leader = true;
-      slot = std::make_shared<Opening>();
+      opening = std::make_shared<Opening>();
+      self->opening_[target->key] = opening;
       SourceRef candidate;
       http::ClientRequest request = target->Request();
       request.range = http::ByteRange{0, target->fetch.block_bytes - 1};
@@ -418,10 +471,10 @@ io::Task<Result<SourceRef>> SpoolCache::Open(std::shared_ptr<SpoolCache> self, C
           }
         }
       }
-      auto sink = std::make_shared<OpenSink>(self, slot, target, std::move(candidate));
-      slot->transfer = self->client_.Prepare(std::move(request), std::move(sink));
+      auto sink = std::make_shared<OpenSink>(self, opening, target, std::move(candidate),
+                                             std::move(permit));
+      opening->transfer = self->client_.Prepare(std::move(request), std::move(sink));
     }
-    opening = slot;
   }
   if (is_leader) opening->transfer->Start();
   for (;;) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "variant/key.h"
+#include "variant/media_url.h"
 
 namespace vr::transform {
 namespace {
@@ -270,8 +271,9 @@ Result<Plan> MakePlan(const variant::VariantRequest& request, const Options& opt
   Plan plan;
   if (request.is_original()) {
     plan.original = true;
-    plan.content_type = ContentTypeOfOriginal(request.source_path);
-    plan.file_extension = ExtensionOf(request.source_path);
+    const std::string_view path = variant::PathOfSource(request.source_path);
+    plan.content_type = ContentTypeOfOriginal(path);
+    plan.file_extension = ExtensionOf(path);
     return plan;
   }
   const MediaOptions& asked = request.resolved;

@@ -31,6 +31,8 @@ struct Limits {
   uint32_t max_size = 8192;      ///< pixels, width and height
   uint32_t max_images = 1000;    ///< tiles of a spritesheet
   size_t max_path_bytes = 4096;  ///< decoded
+  Time max_time{0};              ///< of `time`; 0 = no limit
+  Time max_duration{0};          ///< of `duration`; 0 = no limit
   size_t max_parameters = 100;   ///< pieces of a query
 };
 
@@ -45,9 +47,17 @@ struct Breakpoint {
   std::string derivative;
   bool operator==(const Breakpoint&) const = default;
 };
+/// Which request fields may choose a derivative for a request that asks for no size.
+enum class ResponsiveHeaders {
+  kOff,    ///< "off": none; sizes in the URL only
+  kHints,  ///< "hints": widths and device types that a client or an edge tells on purpose
+  kAll,    ///< "all": also the User-Agent, and the default when nothing is told
+};
 struct Responsive {
   std::vector<Breakpoint> breakpoints = {{854, "mobile"}, {1280, "tablet"}};  ///< ascending
   std::string default_derivative = "desktop";  ///< beyond the last one
+  ResponsiveHeaders headers = ResponsiveHeaders::kHints;
+  bool save_data = true;  ///< `Save-Data: on` takes one step down
 };
 
 struct Options {

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "variant/media_url.h"
 #include "variant/percent.h"
 #include "variant/values.h"
 
@@ -14,7 +15,6 @@ namespace {
 
 constexpr size_t kMaxFilename = 120;
 constexpr uint32_t kDefaultImageCount = 20;
-constexpr int64_t kMaxDensityMillionths = 1'000'000'000;
 
 // In the order of Param.
 constexpr auto kMembers = std::make_tuple(
@@ -112,7 +112,9 @@ bool IsOff(std::string_view value) {
 // One request's query, from raw text to request. Lives for one Parse().
 class QueryParser {
  public:
-  QueryParser(const Options& options, Parsed& out) : options_(options), out_(out) {}
+  /// @param fields may be null
+  QueryParser(const Options& options, const RequestFields* fields, Parsed& out)
+      : options_(options), fields_(fields), out_(out) {}
 
   /// What a request asked for may not be asked for by anybody.
   bool is_refused() const { return is_refused_; }
@@ -120,6 +122,27 @@ class QueryParser {
   void Run(std::string_view query) {
     Collect(query);
     Evaluate();
+    Choose();
+    Resolve();
+  }
+  /// Nothing but a derivative that was chosen already.
+  void Run(const DerivativeTable::value_type& chosen) {
+    Take(chosen);
+    Resolve();
+  }
+  /// @param media_options decoded
+  void RunMedia(std::string_view media_options, std::string_view query) {
+    is_decoded_ = true;
+    while (!media_options.empty()) {
+      const size_t end = media_options.find(',');
+      CollectOne(media_options.substr(0, end));
+      media_options.remove_prefix(end == std::string_view::npos ? media_options.size() : end + 1);
+    }
+    is_decoded_ = false;
+    only_flags_ = true;
+    Collect(query);
+    Evaluate();
+    Choose();
     Resolve();
   }
 
@@ -127,6 +150,7 @@ class QueryParser {
   struct Slot {
     std::string_view raw;             // not decoded
     const ParamName* name = nullptr;  // null: not in the query
+    bool is_decoded = false;
   };
 
   Slot& At(Param p) { return slots_[static_cast<size_t>(p)]; }
@@ -139,28 +163,33 @@ class QueryParser {
   void Collect(std::string_view query) {
     while (!query.empty()) {
       const size_t end = query.find('&');
-      const std::string_view pair = query.substr(0, end);
+      CollectOne(query.substr(0, end));
       query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
-      const size_t equals = pair.find('=');
-      std::string_view name = pair.substr(0, equals);
-      const std::string_view value =
-          equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
-      std::optional<std::string> decoded;
-      if (name.find_first_of("%+") != std::string_view::npos) {
-        decoded = DecodeQuery(name);
-        if (!decoded) continue;  // no name of ours
-        name = *decoded;
-      }
-      const auto& bypass = options_.bypass_parameters;
-      if (std::find(bypass.begin(), bypass.end(), name) != bypass.end() && !IsOff(value)) {
-        out_.flags.no_read = true;
-      }
-      const ParamName* known = FindParam(name);
-      if (known == nullptr) continue;
-      Slot& slot = At(known->param);
-      const bool outranked = slot.name != nullptr && slot.name->canonical && !known->canonical;
-      if (!outranked) slot = {value, known};
     }
+  }
+
+  void CollectOne(std::string_view pair) {
+    const size_t equals = pair.find('=');
+    std::string_view name = pair.substr(0, equals);
+    const std::string_view value =
+        equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+    std::optional<std::string> decoded;
+    if (!is_decoded_ && name.find_first_of("%+") != std::string_view::npos) {
+      decoded = DecodeQuery(name);
+      if (!decoded) return;  // no name of ours
+      name = *decoded;
+    }
+    const auto& bypass = options_.bypass_parameters;
+    if (std::find(bypass.begin(), bypass.end(), name) != bypass.end() && !IsOff(value)) {
+      out_.flags.no_read = true;
+    }
+    const ParamName* known = FindParam(name);
+    if (known == nullptr) return;
+    const bool is_flag = known->param == Param::kDebug || known->param == Param::kNoKvCache;
+    if (only_flags_ && !is_flag) return;
+    Slot& slot = At(known->param);
+    const bool outranked = slot.name != nullptr && slot.name->canonical && !known->canonical;
+    if (!outranked) slot = {value, known, is_decoded_};
   }
 
   // Typed values of everything but the derivative's expansion.
@@ -168,7 +197,7 @@ class QueryParser {
     for (size_t i = 0; i < kParamCount; ++i) {
       const Slot& slot = slots_[i];
       if (slot.name == nullptr || IsDenied(*slot.name)) continue;
-      if (slot.raw.find_first_of("%+") == std::string_view::npos) {
+      if (slot.is_decoded || slot.raw.find_first_of("%+") == std::string_view::npos) {
         EvaluateOne(*slot.name, slot.raw);
       } else if (const auto decoded = DecodeQuery(slot.raw)) {
         EvaluateOne(*slot.name, *decoded);
@@ -207,8 +236,7 @@ class QueryParser {
           refused = "unknown derivative";
           is_refused_ = options_.presets_only;  // not the original instead
         } else {
-          out_.request.derivative = found->first;
-          derivative_ = &found->second;
+          Take(*found);
         }
         break;
       }
@@ -262,7 +290,7 @@ class QueryParser {
 
   static Reason Density(std::string_view value, std::optional<Decimal>& out) {
     const auto number = ParseDecimal(value);
-    if (!number || number->millionths <= 0 || number->millionths > kMaxDensityMillionths) {
+    if (!number || number->millionths <= 0 || number->millionths > kMaxDensity.millionths) {
       return "must be a number above 0, at most 1000";
     }
     out = number;
@@ -304,6 +332,33 @@ class QueryParser {
     const bool is_sound =
         format == Format::kM4a || format == Format::kMp3 || format == Format::kOpus;
     return is_sound ? Mode::kAudio : Mode::kVideo;
+  }
+
+  void Take(const DerivativeTable::value_type& derivative) {
+    out_.request.derivative = derivative.first;
+    derivative_ = &derivative.second;
+  }
+
+  // The responsive choice. Whoever asks for a size or a derivative gets that and nothing else.
+  void Choose() {
+    if (derivative_ != nullptr || caller_.width || caller_.height) return;
+    const Mode mode = ResolveMode(Derivative());
+    if (mode == Mode::kAudio || mode == Mode::kInfo) return;
+    const ResponsiveHints& hints = out_.responsive;
+    const Decimal density = hints.density ? *hints.density : density_.value_or(Decimal{1'000'000});
+    Chosen chosen;
+    if (hints.width) {
+      chosen = ChooseByWidth(options_, *hints.width, density, "imwidth");
+    } else if (hints.view_width) {
+      chosen = ChooseByWidth(options_, *hints.view_width, density, "im-viewwidth");
+    } else if (hints.height) {
+      // The width of a picture of the usual shape, 16:9, that is so high.
+      chosen = ChooseByWidth(options_, (*hints.height * uint64_t{16} + 8) / 9, density, "imheight");
+    } else if (fields_ != nullptr) {
+      chosen = ChooseByFields(options_, *fields_);
+    }
+    out_.selection = chosen.selection;
+    if (chosen.derivative != nullptr) Take(*chosen.derivative);
   }
 
   // Derivative and caller together: request.mode, .own, .resolved.
@@ -357,7 +412,10 @@ class QueryParser {
   }
 
   const Options& options_;
+  const RequestFields* const fields_;
   Parsed& out_;
+  bool is_decoded_ = false;  ///< what is collected
+  bool only_flags_ = false;  ///< nothing else is collected
   std::array<Slot, kParamCount> slots_;
   MediaOptions caller_;
   std::optional<Mode> mode_;
@@ -366,33 +424,74 @@ class QueryParser {
   bool is_refused_ = false;
 };
 
+Result<void> CheckCount(std::string_view text, char separator, const Options& options) {
+  const auto separators = std::count(text.begin(), text.end(), separator);
+  if (static_cast<size_t>(separators) < options.limits.max_parameters) return {};
+  return Error(Code::kInvalidArgument, "there are too many parameters")
+      .WithReason("INVALID_PARAMETER")
+      .WithFact("allowed", std::to_string(options.limits.max_parameters));
+}
+
+/// What strict validation does not let pass, or what is refused in any case.
+Result<void> Judge(Parsed& parsed, const Options& options, bool is_refused) {
+  const bool is_strict = options.validation == Validation::kStrict;
+  if (!is_refused && (!is_strict || parsed.warnings.empty())) return {};
+  Error error = Error(Code::kInvalidArgument, "One or more parameters are invalid.")
+                    .WithReason("INVALID_PARAMETER");
+  for (Warning& warning : parsed.warnings) {
+    error.facts.emplace_back(std::move(warning.param), std::move(warning.reason));
+  }
+  return error;
+}
+
 }  // namespace
 
-Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query,
-                     const Options& options) {
+Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query, const Options& options,
+                     const RequestFields* fields) {
   Parsed parsed;
   TRY(parsed.request.source_path, ParsePath(raw_path, options.limits));
-  const auto pieces = std::count(raw_query.begin(), raw_query.end(), '&');
-  if (static_cast<size_t>(pieces) >= options.limits.max_parameters) {
-    return Error(Code::kInvalidArgument, "there are too many parameters")
-        .WithReason("INVALID_PARAMETER")
-        .WithFact("allowed", std::to_string(options.limits.max_parameters));
-  }
+  CHECK_OK(CheckCount(raw_query, '&', options));
   bool is_refused = false;
   if (!raw_query.empty()) {
-    QueryParser parser(options, parsed);
+    QueryParser parser(options, fields, parsed);
     parser.Run(raw_query);
     is_refused = parser.is_refused();
+  } else if (fields != nullptr) {
+    const Chosen chosen = ChooseByFields(options, *fields);
+    parsed.selection = chosen.selection;
+    if (chosen.derivative) QueryParser(options, nullptr, parsed).Run(*chosen.derivative);
   }
-  if (is_refused || (options.validation == Validation::kStrict && !parsed.warnings.empty())) {
-    Error error = Error(Code::kInvalidArgument, "One or more parameters are invalid.")
-                      .WithReason("INVALID_PARAMETER");
-    for (Warning& warning : parsed.warnings) {
-      error.facts.emplace_back(std::move(warning.param), std::move(warning.reason));
-    }
-    return error;
-  }
+  CHECK_OK(Judge(parsed, options, is_refused));
   return parsed;
+}
+
+Result<Parsed> ParseMediaOptions(std::string_view media_options, std::string source_path,
+                                 std::string_view raw_query, const Options& options) {
+  Parsed parsed;
+  parsed.request.source_path = std::move(source_path);
+  CHECK_OK(CheckCount(media_options, ',', options));
+  CHECK_OK(CheckCount(raw_query, '&', options));
+  QueryParser parser(options, nullptr, parsed);
+  parser.RunMedia(media_options, raw_query);
+  CHECK_OK(Judge(parsed, options, parser.is_refused()));
+  return parsed;
+}
+
+bool HasMediaOptions(std::string_view media_options, const Options& options) {
+  const auto& bypass = options.bypass_parameters;
+  bool is_empty = true;
+  while (!media_options.empty()) {
+    const size_t end = media_options.find(',');
+    const std::string_view piece = media_options.substr(0, end);
+    media_options.remove_prefix(end == std::string_view::npos ? media_options.size() : end + 1);
+    if (piece.empty()) continue;
+    is_empty = false;
+    if (piece.find('=') != std::string_view::npos || FindParam(piece) != nullptr ||
+        std::find(bypass.begin(), bypass.end(), piece) != bypass.end()) {
+      return true;
+    }
+  }
+  return is_empty;
 }
 
 std::string RenderWarnings(std::span<const Warning> warnings) {

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "variant/options.h"
+#include "variant/responsive.h"
 #include "variant/variant_request.h"
 
 namespace vr::variant {
@@ -52,17 +53,24 @@ struct Parsed {
   std::vector<Warning> warnings;
   PlaybackHints playback;
   ResponsiveHints responsive;
+  Selection selection;  ///< of the derivative, when nobody asked for one or for a size
 };
 
 /// @param raw_path  path of the request target, not decoded, with or without leading slash
 /// @param raw_query what follows '?', not decoded
+/// @param fields    the request's, for the responsive choice; null: the URL alone chooses
 /// @errors kInvalidArgument: INVALID_URL (bad escape, dot segment in any encoding, NUL or control
 /// byte,
 ///         too long), INVALID_PARAMETER (strict only; one fact per reason: name → reason)
-Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query, const Options& options);
+Result<Parsed> Parse(std::string_view raw_path, std::string_view raw_query, const Options& options,
+                     const RequestFields* fields = nullptr);
 
 /// The path part of Parse().
 Result<std::string> ParsePath(std::string_view raw_path, const Limits& limits = {});
+
+/// Whether `media_options` ("a=1,b=2", decoded) can be options: nothing at all, something with a
+/// value, or a flag of ours.
+bool HasMediaOptions(std::string_view media_options, const Options& options);
 
 /// "w: must be 10-8192; fit: unknown value": the value of X-Param-Warnings; empty without warnings.
 std::string RenderWarnings(std::span<const Warning> warnings);

@@ -568,7 +568,8 @@ TEST(Parse, PlaybackAndResponsiveHintsAreKeptApart) {
   EXPECT_EQ(parsed.playback.preload, "metadata");
   EXPECT_EQ(parsed.responsive.width, 855u);
   EXPECT_EQ(parsed.responsive.density, Decimal{1'500'000});
-  EXPECT_TRUE(parsed.request.is_original());
+  EXPECT_EQ(parsed.request.derivative, "desktop");  // 855 x 1.5
+  EXPECT_EQ(parsed.request.own, MediaOptions());
 }
 
 TEST(FindParam, KnowsEveryNameOfTheContract) {

@@ -221,9 +221,19 @@ Reason SetIf(std::optional<T>& out, const std::optional<T>& value, const char* o
 
 constexpr const char* kTimeReason = "must be a time such as 90, 1.5s, 500ms or 1m30s, at most 100h";
 
-Reason SetLength(std::optional<Time>& out, std::string_view text) {
+Reason SetTime(std::optional<Time>& out, std::string_view text, Time limit) {
   const auto time = ParseTime(text);
   if (!time) return kTimeReason;
+  if (limit.count() > 0 && *time > limit) {
+    return "must be at most " + std::to_string(limit.count() / 1'000'000) + "s";
+  }
+  out = time;
+  return std::nullopt;
+}
+
+Reason SetLength(std::optional<Time>& out, std::string_view text, Time limit) {
+  std::optional<Time> time;
+  if (Reason refused = SetTime(time, text, limit)) return refused;
   if (time->count() == 0) return "must be above 0";
   out = time;
   return std::nullopt;
@@ -334,11 +344,11 @@ Reason SetOption(MediaOptions& options, const ParamName& name, std::string_view 
     case Param::kFit:
       return SetIf(options.fit, FindWord(kFits, text), "must be contain, scale-down, cover or pad");
     case Param::kTime:
-      return SetIf(options.time, ParseTime(text), kTimeReason);
+      return SetTime(options.time, text, limits.max_time);
     case Param::kDuration:
-      return SetLength(options.duration, text);
+      return SetLength(options.duration, text, limits.max_duration);
     case Param::kInterval:
-      return SetLength(options.interval, text);
+      return SetLength(options.interval, text, Time(0));
     case Param::kAudio: {
       const auto value = ParseBool(text);
       if (!value) return "must be true or false";

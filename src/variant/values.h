@@ -60,6 +60,9 @@ struct ParamName {
 /// Exact spelling, letter case included; null for names we do not know.
 const ParamName* FindParam(std::string_view name);
 
+/// The densest screen we believe in.
+inline constexpr Decimal kMaxDensity{1'000'000'000};
+
 /// "width" for `w` too.
 std::string_view CanonicalNameOf(Param param);
 

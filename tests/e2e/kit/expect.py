@@ -11,6 +11,12 @@ CONTRACT_ERRORS = {
     "SIGNATURE_REQUIRED": {403}, "SIGNATURE_INVALID": {403}, "SIGNATURE_EXPIRED": {403}, "SOURCE_NOT_ALLOWED": {403},
 }
 
+# What was refused before it was a request for something (docs/http.md, "Errors", last paragraph).
+HTTP_ERRORS = {
+    "BAD_REQUEST": {400}, "REQUEST_TIMEOUT": {408}, "BODY_TOO_LARGE": {413}, "URI_TOO_LONG": {414}, "EXPECTATION_FAILED": {417}, "HEADERS_TOO_LARGE": {431},
+    "METHOD_UNSUPPORTED": {501}, "TRANSFER_CODING_UNSUPPORTED": {501}, "VERSION_UNSUPPORTED": {505},
+}
+
 
 def error(reply, body, code=None):
     """Checks that this is an error by the contract. @return its code"""
@@ -22,7 +28,7 @@ def error(reply, body, code=None):
     assert set(inner) <= {"code", "message", "details"}, inner
     assert isinstance(inner["message"], str) and inner["message"]
     assert inner.get("details", {"x": 1}), "empty details are to be left out"
-    assert reply.status in CONTRACT_ERRORS[inner["code"]], (reply.status, inner)
+    assert reply.status in {**CONTRACT_ERRORS, **HTTP_ERRORS}[inner["code"]], (reply.status, inner)
     assert "X-Request-ID" in reply, reply.fields
     text = body.decode()
     assert "/tmp/" not in text and "/work/" not in text, "an error names a path of this machine"

@@ -16,7 +16,7 @@ class HttpOrigin:
     def __init__(self):
         self.files = {}
         self.requests = []
-        self.targets = []             # of all requests, with their queries
+        self.targets = []             # the same requests' targets, with their queries
         self.sent = {}
         self.status = None            # answer everything with this status
         self.no_ranges = False        # ignore Range, answer 200 with everything
