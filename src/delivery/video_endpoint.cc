@@ -474,6 +474,7 @@ std::optional<Response> VideoEndpoint::Health(const Request& request) const {
   response.status = why ? 503 : 200;
   response.Add("Content-Type", "text/plain; charset=utf-8");
   response.Add("Cache-Control", "no-store");
+  response.Add("X-Content-Type-Options", "nosniff");
   response.SetBody(why ? "not ready: " + *why + "\n" : "ok\n");
   auto note = std::make_shared<RequestNote>();
   note->is_quiet = true;
