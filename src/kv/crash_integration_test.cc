@@ -327,7 +327,13 @@ TEST(KvFullDiskChild, DISABLED_FillsItsDiskFromManyThreads) {
     for (std::thread& t : threads) t.join();
   }
   ASSERT_EQ(::mount("tmpfs", dir.c_str(), "tmpfs", MS_REMOUNT, "size=200m"), 0);
-  Result<void> put = PutBody(**store, "again", body, RecordFor(body), body.size());
+  // If a compaction found no room, RocksDB looks for it by a clock of its own, every five seconds:
+  // the one place where we can only ask again.
+  Result<void> put;
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  do {
+    put = PutBody(**store, "again", body, RecordFor(body), body.size());
+  } while (!put.ok() && std::chrono::steady_clock::now() < give_up);
   EXPECT_TRUE(put.ok()) << put.error().ToLogString();
   store->reset();
   auto again = EmbeddedStore::Create(options, blocking, SystemClock::Get(), metrics);

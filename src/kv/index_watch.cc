@@ -59,13 +59,17 @@ void IndexWatch::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksd
   if (reason == Reason::kMemTable && is_for_room) {
     *error = rocksdb::Status(*error, rocksdb::Status::kHardError);
   }
+  // A compaction is tried again, and stops nothing but for a damaged file.
+  if (reason != Reason::kCompaction || error->severity() >= rocksdb::Status::kHardError) {
+    set_broken(true);
+  }
 }
 
-void IndexWatch::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+void IndexWatch::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status error,
                                       bool* recovers_itself) {
-  // Neither from a compaction that found no room: it is tried again anyway, and while RocksDB waits
-  // for room, five seconds at a time, nobody else can recover from anything.
-  *recovers_itself = false;
+  // What is less (a compaction without room) stops no write, and RocksDB itself looks for room for
+  // the compaction.
+  if (error.severity() >= rocksdb::Status::kHardError) *recovers_itself = false;
 }
 
 }  // namespace vr::kv

@@ -36,11 +36,15 @@ class IndexLog final : public rocksdb::Logger {
   Guarded<Minute> minute_;
 };
 
-/// Remembers the failed write-ahead log, and leaves it to IndexDb when to recover. Thread-safe.
+/// Remembers what failed and in which write-ahead log, and leaves it to IndexDb when to recover.
+/// Thread-safe.
 class IndexWatch final : public rocksdb::EventListener {
  public:
   /// Before the first write. `db` outlives the watch's use.
   void Attach(rocksdb::DB* db) { db_.store(db, std::memory_order_release); }
+  /// Whether something failed that RocksDB refuses writes for until it is resumed.
+  bool is_broken() const { return is_broken_.load(std::memory_order_acquire); }
+  void set_broken(bool is_broken) { is_broken_.store(is_broken, std::memory_order_release); }
   /// Number of the newest log that failed, the highest there is if unknown; 0: none did.
   uint64_t failed_log() const { return failed_log_.load(std::memory_order_acquire); }
   /// Number of the log that the next write goes to; 0: unknown.
@@ -54,6 +58,7 @@ class IndexWatch final : public rocksdb::EventListener {
 
  private:
   std::atomic<rocksdb::DB*> db_{nullptr};
+  std::atomic<bool> is_broken_{false};
   std::atomic<uint64_t> failed_log_{0};
   std::atomic<bool> leaves_log_{false};
 };
