@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "base/overlong.h"
 #include "http/ascii.h"
 #include "origin/s3.h"
 
@@ -346,23 +347,9 @@ std::string WithoutOverlong(std::string_view path) {
   std::string out;
   out.reserve(path.size());
   for (size_t i = 0; i < path.size(); ++i) {
-    const std::string_view rest = path.substr(i);
-    size_t lead = 0;
-    if (rest.starts_with("\xc0") || rest.starts_with("\xc1"))
-      lead = 1;
-    else if (rest.starts_with("\xe0\x80") || rest.starts_with("\xe0\x81"))
-      lead = 2;
-    else if (rest.starts_with("\xf0\x80\x80") || rest.starts_with("\xf0\x80\x81"))
-      lead = 3;
-    char c = rest[0];
-    if (lead > 0 && lead < rest.size()) {
-      c = static_cast<char>((rest[lead - 1] & 1) << 6 | (rest[lead] & 0x3f));
-      if (c == '.' || c == '/' || c == '\\')
-        i += lead;
-      else
-        c = rest[0];
-    }
-    out += c;
+    const Overlong found = OverlongAtStart(path.substr(i));
+    out += found.bytes > 0 ? found.character : path[i];
+    if (found.bytes > 0) i += found.bytes - 1;
   }
   return out;
 }

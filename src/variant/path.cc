@@ -1,6 +1,7 @@
 // ParsePath and IsVideoPath: what a URL path names.
 #include <algorithm>
 
+#include "base/overlong.h"
 #include "variant/parse.h"
 #include "variant/percent.h"
 #include "variant/values.h"
@@ -40,25 +41,10 @@ std::string ReadCarelessly(std::string_view path) {
     } else if (rest[0] == ';') {
       const size_t slash = rest.find('/');
       i += (slash == std::string_view::npos ? rest.size() : slash) - 1;
+    } else if (const Overlong found = OverlongAtStart(rest); found.bytes > 0) {
+      out += found.character == '\\' ? '/' : found.character;
+      i += found.bytes - 1;
     } else {
-      // Two, three and four byte forms of '.', '/' and '\'.
-      size_t lead = 0;
-      if (rest.starts_with("\xc0") || rest.starts_with("\xc1"))
-        lead = 1;
-      else if (rest.starts_with("\xe0\x80") || rest.starts_with("\xe0\x81"))
-        lead = 2;
-      else if (rest.starts_with("\xf0\x80\x80") || rest.starts_with("\xf0\x80\x81"))
-        lead = 3;
-      if (lead > 0 && lead < rest.size()) {
-        const auto high = static_cast<unsigned char>(rest[lead - 1]);
-        const auto low = static_cast<unsigned char>(rest[lead]);
-        const auto c = static_cast<char>(((high & 1) << 6) | (low & 0x3f));
-        if (c == '.' || c == '/' || c == '\\') {
-          out += c == '\\' ? '/' : c;
-          i += lead;
-          continue;
-        }
-      }
       out += rest[0];
     }
   }
