@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "delivery/job_events.h"
+#include "delivery/refusal.h"
 #include "delivery/request_log.h"
 #include "delivery/router.h"
 #include "delivery/status.h"
@@ -26,17 +27,6 @@ bool IsUnder(std::string_view path, std::string_view top) {
 /// Ours, and nobody's media.
 bool IsService(std::string_view path) {
   return path == "/healthz" || path == "/readyz" || JobEvents::IsMine(path);
-}
-
-Response Refuse(const Request& request, const Error& error) {
-  Response response = ErrorResponse(error, cache::TtlOptions());
-  response.Add("X-Request-ID", request.id);
-  response.Add("Via", "1.1 video-resizer");
-  auto note = std::make_shared<RequestNote>();
-  note->reason = ReasonOf(error);
-  note->detail = error.detail;
-  response.note = std::move(note);
-  return response;
 }
 
 std::optional<int64_t> Seconds(std::string_view text) {
@@ -120,18 +110,14 @@ struct AccessGate::Admitted {
     target.reserve(from.path.size() + 1 + verified.query.size());
     target = from.path;
     if (!verified.query.empty()) target += '?' + verified.query;
-    request.method = from.method;
+    http::CopyCircumstances(from, request);
     request.method_name = from.method_name;
     request.target = target;
     request.path = request.target.substr(0, from.path.size());
     if (!verified.query.empty()) request.query = request.target.substr(from.path.size() + 1);
     request.full_target = from.target;
-    request.minor_version = from.minor_version;
     request.fields = from.fields;
     request.body = from.body;
-    request.peer_address = from.peer_address;
-    request.client_address = from.client_address;
-    request.id = from.id;
     request.interim = from.interim;
   }
 };
@@ -183,7 +169,7 @@ std::optional<Response> AccessGate::TryGuarded(const Request& request) {
     Result<http::VerifiedUrl> verified =
         http::VerifyUrl(request.path, request.query, policy.keys, NowSeconds());
     if (!verified.ok()) {
-      answer = Refuse(request, verified.error());
+      answer = Refusal(request, verified.error());
       policy.cors.Apply(request, *answer);
       return answer;
     }

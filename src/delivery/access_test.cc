@@ -116,6 +116,7 @@ class Echo final : public http::Handler {
   std::optional<Response> TryNow(const Request& request) override {
     seen.push_back("now " + std::string(request.target));
     client = request.client();
+    is_tls = request.is_tls;
     if (waits) return std::nullopt;
     return Answer(request);
   }
@@ -134,6 +135,7 @@ class Echo final : public http::Handler {
   }
   std::vector<std::string> seen;
   std::string client;
+  bool is_tls = false;
   bool waits = false;
 };
 
@@ -175,6 +177,14 @@ TEST_F(AccessGateTest, ASignatureGoesNoFurther) {
   gate_.Finished(request, *answer, {});
   EXPECT_THAT(echo_.seen,
               ::testing::ElementsAre("now /v/a.mp4?h=1&w=2", "finished /v/a.mp4?h=1&w=2"));
+}
+
+TEST_F(AccessGateTest, WhatCameThroughTlsStillDidWithoutItsSignature) {
+  Use(signing_);
+  Request request = Get(Signed("/v/a.mp4", 1'000'060));
+  request.is_tls = true;
+  ASSERT_TRUE(gate_.TryNow(request));
+  EXPECT_TRUE(echo_.is_tls);
 }
 
 TEST_F(AccessGateTest, RefusalsSayWhyAndReachNobody) {

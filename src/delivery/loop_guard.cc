@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <deque>
 
-#include "cache/ttl.h"
-#include "delivery/request_log.h"
-#include "delivery/status.h"
+#include "delivery/refusal.h"
 #include "http/ascii.h"
 #include "http/forwarding.h"
 #include "http/request_id.h"
@@ -25,14 +23,7 @@ std::optional<http::Response> LoopGuard::Refuse(const http::Request& request) co
     why = "this request came through too many servers";
   }
   if (why == nullptr) return std::nullopt;
-  const Error loop = Error(Code::kInvalidArgument, why).WithReason("LOOP_DETECTED");
-  http::Response response = ErrorResponse(loop, cache::TtlOptions());
-  response.Add("X-Request-ID", request.id);
-  response.Add("Via", "1.1 video-resizer");
-  auto note = std::make_shared<RequestNote>();
-  note->reason = loop.reason;
-  response.note = std::move(note);
-  return response;
+  return Refusal(request, Error(Code::kInvalidArgument, why).WithReason("LOOP_DETECTED"));
 }
 
 std::string KinOf(const http::Request& request) {

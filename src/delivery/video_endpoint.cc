@@ -9,6 +9,7 @@
 #include "delivery/loop_guard.h"
 #include "delivery/production_stream.h"
 #include "delivery/redirect.h"
+#include "delivery/refusal.h"
 #include "delivery/status.h"
 #include "http/ascii.h"
 #include "http/client_address.h"
@@ -428,18 +429,6 @@ Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& 
   return response;
 }
 
-Response VideoEndpoint::RespondError(const Request& request, const Error& error,
-                                     const cache::TtlOptions& ttl) const {
-  Response response = ErrorResponse(error, ttl);
-  response.Add("X-Request-ID", request.id);
-  response.Add("Via", "1.1 video-resizer");
-  auto note = std::make_shared<RequestNote>();
-  note->reason = ReasonOf(error);
-  note->detail = error.detail;
-  response.note = std::move(note);
-  return response;
-}
-
 Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p,
                                        const Error& error, Layer layer) const {
   // Nobody keeps anything of a debug request, its failure neither.
@@ -487,14 +476,14 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     const Error refused = Error(Code::kInvalidArgument, "only GET and HEAD are answered here")
                               .WithReason("METHOD_NOT_ALLOWED")
                               .WithFact("allowed", "GET, HEAD");
-    Response response = RespondError(request, refused, cache::TtlOptions());
+    Response response = Refusal(request, refused);
     response.Add("Allow", "GET, HEAD");
     return response;
   }
   if (auto health = Health(request)) return health;
   Result<Prepared> prepared = Prepare(request);
   if (!prepared.ok()) {
-    return RespondError(request, prepared.error(), deps_.snapshots.Get()->ttl);
+    return Refusal(request, prepared.error(), deps_.snapshots.Get()->ttl);
   }
   const Prepared& p = *prepared;
   cache::EntityRef hit;
@@ -547,7 +536,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
   if (!carried) {
     Result<Prepared> prepared = Prepare(request);
     if (!prepared.ok()) {
-      co_return RespondError(request, prepared.error(), deps_.snapshots.Get()->ttl);
+      co_return Refusal(request, prepared.error(), deps_.snapshots.Get()->ttl);
     }
     carried = std::make_shared<Prepared>(std::move(*prepared));
   }

@@ -90,9 +90,6 @@ class VideoEndpoint final : public http::Handler {
   http::Response RespondUnfinished(const Prepared& prepared, const cache::Metadata& meta,
                                    std::shared_ptr<http::BodyStream> stream,
                                    const AnswerFacts& facts) const;
-  /// Before a key is known.
-  http::Response RespondError(const http::Request& request, const Error& error,
-                              const cache::TtlOptions& ttl) const;
   /// The same fields as on good answers, as far as they make sense.
   http::Response RespondFailure(const http::Request& request, const Prepared& prepared,
                                 const Error& error, cache::Layer layer) const;

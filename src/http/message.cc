@@ -42,6 +42,15 @@ std::string Request::GetAll(std::string_view name) const {
   return all;
 }
 
+void CopyCircumstances(const Request& from, Request& to) {
+  to.method = from.method;
+  to.minor_version = from.minor_version;
+  to.peer_address = from.peer_address;
+  to.client_address = from.client_address;
+  to.is_tls = from.is_tls;
+  to.id = from.id;
+}
+
 Request CloneHead(const Request& request) {
   size_t size = request.method_name.size() + request.target.size();
   for (const Field& field : request.fields) size += field.name.size() + field.value.size();
@@ -53,22 +62,18 @@ Request CloneHead(const Request& request) {
     at = std::copy(text.begin(), text.end(), at);
     return std::string_view(begin, text.size());
   };
-  clone.method = request.method;
+  CopyCircumstances(request, clone);
   clone.method_name = keep(request.method_name);
   clone.target = keep(request.target);
   clone.path = clone.target.substr(0, request.path.size());
   if (!request.query.empty()) {
     clone.query = clone.target.substr(clone.target.size() - request.query.size());
   }
-  clone.minor_version = request.minor_version;
   clone.fields.reserve(request.fields.size());
   for (const Field& field : request.fields) {
     const std::string_view name = keep(field.name);
     clone.fields.push_back(Field{name, keep(field.value)});
   }
-  clone.peer_address = request.peer_address;
-  clone.is_tls = request.is_tls;
-  clone.id = request.id;
   return clone;
 }
 

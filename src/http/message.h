@@ -73,6 +73,9 @@ struct Request {
   }
 };
 
+/// Gives `to` all of `from` that is no view into the received bytes: method, version, client, id.
+/// Not the body, the connection and what is carried.
+void CopyCircumstances(const Request& from, Request& to);
 /// The head of `request` (no body, no connection) with storage of its own.
 Request CloneHead(const Request& request);
 
