@@ -8,25 +8,18 @@
 #include <fstream>
 #include <sstream>
 
+#include "import/testing/data.h"
+
 namespace vr::app {
 namespace {
 
+using import::testing::ReadAll;
+using import::testing::Shipped;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-std::string ReadAll(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-import::Document Shipped(const std::string& name) {
-  return {name, ReadAll(std::filesystem::path(VR_SOURCE_DIR) / "tests/data/import" / name)};
-}
 
 std::vector<std::string> Lines(const std::vector<config::Problem>& problems) {
   std::vector<std::string> out;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
+#include "http/testing/files.h"
 #include "http/testing/h2_client.h"
 #include "http/testing/server_kit.h"
 
@@ -141,23 +142,8 @@ TEST_F(H2Test, HeadAnd304HaveNoBody) {
 }
 
 TEST_F(H2Test, SendsALargeFileAndItsRanges) {
-  const size_t size = 9'000'001;
-  std::string bytes(size, '\0');
-  uint32_t x = 1;
-  for (char& c : bytes) c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
-  std::FILE* file = std::tmpfile();
-  ASSERT_EQ(::write(::fileno(file), bytes.data(), size), static_cast<ssize_t>(size));
-  auto fd = std::make_shared<const UniqueFd>(::fileno(file));
-  handler_.now["/file"] = [fd](const Request& request) {
-    Representation r;
-    FileBody body;
-    body.file = fd;
-    body.size = size;
-    r.body = body;
-    r.content_type = "video/mp4";
-    r.etag = "\"e\"";
-    return std::optional<Response>(RespondWith(std::move(r), request));
-  };
+  const std::string bytes = Noise(9'000'001);
+  handler_.now["/file"] = ServesFile(bytes);
   Start();
   H2Client client(server_->address());
   const auto whole = client.Ask("/file");
@@ -234,16 +220,7 @@ TEST_F(H2Test, AStreamThatFailsIsResetAndTheConnectionGoesOn) {
 }
 
 TEST_F(H2Test, WrongLengthsAndShortFilesAreReset) {
-  std::FILE* file = std::tmpfile();
-  ASSERT_EQ(::write(::fileno(file), "0123456789", 10), 10);
-  auto fd = std::make_shared<const UniqueFd>(::fileno(file));
-  handler_.now["/short"] = [fd](const Request&) {
-    Response response;
-    std::vector<Piece> pieces;
-    pieces.push_back(FilePiece{fd, 0, 11});
-    response.body = std::move(pieces);
-    return std::optional<Response>(std::move(response));
-  };
+  handler_.now["/short"] = ServesShortFile();
   Start();
   H2Client client(server_->address());
   for (const uint64_t announced : {5u, 7u}) {

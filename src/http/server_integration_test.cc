@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include "http/testing/files.h"
 #include "http/testing/server_kit.h"
 
 namespace vr::http {
@@ -218,23 +219,8 @@ TEST_P(PlainAndTls, TakesTheClientsRequestIdWhenItIsSane) {
 }
 
 TEST_P(PlainAndTls, SendsALargeFileIntact) {
-  const size_t size = 9'000'001;
-  std::string bytes(size, '\0');
-  uint32_t x = 1;
-  for (char& c : bytes) c = static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
-  std::FILE* file = std::tmpfile();
-  ASSERT_EQ(::write(::fileno(file), bytes.data(), size), static_cast<ssize_t>(size));
-  auto fd = std::make_shared<const UniqueFd>(::fileno(file));
-  handler_.now["/file"] = [fd](const Request& request) {
-    Representation r;
-    FileBody body;
-    body.file = fd;
-    body.size = size;
-    r.body = body;
-    r.content_type = "video/mp4";
-    r.etag = "\"e\"";
-    return std::optional<Response>(RespondWith(std::move(r), request));
-  };
+  const std::string bytes = Noise(9'000'001);
+  handler_.now["/file"] = ServesFile(bytes);
   Start();
   Client client(server_->address());
   EXPECT_TRUE(client.Ask("/file").body == bytes);
@@ -250,16 +236,7 @@ TEST_P(PlainAndTls, SendsALargeFileIntact) {
 }
 
 TEST_P(PlainAndTls, AFileShorterThanAnnouncedEndsInAReset) {
-  std::FILE* file = std::tmpfile();
-  ASSERT_EQ(::write(::fileno(file), "0123456789", 10), 10);
-  auto fd = std::make_shared<const UniqueFd>(::fileno(file));
-  handler_.now["/short"] = [fd](const Request&) {
-    Response response;
-    std::vector<Piece> pieces;
-    pieces.push_back(FilePiece{fd, 0, 11});
-    response.body = std::move(pieces);
-    return std::optional<Response>(std::move(response));
-  };
+  handler_.now["/short"] = ServesShortFile();
   Start();
   Client client(server_->address());
   client.Send("GET /short HTTP/1.1\r\nHost: a\r\n\r\n");

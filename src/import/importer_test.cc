@@ -11,33 +11,20 @@
 #include <sstream>
 
 #include "config/jsonc.h"
+#include "import/testing/data.h"
 
 namespace vr::import {
 namespace {
 
 using config::Node;
-using testing::Contains;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::Not;
-
-std::string ReadAll(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-std::filesystem::path Data(const std::string& name) {
-  return std::filesystem::path(VR_SOURCE_DIR) / "tests/data/import" / name;
-}
-
-Document Shipped(const std::string& name) {
-  Document document{name, ReadAll(Data(name))};
-  EXPECT_FALSE(document.text.empty()) << name;
-  return document;
-}
+using import::testing::Data;
+using import::testing::ReadAll;
+using import::testing::Shipped;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 ImportOutcome ImportText(std::string text) {
   return Import({.main = {"in", std::move(text)}});

@@ -1,9 +1,10 @@
 """An HTTP origin in a thread: ranges, counting, and switches for everything an origin can do wrong."""
 import email.utils
-import http.server
 import pathlib
 import re
 import threading
+
+from .listening import Listening
 
 
 class HttpOrigin:
@@ -36,39 +37,14 @@ class HttpOrigin:
         self.gate = threading.Event()  # cleared: bodies wait
         self.gate.set()
         self._lock = threading.Lock()
-        origin = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def do_HEAD(self):
-                origin._answer(self, "HEAD")
-
-            def do_GET(self):
-                origin._answer(self, "GET")
-
-        class Listener(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-
-            def handle_error(self, request, client_address):
-                pass  # clients may leave
-
-        self._server = Listener(("127.0.0.1", 0), Handler)
-        self.address = "127.0.0.1:%d" % self._server.server_address[1]
+        self._listening = Listening(self._answer, ("GET", "HEAD"))
+        self.address = "127.0.0.1:%d" % self._listening.port
         self.url = "http://" + self.address
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
 
     def close(self):
         self.gate.set()
         self.heads.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._listening.close()
 
     def gets(self, path=None):
         with self._lock:

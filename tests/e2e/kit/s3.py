@@ -8,11 +8,12 @@ import email.utils
 import hashlib
 import hmac
 import http.client
-import http.server
 import os
 import re
 import threading
 import urllib.parse
+
+from .listening import Listening
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 SAFE = "-_.~"
@@ -71,36 +72,12 @@ class S3Server(Bucket):
         self.requests = []         # (method, raw target, lower-case fields)
         self.sent = []             # (key, first, last)
         self._lock = threading.Lock()
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def do_GET(self):
-                server._answer(self)
-
-            do_HEAD = do_PUT = do_GET
-
-        class Listener(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-
-            def handle_error(self, request, client_address):
-                pass  # clients may leave
-
-        self._server = Listener(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
+        self._listening = Listening(self._answer, ("GET", "HEAD", "PUT"))
+        self.port = self._listening.port
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
 
     def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._listening.close()
 
     def put(self, key, data, content_type="video/mp4"):
         data = data if isinstance(data, bytes) else data.read_bytes()
@@ -117,7 +94,7 @@ class S3Server(Bucket):
 
     # -- the protocol
 
-    def _answer(self, h):
+    def _answer(self, h, method):
         fields = {}
         for name, value in h.headers.items():
             fields[name.lower()] = fields[name.lower()] + "," + value if name.lower() in fields else value
