@@ -55,7 +55,7 @@ class BreakerState {
 
 class Breaker : public std::enable_shared_from_this<Breaker> {
  public:
-  /// @param source host and port, for metrics and log
+  /// @param source what metrics and log call it: host and port, or the name of a bucket
   Breaker(std::string origin, std::string source, Metrics& metrics, const Clock& clock);
 
   /// Leave to send one request. Must be told how it ended; a permit that is dropped says kUnknown.

@@ -5,6 +5,7 @@
 
 #include "base/mutex.h"
 #include "http/ascii.h"
+#include "http/location.h"
 #include "http/url.h"
 #include "io/timer.h"
 #include "origin/credentials.h"
@@ -40,10 +41,7 @@ class OpenerImpl final : public Opener {
       counters_.push_back(std::make_shared<OriginCounters>(metrics_, origin.name));
       std::vector<std::shared_ptr<Breaker>>& breakers = breakers_.emplace_back();
       for (const SourceOptions& source : origin.sources) {
-        // Not of what clients name: that is many places, and one must not stand for the others.
-        const bool has_one = spools_ && source.type == SourceType::kHttp && !source.allowed;
-        breakers.push_back(has_one ? spools_->BreakerOf(origin.name, source.url, source.path)
-                                   : nullptr);
+        breakers.push_back(BreakerOf(origin, source));
       }
     }
   }
@@ -51,6 +49,9 @@ class OpenerImpl final : public Opener {
   io::Task<Result<SourceRef>> Open(Context ctx, Resolved resolved) override;
 
  private:
+  std::shared_ptr<Breaker> BreakerOf(const OriginOptions& origin, const SourceOptions& source);
+  /// What is the same for every kind of place that is asked by HTTP. Leaves `key` alone.
+  void Place(HttpTarget& target, const Resolved& resolved, const Location& location) const;
   io::Task<Result<SourceRef>> OpenFile(const Resolved& resolved, const Location& location);
   io::Task<Result<SourceRef>> OpenHttp(Context ctx, const Resolved& resolved,
                                        const Location& location);
@@ -88,6 +89,31 @@ Result<std::shared_ptr<SpoolCache>> OpenerImpl::Spools() {
   return spools_;
 }
 
+/// Null for what has none: files, and what clients name, since that is many places, of which one
+/// must not stand for the others.
+std::shared_ptr<Breaker> OpenerImpl::BreakerOf(const OriginOptions& origin,
+                                               const SourceOptions& source) {
+  if (!spools_ || source.allowed) return nullptr;
+  if (source.type == SourceType::kHttp) {
+    const auto parts = http::ResolveUrl({}, source.url);
+    return spools_->BreakerOf(origin.name, source.url, source.path,
+                              parts ? parts->host + ":" + parts->port : source.url);
+  }
+  const bool is_server =
+      source.type == SourceType::kS3 && source.place && source.place->root.empty();
+  if (!is_server) return nullptr;
+  return spools_->BreakerOf(origin.name, S3Identity(*source.place), source.path, source.bucket);
+}
+
+void OpenerImpl::Place(HttpTarget& target, const Resolved& resolved,
+                       const Location& location) const {
+  target.origin_name = resolved.origin_name;
+  target.fetch = fetch_;
+  target.via = resolved.via;
+  target.counters = counters_[resolved.origin_index];
+  target.breaker = breakers_[resolved.origin_index][location.source_index];
+}
+
 io::Task<Result<SourceRef>> OpenerImpl::OpenFile(const Resolved& resolved,
                                                  const Location& location) {
   FileRequest request;
@@ -116,15 +142,11 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenHttp(Context ctx, const Resolved& re
   target->credentials = std::move(credentials.fields);
   if (!credentials.query.empty()) target->url += "?" + credentials.query;
   if (!location.query.empty()) target->url += "?" + location.query;
-  target->origin_name = resolved.origin_name;
+  Place(*target, resolved, location);
   target->passes_redirects = source.redirects == RedirectPolicy::kPass;
   target->refuse_documents = origin.mode == OriginMode::kTransform;
   target->allowed = source.allowed;
   target->refuse_private_addresses = source.allowed != nullptr;
-  target->fetch = fetch_;
-  target->via = resolved.via;
-  target->counters = counters_[resolved.origin_index];
-  target->breaker = breakers_[resolved.origin_index][location.source_index];
   target->key = target->MakeKey();
   CO_TRY(std::shared_ptr<SpoolCache> spools, Spools());
   Result<SourceRef> opened =
@@ -148,9 +170,7 @@ io::Task<Result<SourceRef>> OpenerImpl::OpenS3(Context ctx, const Resolved& reso
     co_return Error(Code::kNotFound, "the source was not found", "the bucket itself");
   auto target =
       std::make_shared<HttpTarget>(MakeS3Target(*source.place, location.path, SystemClock::Get()));
-  target->origin_name = resolved.origin_name;
-  target->fetch = fetch_;
-  target->counters = counters_[resolved.origin_index];
+  Place(*target, resolved, location);
   CO_TRY(std::shared_ptr<SpoolCache> spools, Spools());
   Result<SourceRef> opened =
       co_await SpoolCache::Open(std::move(spools), std::move(ctx), std::move(target));

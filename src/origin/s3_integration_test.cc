@@ -124,6 +124,25 @@ TEST_F(S3OpenerTest, AnObjectIsReadByRangesEachWithItsOwnSignature) {
   EXPECT_EQ(server.seen()[1]["if-range"], "\"v1\"");
 }
 
+TEST_F(S3OpenerTest, ABusyServerIsAskedAgainAndOneThatFailsIsNotAskedForAWhile) {
+  int count = 0;
+  ScriptedServer busy([&](Exchange& x) {
+    if (++count == 1) return Refuse(x, "503 Slow Down", "SlowDown");
+    Serve(x, body_);
+  });
+  fetch_.retry_backoff = 0ms;
+  EXPECT_TRUE(Open({Bucket(busy)}).ok());
+  EXPECT_EQ(busy.requests(), 2);
+  EXPECT_THAT(busy.seen()[1]["via"], "1.1 video-resizer");
+
+  ScriptedServer broken([](Exchange& x) { Refuse(x, "500 Oops", "InternalError"); });
+  fetch_.breaker_failures = 2;
+  EXPECT_EQ(Attempts(Open({Bucket(broken)})), "s3: 500 InternalError");
+  EXPECT_EQ(Attempts(Open({Bucket(broken)})), "s3: 500 InternalError");
+  EXPECT_EQ(Attempts(Open({Bucket(broken)})), "s3: circuit open");
+  EXPECT_EQ(broken.requests(), 2);
+}
+
 TEST_F(S3OpenerTest, PresignedProofIsInTheQueryOnly) {
   ScriptedServer server([&](Exchange& x) { Serve(x, body_); });
   SourceOptions source = Bucket(server);
@@ -159,7 +178,8 @@ TEST_F(S3OpenerTest, RefusalsNameTheirCodeAndTheNextSourceIsAsked) {
   ScriptedServer good([&](Exchange& x) { Serve(x, body_); });
   auto opened = Open({Bucket(missing), Bucket(denied), Bucket(no_bucket), Bucket(busy)});
   EXPECT_EQ(Attempts(opened),
-            "s3: 404 NoSuchKey, s3: 403 AccessDenied, s3: 404 NoSuchBucket, s3: 503 SlowDown");
+            "s3: 404 NoSuchKey, s3: 403 AccessDenied, s3: 404 NoSuchBucket, s3: 503 SlowDown "
+            "(3 tries)");
   EXPECT_EQ(opened.error().code, Code::kUnavailable);
   opened = Open({Bucket(missing)});
   EXPECT_EQ(Attempts(opened), "s3: 404 NoSuchKey");
@@ -185,7 +205,7 @@ TEST_F(S3OpenerTest, ARefusalsBodyIsReadToALimitAndMayBreakOff) {
   });
   EXPECT_EQ(Attempts(Open({Bucket(cut)})), "s3: 500 InternalError");
   ScriptedServer page([](Exchange& x) { x.Respond("502 Bad Gateway", "", "<html>proxy</html>"); });
-  EXPECT_EQ(Attempts(Open({Bucket(page)})), "s3: 502");
+  EXPECT_EQ(Attempts(Open({Bucket(page)})), "s3: 502 (3 tries)");
 }
 
 TEST_F(S3OpenerTest, RedirectsAreReportedAndNeverFollowed) {

@@ -195,8 +195,9 @@ class SpoolCache : public std::enable_shared_from_this<SpoolCache> {
   /// The breaker of a source: the same one for as long as anybody holds it, so a reload that keeps
   /// the source keeps what is known of it.
   /// @param base the source's URL or the like @param path its template
+  /// @param name what metrics and log call it
   std::shared_ptr<Breaker> BreakerOf(const std::string& origin, const std::string& base,
-                                     const std::string& path);
+                                     const std::string& path, std::string name);
 
   /// @errors kNotFound, kUnavailable, kDeadlineExceeded, kPermissionDenied (redirect refused),
   /// kUnsupported

@@ -49,6 +49,12 @@ void AddRetry(Error& error, std::chrono::milliseconds wait) {
   error.facts.emplace_back(kRetryFact, std::to_string(wait.count()));
 }
 
+/// A server that is only busy is worth another try, if it does not ask for too much patience.
+void AddRetry(Error& error, const http::ResponseHead& head, WallTime now) {
+  const auto wait = head.retry_after(now).value_or(std::chrono::seconds(0));
+  if (head.is_busy() && wait <= kLongestWait) AddRetry(error, wait);
+}
+
 /// In a word, how a transfer ended that brought no head. Nothing of it names a host.
 std::string HowItFailed(const Error& error) {
   switch (error.code) {
@@ -171,6 +177,7 @@ class OpenSink final : public http::BodySink {
   void OnDone(Result<void> result) override {
     if (refusal_) {
       Error error = target_->explain(*refusal_, body_);
+      AddRetry(error, *refusal_, cache_->clock_.Now());
       target_->counters->CountFailure(error);
       candidate_.reset();
       return cache_->Finish(std::exchange(opening_, nullptr), std::move(error));
@@ -222,8 +229,7 @@ class OpenSink final : public http::BodySink {
       Error error =
           Upstream(code, code == Code::kNotFound ? "the source was not found" : "the origin failed",
                    std::to_string(head.status));
-      const auto wait = head.retry_after(cache_->clock_.Now()).value_or(std::chrono::seconds(0));
-      if (head.is_busy() && wait <= kLongestWait) AddRetry(error, wait);
+      AddRetry(error, head, cache_->clock_.Now());
       return error;
     }
     SourceInfo info;
@@ -333,16 +339,14 @@ SpoolCache::~SpoolCache() {
 }
 
 std::shared_ptr<Breaker> SpoolCache::BreakerOf(const std::string& origin, const std::string& base,
-                                               const std::string& path) {
-  const auto parts = http::ResolveUrl({}, base);
-  std::string place = parts ? parts->host + ":" + parts->port : base;
+                                               const std::string& path, std::string name) {
   const std::string key = origin + '\n' + base + '\n' + path;
   MutexLock lock(mutex_);
   std::erase_if(breakers_, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<Breaker>& slot = breakers_[key];
   std::shared_ptr<Breaker> breaker = slot.lock();
   if (!breaker) {
-    breaker = std::make_shared<Breaker>(origin, std::move(place), metrics_, clock_);
+    breaker = std::make_shared<Breaker>(origin, std::move(name), metrics_, clock_);
     slot = breaker;
   }
   return breaker;
