@@ -22,6 +22,22 @@ constexpr std::string_view kPathChars = "/!$&'()*,;=:@";
 constexpr uint32_t kSmallestBlock = 4 << 10;
 constexpr uint32_t kLargestBlock = 64 << 20;
 
+/// Null for what has none: files, and what clients name, since that is many places, of which one
+/// must not stand for the others.
+std::shared_ptr<Breaker> BreakerOf(SpoolCache& spools, const OriginOptions& origin,
+                                   const SourceOptions& source) {
+  if (source.allowed) return nullptr;
+  if (source.type == SourceType::kHttp) {
+    const auto parts = http::ResolveUrl({}, source.url);
+    return spools.BreakerOf(origin.name, source.url, source.path,
+                            parts ? parts->host + ":" + parts->port : source.url);
+  }
+  const bool is_server =
+      source.type == SourceType::kS3 && source.place && source.place->root.empty();
+  if (!is_server) return nullptr;
+  return spools.BreakerOf(origin.name, S3Identity(*source.place), source.path, source.bucket);
+}
+
 class OpenerImpl final : public Opener {
  public:
   OpenerImpl(FetchOptions fetch, std::vector<OriginOptions> origins, io::Blocking& blocking,
@@ -41,7 +57,7 @@ class OpenerImpl final : public Opener {
       counters_.push_back(std::make_shared<OriginCounters>(metrics_, origin.name));
       std::vector<std::shared_ptr<Breaker>>& breakers = breakers_.emplace_back();
       for (const SourceOptions& source : origin.sources) {
-        breakers.push_back(BreakerOf(origin, source));
+        breakers.push_back(spools_ ? BreakerOf(*spools_, origin, source) : nullptr);
       }
     }
   }
@@ -49,7 +65,6 @@ class OpenerImpl final : public Opener {
   io::Task<Result<SourceRef>> Open(Context ctx, Resolved resolved) override;
 
  private:
-  std::shared_ptr<Breaker> BreakerOf(const OriginOptions& origin, const SourceOptions& source);
   /// What is the same for every kind of place that is asked by HTTP. Leaves `key` alone.
   void Place(HttpTarget& target, const Resolved& resolved, const Location& location) const;
   io::Task<Result<SourceRef>> OpenFile(const Resolved& resolved, const Location& location);
@@ -87,22 +102,6 @@ Result<std::shared_ptr<SpoolCache>> OpenerImpl::Spools() {
     spools_ = std::move(*made);
   }
   return spools_;
-}
-
-/// Null for what has none: files, and what clients name, since that is many places, of which one
-/// must not stand for the others.
-std::shared_ptr<Breaker> OpenerImpl::BreakerOf(const OriginOptions& origin,
-                                               const SourceOptions& source) {
-  if (!spools_ || source.allowed) return nullptr;
-  if (source.type == SourceType::kHttp) {
-    const auto parts = http::ResolveUrl({}, source.url);
-    return spools_->BreakerOf(origin.name, source.url, source.path,
-                              parts ? parts->host + ":" + parts->port : source.url);
-  }
-  const bool is_server =
-      source.type == SourceType::kS3 && source.place && source.place->root.empty();
-  if (!is_server) return nullptr;
-  return spools_->BreakerOf(origin.name, S3Identity(*source.place), source.path, source.bucket);
 }
 
 void OpenerImpl::Place(HttpTarget& target, const Resolved& resolved,
