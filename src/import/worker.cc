@@ -101,7 +101,7 @@ class Worker {
                   "sources of the others");
       if (on) run_.ledger.Dropped(*all, "the first origin that matches is the one");
     }
-    run_.DropKnown(node, {{"maxRetries", "every source is asked, each once"}});
+    run_.DropKnown(node, {{"maxRetries", "asking again is for all sources: fetch.retries"}});
   }
 
   void Passthrough(const Node& node) {
