@@ -1,0 +1,194 @@
+"""The hit path: requests per second of server CPU time, latencies and memory, of us, of who else serves such bytes, and of the bare loop."""
+from . import contestants, numbers, processes
+from .bodies import KIB, MIB
+
+OURS, OURS_FILE, OURS_KV = "video-resizer, edge in memory", "video-resizer, edge by descriptor", "video-resizer, KV (edge off)"
+FULL_ROUNDS, SIDE_ROUNDS = 5, 3
+
+
+class Case:
+    """@param nominal size of the body @param range (first, last) or None @param unchanged whether it is asked for with its ETag: 304"""
+
+    def __init__(self, key, label, nominal, byte_range=None, unchanged=False):
+        self.key, self.label, self.nominal, self.range, self.unchanged = key, label, nominal, byte_range, unchanged
+
+    def request(self, bodies, etag):
+        """@return what Client.sample() takes"""
+        if self.unchanged:
+            return {"headers": [f"If-None-Match: {etag}"], "status": 304, "length": None}
+        if self.range:
+            first, last = self.range
+            return {"headers": [f"Range: bytes={first}-{last}"], "status": 206, "length": last - first + 1}
+        return {"status": 200, "length": bodies.by_size[self.nominal].length}
+
+
+CASES = [Case("1k", "1 KiB", KIB), Case("64k", "64 KiB", 64 * KIB), Case("range", "64 KiB of 20 MiB", 20 * MIB, (MIB, MIB + 64 * KIB - 1)),
+         Case("304", "304 of 64 KiB", 64 * KIB, unchanged=True), Case("1m", "1 MiB", MIB), Case("20m", "20 MiB", 20 * MIB)]
+
+
+class Field:
+    """All contestants, started; `origin` is what the caches have their bodies from."""
+
+    def __init__(self, setup):
+        self.all, self.etags = [], {}
+        work, bodies = setup.work, setup.bodies
+        start = self._start
+        try:
+            self.origin = start(lambda: contestants.Nginx("origin", work / "origin", None, f'root {bodies.files}; add_header Cache-Control "public, max-age=86400";',
+                                                          log="combined"), competes=False)
+            for name, cache in ((OURS, None), (OURS_FILE, {"edge": {"maxObjectInMemory": "2KiB"}}), (OURS_KV, {"edge": {"maxBytes": 0, "maxObjectInMemory": 0}})):
+                start(lambda: contestants.Ours(setup.program, work / f"ours-{len(self.all)}", bodies.media, bodies.store, cache, name))
+            for nopush in (True, False):
+                start(lambda: contestants.static(work / f"static-{nopush}", bodies.files, nopush))
+                start(lambda: contestants.proxy_cache(work / f"proxy-{nopush}", self.origin, nopush))
+            start(lambda: contestants.Varnish(work / "varnish", self.origin))
+            start(lambda: contestants.TrafficServer(work / "ats", self.origin))
+            for sendfile in (False, True):
+                start(lambda: contestants.Limit(setup.limit, work / f"limit-{sendfile}", bodies.files, sendfile))
+            self._warm(bodies)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, make, competes=True):
+        contestant = make()
+        contestant.competes = competes
+        self.all.append(contestant)
+        return contestant
+
+    def competing(self):
+        return [c for c in self.all if c.competes]
+
+    def _warm(self, bodies):
+        """Everybody has every body, and it is the same one."""
+        for c in self.competing():
+            for body in bodies.by_size.values():
+                wanted = body.path.read_bytes()
+                for _ in range(3):
+                    status, fields, got = contestants.fetch(c.port, c.target(body))
+                    if status != 200 or got != wanted:
+                        raise RuntimeError(f"{c.name} {body.name}: {status}, {len(got)} bytes instead of {len(wanted)}")
+                self.etags[c.name, body.name] = fields["ETag"]
+        self.asked_of_origin = len(self.origin.requests())
+
+    def check_hits(self):
+        """Nothing that was measured went to the origin."""
+        more = self.origin.requests()[self.asked_of_origin:]
+        if more:
+            raise RuntimeError("requests went to the origin, so some cache does not answer from its own:\n" + "\n".join(more[:20]))
+
+    def stop(self):
+        for c in self.all:
+            c.stop()
+
+
+def takes_part(case, name, connections):
+    """Which rows are worth their time: ours by descriptor where the default is memory, everybody only at 16 connections."""
+    if name == OURS_FILE:
+        return case.key in ("64k", "1m") and connections == 16
+    if name == OURS_KV:
+        return connections == 16
+    return True
+
+
+def plan(quick):
+    """[(case, connections, rounds, seconds)]"""
+    if quick:
+        return [(case, 16, 3, 0.3 if case.key != "20m" else 0.6) for case in CASES]
+    out = [(case, 16, FULL_ROUNDS, 1.0 if case.key != "20m" else 2.0) for case in CASES]
+    for connections in (1, 256):
+        out += [(case, connections, SIDE_ROUNDS, 0.7 if case.key != "20m" else 2.5) for case in CASES]
+    return out
+
+
+def run(arguments, setup):
+    field = Field(setup)
+    try:
+        data = {"cases": [], "memory": {c.name: processes.pss_mib(c.pid) for c in field.competing()}}
+        for case, connections, rounds, seconds in plan(arguments.quick):
+            if arguments.cases and case.key not in arguments.cases:
+                continue
+            setup.say(f"hits: {case.label}, {connections} connections")
+            body = setup.bodies.by_size[case.nominal]
+            samples = {c.name: [] for c in field.competing() if takes_part(case, c.name, connections)}
+            for number in range(rounds):
+                order = [c for c in field.competing() if c.name in samples]
+                for c in order if number % 2 == 0 else reversed(order):
+                    request = case.request(setup.bodies, field.etags[c.name, body.name])
+                    samples[c.name].append(setup.client.sample(c, c.target(body), connections=connections, seconds=seconds, **request))
+            data["cases"].append({"key": case.key, "label": case.label, "connections": connections, "seconds": seconds, "samples": samples})
+        field.check_hits()
+        data["memory_after"] = {c.name: processes.pss_mib(c.pid) for c in field.competing()}
+        return data
+    finally:
+        field.stop()
+
+
+def values(samples, name, what):
+    return [s[what] for s in samples.get(name, []) if s[what] is not None]
+
+
+def best_of(samples, group):
+    """The contestant of that group with the best median of requests per server CPU second, or None. A group is the beginning of names."""
+    names = [n for n in samples if n.startswith(group)]
+    return max(names, key=lambda n: numbers.median(values(samples, n, "per_cpu")) or 0, default=None)
+
+
+def rival_ratio(samples, ours, group):
+    """@return paired(...) of requests per server CPU second of ours against the better one of the group, or None"""
+    rival = best_of(samples, group)
+    if rival is None or not samples.get(ours):
+        return None
+    return numbers.paired(values(samples, ours, "per_cpu"), values(samples, rival, "per_cpu"))
+
+
+def ours_in(case):
+    """Which row is the edge hit as configured by default: bodies over 1 MiB are served by descriptor from the same server."""
+    return OURS if OURS in case["samples"] else None
+
+
+def case_table(case):
+    samples, ours = case["samples"], ours_in(case)
+    rows = []
+    for name in samples:
+        middle = {what: numbers.median(values(samples, name, what)) for what in ("rps", "per_cpu", "cpu_us", "p50", "p99", "server_busy", "client_busy", "foreign")}
+        against = "" if name == ours else numbers.ratio(numbers.paired(values(samples, ours, "per_cpu"), values(samples, name, "per_cpu")))
+        label = name + (" (by descriptor here)" if name == OURS and case["key"] in ("20m", "range") else "")
+        rows.append([label, numbers.count(middle["rps"]), numbers.count(middle["per_cpu"]), numbers.micros(middle["cpu_us"]), numbers.micros(middle["p50"]),
+                     numbers.micros(middle["p99"]), f"{middle['server_busy']:.0%} / {middle['client_busy']:.0%}", against])
+    return numbers.table(["contestant", "requests/s", "per server CPU s", "CPU each", "p50", "p99", "server / client busy", "ours / this"], rows)
+
+
+def render(data):
+    out = ["## Hit path", "",
+           "*per server CPU s* is the figure to trust: requests per second of user and system time of all the server's processes (`/proc/PID/stat`; the "
+           "network's softirq work that is done in their context is in it). *ours / this*: the ratio of that figure, pair by pair of the same round, median "
+           "[least-most]. *busy*: of the server's core and of the load client's. Every server writes its access log (nginx with `buffer=64k`; Varnish into shared "
+           "memory only), ours with metrics and policy on, as shipped.", ""]
+    for case in data["cases"]:
+        count = len(next(iter(case["samples"].values())))
+        out += [f"### {case['label']}, {case['connections']} connections", "", f"{count} rounds of {case['seconds']:g} s.", "", case_table(case), ""]
+    out += ["### Memory", "", "Proportional set size of all processes, in MiB, before and after all of that. Ours has its worker processes in it; a body by sendfile "
+            "is in the page cache and in nobody's figure.", "",
+            numbers.table(["contestant", "before", "after"], [[n, f"{m:.0f}", f"{data['memory_after'][n]:.0f}"] for n, m in data["memory"].items()]), ""]
+    return "\n".join(out)
+
+
+def plots(data):
+    """[(file name, title, {group: {bar: value}})]: requests per server CPU second, nginx static = 1."""
+    groups = {}
+    for case in data["cases"]:
+        if case["connections"] != 16:
+            continue
+        samples = case["samples"]
+        base = numbers.median(values(samples, best_of(samples, "nginx static"), "per_cpu"))
+        bars = {}
+        for label, group in (("video-resizer", OURS), ("by descriptor", OURS_FILE), ("KV", OURS_KV), ("nginx static", "nginx static"),
+                             ("nginx proxy_cache", "nginx proxy_cache"), ("Varnish", "Varnish"), ("Traffic Server", "Traffic Server"), ("bare loop", "bare loop")):
+            best = best_of(samples, group)
+            if best:
+                bars[label] = numbers.median(values(samples, best, "per_cpu")) / base
+        groups[case["label"]] = bars
+    return [("hits", "Requests per second of server CPU, nginx static = 1", groups)] if groups else []
+
+
