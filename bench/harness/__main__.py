@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 
-from . import concurrency, hits, machine, plot, targets
+from . import concurrency, hits, machine, passthrough, plot, targets
 from .bodies import prepare
 from .load import Client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECTIONS = {"hits": hits, "concurrency": concurrency}
+SECTIONS = {"hits": hits, "passthrough": passthrough, "concurrency": concurrency}
 INSIDE = "VR_BENCH_NAMESPACE"
 
 

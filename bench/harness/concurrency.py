@@ -89,7 +89,7 @@ def cold(arguments, setup):
         for count in COLD:
             setup.say(f"concurrency: {count} cold variants at once")
             row = {"count": count, "seconds": [], "statuses": {}}
-            for _ in range(1 if arguments.quick else 3):
+            for _ in range(max(1 if arguments.quick else 3, 16 // count)):  # few at once are soon done, and noisy
                 with concurrent.futures.ThreadPoolExecutor(count) as pool:
                     begin = time.monotonic()
                     for status, _ in pool.map(one, range(begun, begun + count)):

@@ -87,9 +87,10 @@ class Ours(Contestant):
     """As its users run it: default configuration, access log into a file, metrics and policy on.
 
     @param media folder of the sources @param store a store to begin with, copied; @param cache what is not default below `cache`
+    @param pages an HTTP origin that `/pages/` is passed through from
     """
 
-    def __init__(self, program, folder, media, store=None, cache=None, name="video-resizer", pinned=True):
+    def __init__(self, program, folder, media, store=None, cache=None, name="video-resizer", pinned=True, pages=None):
         super().__init__(name, folder)
         data = self.folder / "data"
         if store:
@@ -97,6 +98,9 @@ class Ours(Contestant):
         config = {"listen": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}, "data": str(data),
                   "origins": [{"name": "videos", "matcher": "^/videos/(.+)$", "captureGroups": ["path"],
                                "sources": [{"type": "file", "root": str(media), "path": "${path}"}]}]}
+        if pages:
+            config["origins"].insert(0, {"name": "pages", "matcher": "^/pages/(.+)$", "captureGroups": ["path"], "mode": "passthrough",
+                                         "sources": [{"type": "http", "url": f"http://127.0.0.1:{pages.port}", "path": "${path}"}]})
         if cache:
             config["cache"] = cache
         path = self.folder / "config.jsonc"
@@ -117,6 +121,13 @@ class Ours(Contestant):
 
     def target(self, body):
         return body.variant
+
+
+class OursPassthrough(Ours):
+    """The same, as a shared cache in front of an HTTP origin."""
+
+    def target(self, body):
+        return "/pages/" + body.name
 
 
 class Nginx(Contestant):
@@ -151,6 +162,11 @@ http {{
                 return [line for line in lines if "/mark-" not in line]
             time.sleep(0.02)
         raise RuntimeError(f"{self.name} does not log")
+
+
+def origin(folder, files):
+    """What the caches have their bodies from; its log tells what they asked for."""
+    return Nginx("origin", folder, None, f'root {files}; add_header Cache-Control "public, max-age=86400";', log="combined")
 
 
 def static(folder, files, nopush):

@@ -1,9 +1,11 @@
 """The hit path: requests per second of server CPU time, latencies and memory, of us, of who else serves such bytes, and of the bare loop."""
-from . import contestants, numbers, processes
+from . import contestants, numbers
 from .bodies import KIB, MIB
+from .field import Field
 
 OURS, OURS_FILE, OURS_KV = "video-resizer, edge in memory", "video-resizer, edge by descriptor", "video-resizer, KV (edge off)"
 FULL_ROUNDS, SIDE_ROUNDS = 5, 3
+BY_DESCRIPTOR = ("20m", "range")  # larger than cache.edge.maxObjectInMemory, so by descriptor from the server as shipped too
 
 
 class Case:
@@ -26,60 +28,18 @@ CASES = [Case("1k", "1 KiB", KIB), Case("64k", "64 KiB", 64 * KIB), Case("range"
          Case("304", "304 of 64 KiB", 64 * KIB, unchanged=True), Case("1m", "1 MiB", MIB), Case("20m", "20 MiB", 20 * MIB)]
 
 
-class Field:
-    """All contestants, started; `origin` is what the caches have their bodies from."""
-
-    def __init__(self, setup):
-        self.all, self.etags = [], {}
-        work, bodies = setup.work, setup.bodies
-        start = self._start
-        try:
-            self.origin = start(lambda: contestants.Nginx("origin", work / "origin", None, f'root {bodies.files}; add_header Cache-Control "public, max-age=86400";',
-                                                          log="combined"), competes=False)
-            for name, cache in ((OURS, None), (OURS_FILE, {"edge": {"maxObjectInMemory": "2KiB"}}), (OURS_KV, {"edge": {"maxBytes": 0, "maxObjectInMemory": 0}})):
-                start(lambda: contestants.Ours(setup.program, work / f"ours-{len(self.all)}", bodies.media, bodies.store, cache, name))
-            for nopush in (True, False):
-                start(lambda: contestants.static(work / f"static-{nopush}", bodies.files, nopush))
-                start(lambda: contestants.proxy_cache(work / f"proxy-{nopush}", self.origin, nopush))
-            start(lambda: contestants.Varnish(work / "varnish", self.origin))
-            start(lambda: contestants.TrafficServer(work / "ats", self.origin))
-            for sendfile in (False, True):
-                start(lambda: contestants.Limit(setup.limit, work / f"limit-{sendfile}", bodies.files, sendfile))
-            self._warm(bodies)
-        except BaseException:
-            self.stop()
-            raise
-
-    def _start(self, make, competes=True):
-        contestant = make()
-        contestant.competes = competes
-        self.all.append(contestant)
-        return contestant
-
-    def competing(self):
-        return [c for c in self.all if c.competes]
-
-    def _warm(self, bodies):
-        """Everybody has every body, and it is the same one."""
-        for c in self.competing():
-            for body in bodies.by_size.values():
-                wanted = body.path.read_bytes()
-                for _ in range(3):
-                    status, fields, got = contestants.fetch(c.port, c.target(body))
-                    if status != 200 or got != wanted:
-                        raise RuntimeError(f"{c.name} {body.name}: {status}, {len(got)} bytes instead of {len(wanted)}")
-                self.etags[c.name, body.name] = fields["ETag"]
-        self.asked_of_origin = len(self.origin.requests())
-
-    def check_hits(self):
-        """Nothing that was measured went to the origin."""
-        more = self.origin.requests()[self.asked_of_origin:]
-        if more:
-            raise RuntimeError("requests went to the origin, so some cache does not answer from its own:\n" + "\n".join(more[:20]))
-
-    def stop(self):
-        for c in self.all:
-            c.stop()
+def enter(field, setup):
+    """Starts all contestants, one after the other."""
+    work, bodies = setup.work, setup.bodies
+    for i, (name, cache) in enumerate(((OURS, None), (OURS_FILE, {"edge": {"maxObjectInMemory": "2KiB"}}), (OURS_KV, {"edge": {"maxBytes": 0, "maxObjectInMemory": 0}}))):
+        field.add(contestants.Ours(setup.program, work / f"ours-{i}", bodies.media, bodies.store, cache, name))
+    for nopush in (True, False):
+        field.add(contestants.static(work / f"static-{nopush}", bodies.files, nopush))
+        field.add(contestants.proxy_cache(work / f"proxy-{nopush}", field.origin, nopush))
+    field.add(contestants.Varnish(work / "varnish", field.origin))
+    field.add(contestants.TrafficServer(work / "ats", field.origin))
+    for sendfile in (False, True):
+        field.add(contestants.Limit(setup.limit, work / f"limit-{sendfile}", bodies.files, sendfile))
 
 
 def takes_part(case, name, connections):
@@ -102,26 +62,20 @@ def plan(quick):
 
 
 def run(arguments, setup):
-    field = Field(setup)
-    try:
-        data = {"cases": [], "memory": {c.name: processes.pss_mib(c.pid) for c in field.competing()}}
+    with Field(contestants.origin(setup.work / "origin", setup.bodies.files)) as field:
+        enter(field, setup)
+        field.warm(setup.bodies.by_size.values())
+        data = {"cases": [], "memory": field.memory()}
         for case, connections, rounds, seconds in plan(arguments.quick):
             if arguments.cases and case.key not in arguments.cases:
                 continue
             setup.say(f"hits: {case.label}, {connections} connections")
-            body = setup.bodies.by_size[case.nominal]
-            samples = {c.name: [] for c in field.competing() if takes_part(case, c.name, connections)}
-            for number in range(rounds):
-                order = [c for c in field.competing() if c.name in samples]
-                for c in order if number % 2 == 0 else reversed(order):
-                    request = case.request(setup.bodies, field.etags[c.name, body.name])
-                    samples[c.name].append(setup.client.sample(c, c.target(body), connections=connections, seconds=seconds, **request))
+            samples = field.measure(setup.client, setup.bodies.by_size[case.nominal], lambda etag: case.request(setup.bodies, etag), rounds, connections, seconds,
+                                    lambda name: takes_part(case, name, connections))
             data["cases"].append({"key": case.key, "label": case.label, "connections": connections, "seconds": seconds, "samples": samples})
         field.check_hits()
-        data["memory_after"] = {c.name: processes.pss_mib(c.pid) for c in field.competing()}
+        data["memory_after"] = field.memory()
         return data
-    finally:
-        field.stop()
 
 
 def values(samples, name, what):
@@ -142,18 +96,13 @@ def rival_ratio(samples, ours, group):
     return numbers.paired(values(samples, ours, "per_cpu"), values(samples, rival, "per_cpu"))
 
 
-def ours_in(case):
-    """Which row is the edge hit as configured by default: bodies over 1 MiB are served by descriptor from the same server."""
-    return OURS if OURS in case["samples"] else None
-
-
-def case_table(case):
-    samples, ours = case["samples"], ours_in(case)
-    rows = []
+def case_table(case, ours=OURS):
+    """A row for each contestant, with the ratio against `ours`."""
+    samples, rows = case["samples"], []
     for name in samples:
         middle = {what: numbers.median(values(samples, name, what)) for what in ("rps", "per_cpu", "cpu_us", "p50", "p99", "server_busy", "client_busy", "foreign")}
         against = "" if name == ours else numbers.ratio(numbers.paired(values(samples, ours, "per_cpu"), values(samples, name, "per_cpu")))
-        label = name + (" (by descriptor here)" if name == OURS and case["key"] in ("20m", "range") else "")
+        label = "video-resizer, edge by descriptor" if name == OURS and case["key"] in BY_DESCRIPTOR else name
         rows.append([label, numbers.count(middle["rps"]), numbers.count(middle["per_cpu"]), numbers.micros(middle["cpu_us"]), numbers.micros(middle["p50"]),
                      numbers.micros(middle["p99"]), f"{middle['server_busy']:.0%} / {middle['client_busy']:.0%}", against])
     return numbers.table(["contestant", "requests/s", "per server CPU s", "CPU each", "p50", "p99", "server / client busy", "ours / this"], rows)
