@@ -66,6 +66,9 @@ def measure(arguments):
             setup.work = pathlib.Path(folder) / name
             setup.work.mkdir()
             data = SECTIONS[name].run(arguments, setup)
+            before = kept(arguments.state, today).get(name)
+            if before and before["quick"] == arguments.quick and hasattr(SECTIONS[name], "merge"):
+                data = SECTIONS[name].merge(before["data"], data)
             (arguments.state / f"{name}.json").write_text(json.dumps({"day": today, "quick": arguments.quick, "machine": facts, "data": data}))
     return kept(arguments.state, today)
 

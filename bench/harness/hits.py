@@ -78,6 +78,13 @@ def run(arguments, setup):
         return data
 
 
+def merge(old, new):
+    """Both runs' cases in the usual order; of a case that is in both, the new one."""
+    order = [case.key for case in CASES]
+    cases = {(c["key"], c["connections"]): c for c in old["cases"] + new["cases"]}
+    return {**new, "cases": sorted(cases.values(), key=lambda c: (c["connections"] != 16, c["connections"], order.index(c["key"])))}
+
+
 def values(samples, name, what):
     return [s[what] for s in samples.get(name, []) if s[what] is not None]
 

@@ -138,6 +138,14 @@ def test_a_report_of_hits_names_everybody():
     assert "| nginx static, tcp_nopush on | 100 | 100 |" in text and "2.00 [2.00-2.00]" in text
 
 
+def test_cases_of_several_runs_make_one_report():
+    def ran(key, connections, value):
+        return {**case(key, ours=samples(value)), "connections": connections}
+    merged = hits.merge({"cases": [ran("1k", 256, 1), ran("64k", 16, 1)]}, {"cases": [ran("64k", 16, 2), ran("1k", 16, 2)], "memory": {}})
+    assert [(c["key"], c["connections"], c["samples"][hits.OURS][0]["rps"]) for c in merged["cases"]] == [("1k", 16, 2), ("64k", 16, 2), ("1k", 256, 1)]
+    assert merged["memory"] == {}
+
+
 def test_memory_of_an_idle_connection():
     rounds = [{"memory": {"alone": 50.0, "idle": 50.0 + concurrency.IDLE / 1024, "slow": 0}}]
     assert concurrency.per_connection(rounds) == pytest.approx(1.0)
