@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 
-from . import concurrency, hits, machine, passthrough, plot, targets
+from . import concurrency, hits, machine, passthrough, plot, profile, targets
 from .bodies import prepare
 from .load import Client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECTIONS = {"hits": hits, "passthrough": passthrough, "concurrency": concurrency}
+SECTIONS = {"hits": hits, "passthrough": passthrough, "concurrency": concurrency, "profile": profile}
 INSIDE = "VR_BENCH_NAMESPACE"
 
 
@@ -62,7 +62,7 @@ def measure(arguments):
         setup = Setup(arguments, pathlib.Path(folder))
         setup.say("making the bodies")
         setup.bodies = prepare(setup.program, setup.work / "bodies")
-        for name in arguments.only or SECTIONS:
+        for name in arguments.only or [s for s in SECTIONS if s != "profile" or shutil.which("perf")]:
             setup.work = pathlib.Path(folder) / name
             setup.work.mkdir()
             data = SECTIONS[name].run(arguments, setup)
@@ -95,9 +95,10 @@ def report(sections, out, day):
         text += [targets.render(sections["hits"]["data"])]
     for name, section in sections.items():
         module = SECTIONS[name]
-        for file, title, groups in module.plots(section["data"]):
+        pictures = [(file, title, plot.bars(title, groups)) for file, title, groups in module.plots(section["data"])]
+        for file, title, svg in pictures + (module.graphs(section["data"]) if hasattr(module, "graphs") else []):
             picture = out.with_name(f"{out.stem}-{file}.svg")
-            picture.write_text(plot.bars(title, groups))
+            picture.write_text(svg)
             text += [f"![{title}]({picture.name})", ""]
         text += [module.render(section["data"])]
     out.write_text("\n".join(text))

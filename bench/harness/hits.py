@@ -100,19 +100,30 @@ def rival_ratio(samples, ours, group):
     rival = best_of(samples, group)
     if rival is None or not samples.get(ours):
         return None
-    return numbers.paired(values(samples, ours, "per_cpu"), values(samples, rival, "per_cpu"))
+    return paired(samples, ours, rival)
+
+
+def paired(samples, ours, theirs):
+    return numbers.paired(*([s["per_cpu"] for s in samples[name]] for name in (ours, theirs)))
 
 
 def case_table(case, ours=OURS):
     """A row for each contestant, with the ratio against `ours`."""
     samples, rows = case["samples"], []
     for name in samples:
-        middle = {what: numbers.median(values(samples, name, what)) for what in ("rps", "per_cpu", "cpu_us", "p50", "p99", "server_busy", "client_busy", "foreign")}
-        against = "" if name == ours else numbers.ratio(numbers.paired(values(samples, ours, "per_cpu"), values(samples, name, "per_cpu")))
+        middle = {what: numbers.median(values(samples, name, what)) for what in ("rps", "per_cpu", "cpu_us", "p50", "p99", "server_busy", "client_busy")}
+        against = "" if name == ours else numbers.ratio(paired(samples, ours, name))
         label = "video-resizer, edge by descriptor" if name == OURS and case["key"] in BY_DESCRIPTOR else name
         rows.append([label, numbers.count(middle["rps"]), numbers.count(middle["per_cpu"]), numbers.micros(middle["cpu_us"]), numbers.micros(middle["p50"]),
                      numbers.micros(middle["p99"]), f"{middle['server_busy']:.0%} / {middle['client_busy']:.0%}", against])
     return numbers.table(["contestant", "requests/s", "per server CPU s", "CPU each", "p50", "p99", "server / client busy", "ours / this"], rows)
+
+
+def foreign(case):
+    """Says when something else was on the server's core for more than a tenth of a contestant's time."""
+    found = {name: numbers.median(values(case["samples"], name, "foreign")) for name in case["samples"]}
+    worst = [f"{name} {share:.0%}" for name, share in found.items() if share > 0.1]
+    return " Others were on the server's core for a part of the time of: " + ", ".join(worst) + "." if worst else ""
 
 
 def render(data):
@@ -123,7 +134,7 @@ def render(data):
            "memory only), ours with metrics and policy on, as shipped.", ""]
     for case in data["cases"]:
         count = len(next(iter(case["samples"].values())))
-        out += [f"### {case['label']}, {case['connections']} connections", "", f"{count} rounds of {case['seconds']:g} s.", "", case_table(case), ""]
+        out += [f"### {case['label']}, {case['connections']} connections", "", f"{count} rounds of {case['seconds']:g} s.{foreign(case)}", "", case_table(case), ""]
     out += ["### Memory", "", "Proportional set size of all processes, in MiB, before and after all of that. Ours has its worker processes in it; a body by sendfile "
             "is in the page cache and in nobody's figure.", "",
             numbers.table(["contestant", "before", "after"], [[n, f"{m:.0f}", f"{data['memory_after'][n]:.0f}"] for n, m in data["memory"].items()]), ""]

@@ -8,7 +8,7 @@ def median(values):
 
 def paired(ours, theirs):
     """Ratios of samples of the same round: what the machine did to both cancels out. @return (median, least, most), or None"""
-    ratios = [a / b for a, b in zip(ours, theirs) if b]
+    ratios = [a / b for a, b in zip(ours, theirs) if a is not None and b]
     return (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
 
 
@@ -27,7 +27,7 @@ def micros(value):
         return f"{value / 1e6:.2f} s"
     if value >= 1e3:
         return f"{value / 1e3:.1f} ms" if value < 1e5 else f"{value / 1e3:.0f} ms"
-    return f"{value:.0f} us"
+    return f"{value:.1f} us" if value < 100 else f"{value:.0f} us"
 
 
 def size(bytes_):

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
-from harness import bodies, concurrency, hits, load, machine, numbers, plot, processes, targets  # noqa: E402
+from harness import bodies, concurrency, flame, hits, load, machine, numbers, plot, processes, targets  # noqa: E402
 
 
 def samples(*per_cpu, p99=100.0):
@@ -25,7 +25,7 @@ def test_a_ratio_is_taken_round_by_round():
     # The machine was half as fast in the second round: the ratio does not see it, that of the medians would.
     assert numbers.paired([200, 100, 300], [100, 50, 100]) == (2.0, 2.0, 3.0)
     assert numbers.paired([], []) is None
-    assert numbers.paired([1, 2], [0, 1]) == (2.0, 2.0, 2.0)
+    assert numbers.paired([1, 2, None], [0, 1, 1]) == (2.0, 2.0, 2.0)  # a round without a figure has no ratio; the others stay side by side
 
 
 @pytest.mark.parametrize("value, text", [(None, "-"), (12.345, "12.3"), (99_999.6, "100,000"), (0.5, "0.5")])
@@ -33,7 +33,7 @@ def test_counts(value, text):
     assert numbers.count(value) == text
 
 
-@pytest.mark.parametrize("value, text", [(None, "-"), (12.4, "12 us"), (1500, "1.5 ms"), (250_000, "250 ms"), (2_500_000, "2.50 s")])
+@pytest.mark.parametrize("value, text", [(None, "-"), (12.44, "12.4 us"), (444.4, "444 us"), (1500, "1.5 ms"), (250_000, "250 ms"), (2_500_000, "2.50 s")])
 def test_times(value, text):
     assert numbers.micros(value) == text
 
@@ -146,6 +146,12 @@ def test_cases_of_several_runs_make_one_report():
     assert merged["memory"] == {}
 
 
+def test_a_server_core_that_others_used_is_named():
+    disturbed = samples(100)
+    disturbed[0]["foreign"] = 0.3
+    assert "30%" in hits.foreign(case(ours=samples(100), on=disturbed)) and hits.foreign(case(ours=samples(100))) == ""
+
+
 def test_memory_of_an_idle_connection():
     rounds = [{"memory": {"alone": 50.0, "idle": 50.0 + concurrency.IDLE / 1024, "slow": 0}}]
     assert concurrency.per_connection(rounds) == pytest.approx(1.0)
@@ -161,3 +167,37 @@ def test_a_plot_is_well_formed_and_has_a_bar_for_each_value():
 @pytest.mark.parametrize("top, step", [(2.1, 0.5), (1.0, 0.1), (9, 1), (0.05, 0.005)])
 def test_plot_lines(top, step):
     assert plot.nice_step(top) == pytest.approx(step)
+
+
+PERF = """video-resizer
+\tffff1 tcp_sendmsg+0x10 ([kernel.kallsyms])
+\tffff2 __x64_sys_sendmsg ([kernel.kallsyms])
+\t55501 vr::http::Connection<int>::Send(vr::A const&) (/x/video-resizer)
+
+video-resizer
+\tffff2 __x64_sys_sendmsg ([kernel.kallsyms])
+\t55501 vr::http::Connection<int>::Send(vr::A const&) (/x/video-resizer)
+
+video-resizer
+\t55502 vr::(anonymous namespace)::Parse(std::string_view) (/x/video-resizer)
+
+"""
+
+
+def test_stacks_are_folded_from_the_outermost():
+    folded = flame.fold(PERF)
+    assert folded == {("vr::http::Connection::Send", "__x64_sys_sendmsg", "tcp_sendmsg"): 1, ("vr::http::Connection::Send", "__x64_sys_sendmsg"): 1, ("vr::Parse",): 1}
+    assert flame.share_below(folded, "^__x64_sys_sendmsg") == pytest.approx(2 / 3)
+    assert flame.own_time(folded)[0] == ("__x64_sys_sendmsg", pytest.approx(1 / 3))
+
+
+@pytest.mark.parametrize("symbol, short", [("operator new(unsigned long)", "operator new"), ("std::vector<A<B>, C>::push_back(A<B>&&)", "std::vector::push_back"),
+                                           ("[unknown]", "[unknown]"), ("(anonymous namespace)::f() [clone .resume]", "f"), ("x+0x1f", "x")])
+def test_names_are_shortened(symbol, short):
+    assert flame.shorter(symbol) == short
+
+
+def test_a_flame_graph_is_well_formed_and_leaves_out_what_is_too_small():
+    text = flame.graph("t", {("a", "b"): 999, ("a", "c"): 1}, least=0.01)
+    titles = [t.text for t in xml.etree.ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}title")]
+    assert titles == ["a: 100.0%", "b: 99.9%"]
