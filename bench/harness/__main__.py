@@ -53,7 +53,7 @@ def own_namespace():
 
 
 def measure(arguments):
-    """Runs the wanted sections. @return {section: {"day", "machine", "data"}} of all that were measured today"""
+    """Runs the wanted sections. @return {section: {"day", "machine", "data"}} of all that were measured today with the same binary"""
     arguments.state.mkdir(parents=True, exist_ok=True)
     today = datetime.date.today().isoformat()
     facts = machine.describe(arguments.bin / "video-resizer")
@@ -66,20 +66,21 @@ def measure(arguments):
             setup.work = pathlib.Path(folder) / name
             setup.work.mkdir()
             data = SECTIONS[name].run(arguments, setup)
-            before = kept(arguments.state, today).get(name)
+            before = kept(arguments.state, today, facts).get(name)
             if before and before["quick"] == arguments.quick and hasattr(SECTIONS[name], "merge"):
                 data = SECTIONS[name].merge(before["data"], data)
             (arguments.state / f"{name}.json").write_text(json.dumps({"day": today, "quick": arguments.quick, "machine": facts, "data": data}))
-    return kept(arguments.state, today)
+    return kept(arguments.state, today, facts)
 
 
-def kept(state, day):
+def kept(state, day, facts):
+    """Figures of that day and of the same program: others have no place beside them."""
     found = {}
     for name in SECTIONS:
         path = state / f"{name}.json"
         if path.exists():
             section = json.loads(path.read_text())
-            if section["day"] == day:
+            if section["day"] == day and section["machine"]["its binary"] == facts["its binary"]:
                 found[name] = section
     return found
 
@@ -114,11 +115,13 @@ def main():
     parser.add_argument("--state", type=pathlib.Path, default=ROOT / "build/bench-figures", help="where figures are kept")
     parser.add_argument("--out", type=pathlib.Path, help="default: bench/results/<date>.md")
     arguments = parser.parse_args()
+    if (os.cpu_count() or 1) < 2:
+        sys.exit("server and load need a core each; this machine has one")
     arguments.bin = arguments.bin.resolve()
     own_namespace()
     if os.environ.get(INSIDE):
         machine.set_congestion(arguments.congestion)
-    os.sched_setaffinity(0, {1} if os.cpu_count() > 1 else {0})
+    os.sched_setaffinity(0, {1})
     day = datetime.date.today().isoformat()
     out = arguments.out or ROOT / "bench/results" / f"{day}.md"
     report(measure(arguments), out, day)

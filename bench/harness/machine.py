@@ -1,4 +1,5 @@
 """The machine and the programs of a run, for the head of a report."""
+import hashlib
 import os
 import pathlib
 import platform
@@ -48,6 +49,7 @@ def describe(own):
         "congestion control": f"{congestion()}, of every contestant",
         "load of the machine at the start": f"{os.getloadavg()[0]:.1f}",
         "video-resizer": output("git", "-C", str(root), "describe", "--always", "--dirty").strip() or version(str(own), "version"),
+        "its binary": hashlib.sha256(own.read_bytes()).hexdigest()[:12],
         "nginx": version("nginx", "-v"),
         "Varnish": version("varnishd", "-V"),
         "Traffic Server": version("traffic_server", "-V"),

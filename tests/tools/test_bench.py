@@ -1,4 +1,6 @@
 """The benchmark harness's own arithmetic and parsers: a wrong ratio is worse than none."""
+import importlib
+import json
 import pathlib
 import struct
 import sys
@@ -9,6 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 from harness import bodies, concurrency, flame, hits, load, machine, numbers, plot, processes, targets  # noqa: E402
+
+main = importlib.import_module("harness.__main__")
 
 
 def samples(*per_cpu, p99=100.0):
@@ -150,6 +154,13 @@ def test_a_server_core_that_others_used_is_named():
     disturbed = samples(100)
     disturbed[0]["foreign"] = 0.3
     assert "30%" in hits.foreign(case(ours=samples(100), on=disturbed)) and hits.foreign(case(ours=samples(100))) == ""
+
+
+def test_figures_of_another_day_or_program_are_left_out(tmp_path):
+    facts = {"its binary": "abc"}
+    for name, day, binary in (("hits", "2026-01-02", "abc"), ("passthrough", "2026-01-01", "abc"), ("concurrency", "2026-01-02", "old")):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"day": day, "quick": False, "machine": {"its binary": binary}, "data": {}}))
+    assert list(main.kept(tmp_path, "2026-01-02", facts)) == ["hits"]
 
 
 def test_memory_of_an_idle_connection():
