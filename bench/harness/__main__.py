@@ -65,11 +65,15 @@ def measure(arguments):
         for name in arguments.only or [s for s in SECTIONS if s != "profile" or shutil.which("perf")]:
             setup.work = pathlib.Path(folder) / name
             setup.work.mkdir()
-            data = SECTIONS[name].run(arguments, setup)
             before = kept(arguments.state, today, facts).get(name)
-            if before and before["quick"] == arguments.quick and hasattr(SECTIONS[name], "merge"):
-                data = SECTIONS[name].merge(before["data"], data)
-            (arguments.state / f"{name}.json").write_text(json.dumps({"day": today, "quick": arguments.quick, "machine": facts, "data": data}))
+
+            def keep(data, name=name, before=before):
+                if before and before["quick"] == arguments.quick and hasattr(SECTIONS[name], "merge"):
+                    data = SECTIONS[name].merge(before["data"], data)
+                (arguments.state / f"{name}.json").write_text(json.dumps({"day": today, "quick": arguments.quick, "machine": facts, "data": data}))
+
+            setup.keep = keep  # for sections that are long: what they have so far is not lost when they fail
+            keep(SECTIONS[name].run(arguments, setup))
     return kept(arguments.state, today, facts)
 
 

@@ -73,8 +73,9 @@ def run(arguments, setup):
             samples = field.measure(setup.client, setup.bodies.by_size[case.nominal], lambda etag: case.request(setup.bodies, etag), rounds, connections, seconds,
                                     lambda name: takes_part(case, name, connections))
             data["cases"].append({"key": case.key, "label": case.label, "connections": connections, "seconds": seconds, "samples": samples})
-        field.check_hits()
-        data["memory_after"] = field.memory()
+            field.check_hits()
+            data["memory_after"] = field.memory()
+            setup.keep(data)
         return data
 
 

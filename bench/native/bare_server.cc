@@ -20,6 +20,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -243,6 +244,7 @@ int main(int argc, char** argv) {
     std::fputs("bench_limit --files DIR [--sendfile-from BYTES]\n", stderr);
     return 2;
   }
+  std::signal(SIGPIPE, SIG_IGN);  // sendfile to a client that has gone
   vr::bench::RaiseDescriptorLimit();
   vr::bench::Bare(folder, sendfile_from).Run();
 }
