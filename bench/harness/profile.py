@@ -5,14 +5,16 @@ import threading
 from . import contestants, flame, numbers
 from .bodies import KIB
 
-BODIES = (("1 KiB", KIB), ("64 KiB", 64 * KIB))
+EDGE_OFF = {"edge": {"maxBytes": 0, "maxObjectInMemory": 0}}
+HITS = (("1 KiB, edge", KIB, None), ("64 KiB, edge", 64 * KIB, None), ("1 KiB, KV", KIB, EDGE_OFF), ("64 KiB, KV", 64 * KIB, EDGE_OFF))
 # Parts of a hit by the names of frames, each with all that is below it. None is below another.
 PARTS = (("sending, the kernel's TCP and the client's side of the loopback in it", r"^(__libc_sendmsg|__libc_sendto|__libc_send|writev|sendfile(64)?)$"),
          ("receiving", r"^(__libc_recv|__libc_recvmsg|__libc_recvfrom|__libc_read)$"),
          ("waiting for events", r"^epoll_(wait|pwait2?|ctl)$"),
          ("deciding the answer: policy, parameters, key, edge, head", r"^vr::delivery::Router::TryNow$"),
          ("the access log's line, on the loop", r"^vr::delivery::RequestLog::Finished$"),
-         ("the log's own thread", r"worker_loop_$|^vr::.*LogWriter"))
+         ("the log's own thread", r"^spdlog::details::thread_pool::worker_loop_$|^vr::.*LogWriter"),
+         ("the store's threads", r"^vr::io::BlockingPool::|^vr::io::Blocking"))
 
 
 def record(setup, server, body, seconds, out):
@@ -36,19 +38,19 @@ def record(setup, server, body, seconds, out):
 
 
 def run(arguments, setup):
-    server = contestants.Ours(setup.program, setup.work / "ours", setup.bodies.media, setup.bodies.store)
-    try:
-        data = {"bodies": []}
-        for label, size in BODIES:
-            setup.say(f"profile: {label}")
+    data = {"bodies": []}
+    for number, (label, size, cache) in enumerate(HITS):
+        setup.say(f"profile: {label}")
+        server = contestants.Ours(setup.program, setup.work / f"ours-{number}", setup.bodies.media, setup.bodies.store, cache)
+        try:
             body = setup.bodies.by_size[size]
             for _ in range(3):
                 contestants.fetch(server.port, server.target(body))
-            folded = record(setup, server, body, 1 if arguments.quick else 3, setup.work / f"perf-{size}")
+            folded = record(setup, server, body, 1 if arguments.quick else 3, setup.work / f"perf-{number}")
             data["bodies"].append({"label": label, "folded": [[list(stack), count] for stack, count in folded.items()]})
-        return data
-    finally:
-        server.stop()
+        finally:
+            server.stop()
+    return data
 
 
 def stacks(found):
@@ -78,5 +80,5 @@ def plots(data):
 
 def graphs(data):
     """[(file name, title, SVG)]"""
-    return [(f"flame-{found['label'].replace(' ', '').lower()}", f"A hit of {found['label']}", flame.graph(f"CPU time of a hit of {found['label']}", stacks(found)))
+    return [(f"flame-{found['label'].replace(',', '').replace(' ', '-').lower()}", f"A hit of {found['label']}", flame.graph(f"CPU time of a hit of {found['label']}", stacks(found)))
             for found in data["bodies"] if found["folded"]]

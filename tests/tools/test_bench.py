@@ -103,9 +103,15 @@ def test_the_better_nginx_counts():
     assert hits.rival_ratio(c["samples"], hits.OURS, "Traffic") is None
 
 
+def test_a_server_that_stalls_is_not_the_better_one():
+    stalling = [{**s, "rps": 4.0} for s in samples(500, 500)]
+    c = case(ours=samples(200, 200), on=stalling, off=samples(100, 100))
+    assert hits.best_of(c["samples"], "nginx static") == "nginx static, tcp_nopush off"
+
+
 def test_targets_say_what_was_missed():
     data = {"cases": [case(ours=samples(200, 210), on=samples(101, 100), varnish=samples(60, 50), bare=samples(220, 220))]}
-    found = {(label): reached for label, _, _, _, _, reached in targets.rows(data)}
+    found = {label: reached for label, _, _, _, _, reached, _ in targets.rows(data)}
     assert found == {"edge hit / nginx static": "reached", "edge hit / Varnish": "missed, within the spread", "edge hit / bare loop": "reached"}
     assert targets.verdict((1.0, 0.9, 1.1), 2.0) == "missed"
 
