@@ -168,6 +168,17 @@ int64_t RetrySecondsOf(const cache::Job& job, const cache::Job::View& view) {
   return static_cast<int64_t>(std::clamp(view.estimated_seconds - passed.count(), kLeast, kMost));
 }
 
+/// What the full queue of transforms would give back is refused before its source is opened, a file
+/// is made for it, or it is counted against the client.
+void AskForRoom(cache::Query& query, const ProductionSpec& spec, transform::WorkerPool& pool) {
+  if (spec.plan.original) return;
+  query.admit = [&pool, origin = spec.resolved.origin_name, client = spec.client,
+                 next = std::move(query.admit)]() -> Result<void> {
+    CHECK_OK(pool.HasRoom(origin, client));
+    return next ? next() : Result<void>();
+  };
+}
+
 /// A growing body answers a plain GET, and `bytes=0-` (every browser's first request), which asks
 /// for the whole. Anything else that a range or precondition makes depend on the finished form has
 /// to wait for it, unless what grows is that form.
@@ -553,6 +564,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
   ProductionSpec spec = SpecFor(p, std::move(*plan));
   spec.client = http::ClientGroupOf(request.client());
   LimitProductions(query, *p.snapshot, spec.client, deps_.limiter);
+  AskForRoom(query, spec, deps_.producer.pool);
   query.tags = spec.tags;
   if (p.parsed.request.mode == variant::Mode::kFrame) query.expected_bytes = kFrameBytes;
   auto producer = std::make_shared<VideoProducer>(deps_.producer, spec);

@@ -65,6 +65,8 @@ WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
       second_tries_(metrics.GetCounter(
           "video_resizer_job_second_tries_total",
           "Jobs whose worker died before it read them, and that went to another one")),
+      refused_(metrics.GetCounter("video_resizer_queue_refusals_total",
+                                  "Jobs refused because too many were waiting")),
       queue_wait_(metrics.GetHistogram("video_resizer_queue_wait_seconds",
                                        "Time jobs waited for a worker", {},
                                        {0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300})),
@@ -419,12 +421,19 @@ void WorkerPool::Core::Submit(JobRunRef run) {
   queue_.Push(std::move(run));
   Dispatch();
   // Only what could not start at once waits, and only so many.
-  if (queue_.size() > options_.queue) {
-    End(queue_.PopSurplus(),
-        Error(Code::kResourceExhausted, "too many transforms are waiting, try again later")
-            .WithReason("OVERLOADED"));
-  }
+  if (queue_.size() > options_.queue) End(queue_.PopSurplus(), Overloaded());
   Update();
+}
+
+Result<void> WorkerPool::Core::HasRoom(std::string_view origin, std::string_view client) {
+  if (!is_full_ || !queue_.IsSurplus(origin, client, Priority::kWaiting)) return {};
+  return Overloaded();
+}
+
+Error WorkerPool::Core::Overloaded() {
+  refused_.Add();
+  return Error(Code::kResourceExhausted, "too many transforms are waiting, try again later")
+      .WithReason("OVERLOADED");
 }
 
 void WorkerPool::Core::Dispatch() {
@@ -517,6 +526,7 @@ void WorkerPool::Core::Update() {
   const size_t idle = CountOf(State::kIdle);
   const size_t starting = CountOf(State::kStarting);
   queue_depth = queue_.size();
+  is_full_ = queue_depth >= options_.queue && (idle == 0 || busy >= max_running_) && !stop_begun_;
   running = busy;
   is_ready = zygote_ && idle + busy > 0 && !stop_begun_;
   queue_gauge_.Set(static_cast<double>(queue_.size()));
