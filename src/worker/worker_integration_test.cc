@@ -685,6 +685,19 @@ TEST_F(WorkerTest, AWorkerIsLockedUpBeforeItsJobArrives) {
     EXPECT_THAT(limits, ::testing::ContainsRegex("Max processes +64 +64"));
     EXPECT_THAT(limits, ::testing::ContainsRegex("Max core file size +0 +0"));
     EXPECT_THAT(limits, ::testing::ContainsRegex("Max open files +64 +64"));
+    // Where the machine allows namespaces at all: the workers' own, shared but for the user's.
+    const auto space = [](const std::string& pid, const std::string& kind) {
+      return fs::read_symlink("/proc/" + pid + "/ns/" + kind).string();
+    };
+    const std::string first = std::to_string(worker->pid);
+    const bool is_apart = space(first, "net") != space("self", "net");
+    for (const char* kind : {"net", "ipc", "mnt", "uts"}) {
+      EXPECT_EQ(space(first, kind) != space("self", kind), is_apart) << kind;
+      EXPECT_EQ(space(first, kind), space(std::to_string(second->pid), kind)) << kind;
+    }
+    if (is_apart) {
+      EXPECT_NE(space(first, "user"), space(std::to_string(second->pid), "user"));
+    }
   }
   client_->Kill(second->id);
   const auto exited = client_->WaitExited(second->id, kLimit);
