@@ -169,7 +169,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   client_options.via = "1.1 " + app->loop_guard_.pseudonym();
   TRY(app->client_, http::Client::Create(client_options));
   TRY(app->spools_, origin::SpoolCache::Create(s.fetch, *app->client_, app->metrics_));
-  TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->loops_, app->metrics_));
+  TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->workshop_, app->metrics_));
   TRY(delivery::SnapshotRef snapshot, app->MakeSnapshot(s));
   app->snapshots_ = std::make_unique<delivery::SnapshotHolder>(std::move(snapshot));
   // Whether the KV is used is the snapshot's to say, request by request: a reload can switch it.
@@ -178,6 +178,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->orchestrator_ = std::make_unique<cache::Orchestrator>(
       cache_options, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
       delivery::RenderEntityHead, delivery::RenderFailure);
+  app->orchestrator_->ProduceOn(app->workshop_[0].executor());
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
       *app->snapshots_, *app->orchestrator_,
@@ -206,6 +207,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->gate_ = std::make_unique<delivery::AccessGate>(
       *app->snapshots_, *app->router_,
       s.admin.on_main_listener ? app->admin_handler_.get() : nullptr, app->clock_);
+  app->workshop_.Start();
   app->loops_.Start();
 
   CHECK_OK(app->FinishPurges());
@@ -259,6 +261,7 @@ ServerApp::~ServerApp() {
   passthrough_client_.reset();
   // Loops first: afterwards no coroutine can touch what is destroyed below.
   loops_.Stop();
+  workshop_.Stop();
 }
 
 void ServerApp::NoteCertificate(const http::TlsFiles& files) {

@@ -32,6 +32,18 @@ TEST_F(OrchestratorTest, MakesOnceThenHitsTheEdgeThenTheKvAfterARestart) {
   EXPECT_EQ(kitchen_->calls, 1);
 }
 
+TEST_F(OrchestratorTest, ProductionsRunInTheWorkshopAndNotWhereHitsAreServed) {
+  io::LoopPool workshop(1, "work");
+  workshop.Start();
+  orchestrator_->ProduceOn(workshop[0].executor());
+  const Slot slot = Start(Ask("k"));
+  RunUntil([&] { return slot->has_value(); });
+  ASSERT_TRUE((*slot)->ok());
+  EXPECT_EQ(BodyOf((*slot)->value().entity), "variant bytes");
+  EXPECT_EQ(kitchen_->made_on, &workshop[0]);
+  while (!orchestrator_->Drain(std::chrono::steady_clock::now())) context_.poll();
+}
+
 TEST_F(OrchestratorTest, ManyAskersOneProduction) {
   kitchen_->is_gated = true;
   std::vector<Slot> slots;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace vr::io {
 
@@ -15,7 +16,7 @@ Loop* Loop::Current() {
   return current_loop;
 }
 
-LoopPool::LoopPool(int count) {
+LoopPool::LoopPool(int count, std::string name) : name_(std::move(name)) {
   const int n = count > 0 ? count : std::max(1u, std::thread::hardware_concurrency());
   for (int i = 0; i < n; ++i) {
     loops_.push_back(std::make_unique<Loop>(i));
@@ -29,9 +30,9 @@ LoopPool::~LoopPool() {
 
 void LoopPool::Start() {
   for (auto& loop : loops_) {
-    threads_.emplace_back([loop = loop.get()] {
+    threads_.emplace_back([this, loop = loop.get()] {
       current_loop = loop;
-      pthread_setname_np(pthread_self(), ("loop-" + std::to_string(loop->index())).c_str());
+      pthread_setname_np(pthread_self(), (name_ + "-" + std::to_string(loop->index())).c_str());
       loop->context_.run();
       current_loop = nullptr;
     });

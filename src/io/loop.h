@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -41,7 +42,8 @@ class Loop {
 class LoopPool {
  public:
   /// @param count number of loops, 0 = one per core.
-  explicit LoopPool(int count);
+  /// @param name  of their threads, which have a number behind it
+  explicit LoopPool(int count, std::string name = "loop");
   ~LoopPool();
   void Start();
   /// Stops the loops at once and joins their threads; handlers still queued are destroyed unrun
@@ -54,6 +56,7 @@ class LoopPool {
   Loop& Any();
 
  private:
+  const std::string name_;
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<boost::asio::executor_work_guard<Executor>> guards_;
   std::vector<std::thread> threads_;
