@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "io/turns.h"
+
 namespace vr::io {
 
 namespace {
@@ -28,10 +30,11 @@ LoopPool::~LoopPool() {
   Stop();
 }
 
-void LoopPool::Start() {
+void LoopPool::Start(std::optional<std::chrono::microseconds> turns) {
   for (auto& loop : loops_) {
-    threads_.emplace_back([this, loop = loop.get()] {
+    threads_.emplace_back([this, turns, loop = loop.get()] {
       current_loop = loop;
+      if (turns) TakeShortTurns(*turns);
       pthread_setname_np(pthread_self(), (name_ + "-" + std::to_string(loop->index())).c_str());
       loop->context_.run();
       current_loop = nullptr;

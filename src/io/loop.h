@@ -7,7 +7,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,7 +47,8 @@ class LoopPool {
   /// @param name  of their threads, which have a number behind it
   explicit LoopPool(int count, std::string name = "loop");
   ~LoopPool();
-  void Start();
+  /// @param turns  of the threads, see TakeShortTurns(); nullopt: the kernel's
+  void Start(std::optional<std::chrono::microseconds> turns = std::nullopt);
   /// Stops the loops at once and joins their threads; handlers still queued are destroyed unrun
   /// when the pool is destroyed.
   void Stop();
