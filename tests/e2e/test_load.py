@@ -93,7 +93,7 @@ def test_a_full_queue_answers_at_once(server):
         # Before anything was done for it; what needs no worker goes on, and so does what is under way.
         assert server.metric("video_resizer_queue_refusals_total") == 1
         assert server.metric("video_resizer_productions_total") == 2
-        assert server.get("/videos/long.mp4?mode=passthrough", headers=[("Range", "bytes=0-99")])[0].status == 206
+        assert server.get("/videos/long.mp4", headers=[("Range", "bytes=0-99")])[0].status == 206
         with server.connect() as joined:
             joined.send(b"GET /videos/long.mp4?width=642 HTTP/1.1\r\nHost: x\r\n\r\n")
             until(lambda: server.metric("video_resizer_joins_total") == 1, "it waits with the first")
