@@ -245,5 +245,46 @@ TEST(AnswerFields, VaryNamesWhatHadASay) {  // R-55
   EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Accept"));
 }
 
+TEST(SharedFields, HoldExactlyAsLongAsSaid) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  cache::Entity& entity = *stored;
+  for (const int64_t expires : {int64_t{0}, int64_t{1'000'000 + 86'400'000}, int64_t{1'003'333}}) {
+    entity.meta.expires_at_ms = expires;
+    AnswerFacts facts;
+    facts.layer = cache::Layer::kEdge;
+    facts.entity = &entity;
+    for (int64_t now = 1'000'000 - 2500; now < 1'000'000 + 5000; now += 7) {
+      const auto at = [&](int64_t ms) {
+        facts.now_ms = ms;
+        std::string fields;
+        AppendSharedFields(fields, facts);
+        return fields;
+      };
+      const int64_t until = HeadHoldsUntil(entity.meta, now);
+      ASSERT_GT(until, now);
+      ASSERT_LE(until, std::max<int64_t>(now, 1'000'000) + 1000);
+      const std::string fields = at(now);
+      for (int64_t ms = now; ms < until; ++ms) ASSERT_EQ(at(ms), fields) << now << " " << ms;
+    }
+  }
+}
+
+TEST(OwnFields, SayHowLongItTook) {
+  AnswerFacts facts;
+  facts.request_id = "id";
+  for (const auto& [ms, text] : std::vector<std::pair<double, std::string>>{{0, "0.00"},
+                                                                            {0.004, "0.00"},
+                                                                            {0.006, "0.01"},
+                                                                            {1.5, "1.50"},
+                                                                            {1234.567, "1234.57"},
+                                                                            {-1, "0.00"}}) {
+    facts.elapsed_ms = ms;
+    std::string fields;
+    AppendOwnFields(fields, facts);
+    EXPECT_EQ(fields,
+              "Server-Timing: cache;desc=\"edge\", total;dur=" + text + "\r\nX-Request-ID: id\r\n");
+  }
+}
+
 }  // namespace
 }  // namespace vr::delivery

@@ -44,9 +44,11 @@ std::optional<http::Response> Router::TryNow(const http::Request& request) {
   if (JobEvents::IsMine(request.path)) return events_.Answer(request);
   if (auto loop = loops_.Refuse(request); loop && !IsHealthCheck(request.path)) return loop;
   SnapshotRef snapshot = snapshots_.Get();
-  std::optional<origin::Resolved> match = MatchPassthrough(*snapshot, request);
+  std::optional<http::Response> answer = video_.TryKnown(request, *snapshot);
+  std::optional<origin::Resolved> match;
+  if (!answer) match = MatchPassthrough(*snapshot, request);
   if (!match) {
-    std::optional<http::Response> answer = video_.TryNow(request);
+    if (!answer) answer = video_.TryNow(request);
     if (answer && IsMediaUrl(*snapshot, request)) AddCfResized(*answer);
     return answer;
   }

@@ -38,7 +38,18 @@ struct PassthroughPolicy {
   uint64_t max_object_bytes = 1ull << 30;  ///< larger bodies are not kept
 };
 
+/// A number that no other call in this process gives.
+inline uint64_t NextGeneration() {
+  static std::atomic<uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 struct Snapshot {
+  Snapshot() = default;
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+  const uint64_t generation = NextGeneration();
   variant::Options variant;
   Options delivery;
   transform::Options transform;
