@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "delivery/cf_resized.h"
 #include "delivery/job_events.h"
 #include "delivery/refusal.h"
 #include "delivery/request_log.h"
@@ -175,6 +176,7 @@ std::optional<Response> AccessGate::TryGuarded(const Request& request) {
     }
     auto admitted = std::make_unique<Admitted>(request, std::move(*verified));
     const Request& seen = admitted->request;
+      if (IsMediaUrl(*snapshot, request)) AddCfResized(*answer);
     request.carried = std::shared_ptr<Admitted>(admitted.release(), Admitted::Delete());
     answer = next_.TryNow(seen);
   } else {

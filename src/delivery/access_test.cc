@@ -255,6 +255,28 @@ TEST_F(AccessGateTest, PreflightsAreAnsweredWithoutASignature) {
   EXPECT_EQ(answer->status, 204);
   EXPECT_THAT(answer->fields, HasSubstr("Access-Control-Allow-Origin: https://a.example\r\n"));
   EXPECT_THAT(answer->fields, HasSubstr("Access-Control-Allow-Headers: range, x-y\r\n"));
+TEST_F(AccessGateTest, RefusalsOfMediaUrlsCarryTheirNumber) {
+  Use(signing_);
+  const std::string media = "/cdn-cgi/media/width=10/v/a.mp4";
+  for (const std::string& target : {media, Signed(media, 1'000'000), Signed(media, 1'000'001) + "x",
+                                    media + "?%zz", std::string("/cdn-cgi/media")}) {
+    const Request request = Get(target);
+    const auto answer = gate_.TryNow(request);
+    EXPECT_GE(answer->status, 400);
+    EXPECT_THAT(answer->fields, HasSubstr("Cf-Resized: err=9406\r\n")) << target;
+  }
+  for (const char* other : {"/v/a.mp4", "/cdn-cgi/mediaX/width=10/v/a.mp4"}) {
+    const Request request = Get(other);
+    EXPECT_THAT(gate_.TryNow(request)->fields, Not(HasSubstr("Cf-Resized"))) << other;
+  }
+  auto off = std::make_shared<Snapshot>();
+  off->access = MakeAccessPolicy(signing_, {}).value();
+  off->delivery.media_urls.enabled = false;
+  holder_.Set(std::move(off));
+  const Request request = Get(media);
+  EXPECT_THAT(gate_.TryNow(request)->fields, Not(HasSubstr("Cf-Resized"))) << "a path like others";
+}
+
   EXPECT_THAT(answer->fields, HasSubstr("Access-Control-Allow-Methods: GET, HEAD\r\n"));
   const Request other = MakeRequest(
       "OPTIONS /v/a.mp4 HTTP/1.1\nHost: a\nOrigin: https://evil.example\n"

@@ -68,6 +68,20 @@ def test_only_what_is_signed_is_answered(closed):
     assert closed.transforms() == 1, "every signature of one variant means the same variant"
 
 
+def test_refusals_of_media_urls_carry_their_number(closed):
+    closed.start()
+    target = "/cdn-cgi/media/mode=frame,width=64/videos/small.mp4"
+    for made, error in ((target, "SIGNATURE_REQUIRED"), (sign(target, expires=time.time() - 5), "SIGNATURE_EXPIRED"),
+                        (sign(target) + "x", "SIGNATURE_INVALID"), (sign(target, "k9"), "SIGNATURE_INVALID")):
+        assert code_of(closed, made) == (403, error)
+        for method in ("GET", "HEAD"):
+            reply, _ = closed.get(made, method=method)
+            assert reply["Cf-Resized"] == "err=9406", (made, method, reply.fields)
+    reply, body = closed.get(sign(target))
+    assert reply.status == 200 and body[:2] == b"\xff\xd8" and "Cf-Resized" not in reply
+    assert "Cf-Resized" not in closed.get("/videos/small.mp4")[0]
+
+
 def test_the_order_of_parameters_and_their_spelling_do_not_matter(closed):
     closed.start()
     made = sign("/videos/small.mp4?time=1&mode=frame&width=64", expires=time.time() + 3600)
@@ -229,3 +243,10 @@ def test_allowed_parameters(server):
     assert reply["X-Param-Warnings"] == "quality: is not allowed here"
     reply, body = server.get("/videos/small.mp4?" + "&".join("x" for _ in range(101)))
     assert (reply.status, json.loads(body)["error"]["code"]) == (400, "INVALID_PARAMETER")
+    for options, status, number in (("derivative=still", 200, None), ("width=100", 400, "err=9401"), ("derivative=nosuch", 400, "err=9401"), ("", 403, "err=9406")):
+        reply, _ = server.get(f"/cdn-cgi/media/{options}/videos/small.mp4")
+        assert (reply.status, reply["Cf-Resized"]) == (status, number), (options, reply.fields)
+    reply, _ = server.get("/cdn-cgi/media/mode=frame,w=64,quality=3/videos/small.mp4")
+    assert (reply.status, reply["X-Param-Warnings"], reply["Cf-Resized"]) == (200, "quality: is not allowed here", None)
+    reply, body = server.get("/cdn-cgi/media/" + ",".join(["w=64"] * 101) + "/videos/small.mp4")
+    assert (reply.status, reply["Cf-Resized"]) == (400, "err=9401"), body
