@@ -58,7 +58,8 @@ struct AnswerFacts {
   /// The origin's own Cache-Control for good answers; empty: none.
   std::string_view cache_control;
 };
-/// Everything but Cache-Control, which an answer that refuses does not share.
+/// Everything but Cache-Control, which an answer that refuses does not share. Age is the entity's,
+/// or 0 where Cache-Control says what remains.
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts);
 
 /// What remains of the entity's TTL, or the origin's own words for a good answer; `no-store` for
