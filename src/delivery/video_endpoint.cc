@@ -334,6 +334,7 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   const cache::Entity& answered = *note->entity;
   Response response = http::RespondWith(std::move(whole), request);
   AddLocation(response, answered.location, request);
+  note->is_redirect_within = StaysWithin(*p.snapshot, p.resolved, answered.location);
   response.note = std::move(note);
   return response;
 }
@@ -450,6 +451,7 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   note->reason = ReasonOf(error);
   note->detail = error.detail;
   note->key = p.key;
+  note->is_redirect_within = StaysWithin(*p.snapshot, p.resolved, LocationOf(error));
   response.note = std::move(note);
   return response;
 }
