@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "delivery/cf_resized.h"
 #include "delivery/job_events.h"
 #include "delivery/refusal.h"
 #include "delivery/request_log.h"
@@ -105,8 +106,10 @@ struct AccessGate::Admitted {
   Request request;
   std::string target;
   std::optional<int64_t> expires;
+  std::string key_id;
 
-  Admitted(const Request& from, http::VerifiedUrl verified) : expires(verified.expires) {
+  Admitted(const Request& from, http::VerifiedUrl verified)
+      : expires(verified.expires), key_id(std::move(verified.key_id)) {
     target.reserve(from.path.size() + 1 + verified.query.size());
     target = from.path;
     if (!verified.query.empty()) target += '?' + verified.query;
@@ -138,8 +141,11 @@ int64_t AccessGate::NowSeconds() const {
 void AccessGate::Complete(const Request& request, const AccessPolicy& policy,
                           Response& response) const {
   const Admitted* const admitted = AdmittedOf(request);
-  if (admitted && admitted->expires) {
-    CapLifetime(response, std::chrono::seconds(*admitted->expires - NowSeconds()));
+  if (admitted) {
+    SignLocation(response, policy.keys, admitted->key_id, admitted->expires);
+    if (admitted->expires) {
+      CapLifetime(response, std::chrono::seconds(*admitted->expires - NowSeconds()));
+    }
   }
   policy.cors.Apply(request, response);
 }
@@ -170,6 +176,7 @@ std::optional<Response> AccessGate::TryGuarded(const Request& request) {
         http::VerifyUrl(request.path, request.query, policy.keys, NowSeconds());
     if (!verified.ok()) {
       answer = Refusal(request, verified.error());
+      if (IsMediaUrl(*snapshot, request)) AddCfResized(*answer);
       policy.cors.Apply(request, *answer);
       return answer;
     }
@@ -268,6 +275,27 @@ std::string CappedCacheControl(std::string_view value, std::chrono::seconds age,
   if (!has_lifetime) add("no-cache");
   if (has_lifetime && !must_revalidate) add("must-revalidate");
   return out;
+}
+
+void SignLocation(Response& response, const http::SigningKeys& keys, std::string_view key_id,
+                  std::optional<int64_t> expires) {
+  const auto* note = dynamic_cast<const RequestNote*>(response.note.get());
+  const auto key = keys.find(key_id);
+  if (!note || !note->is_redirect_within || key == keys.end()) return;
+  std::string fields;
+  fields.reserve(response.fields.size() + 128);
+  ForEachLine(response.fields,
+              [&](std::string_view line, std::string_view name, std::string_view value) {
+                if (http::EqualsNoCase(name, "Location")) {
+                  const auto made = http::SignTarget(value, key_id, key->second, expires);
+                  if (made.ok()) {
+                    fields += "Location: " + *made + "\r\n";
+                    return;
+                  }
+                }
+                fields += line;
+              });
+  response.fields = std::move(fields);
 }
 
 void CapLifetime(Response& response, std::chrono::seconds remaining) {

@@ -51,6 +51,20 @@ void AppendCommon(std::string& fields, std::string_view key, const cache::Metada
   AppendField(fields, "Via", "1.1 video-resizer");
 }
 
+/// Whether the origin's own words are the answer's Cache-Control.
+bool HasOwnWords(const AnswerFacts& facts) {
+  const cache::Entity* entity = facts.entity;
+  const bool is_good = entity ? entity->meta.status == http::kOk : facts.is_stored_form;
+  return !facts.is_debug && is_good && !facts.cache_control.empty();
+}
+
+/// Whether Cache-Control is what remains of our TTL. That counts from this answer on: a receiver
+/// would take an Age beside it off once more (RFC 9111 section 4.2).
+bool CountsFromNow(const AnswerFacts& facts) {
+  return !facts.is_debug && !HasOwnWords(facts) && facts.entity &&
+         facts.entity->meta.expires_at_ms != 0;
+}
+
 /// Which request fields had a say, and which we would like to see.
 void AppendVary(std::string& fields, const AnswerFacts& facts) {
   const uint8_t chosen_by = facts.parsed ? facts.parsed->selection.vary : 0;
@@ -171,8 +185,7 @@ std::string RenderLiveHead(std::string_view key, const cache::Metadata& meta, bo
 std::string CacheControlOf(const AnswerFacts& facts) {
   const cache::Entity* entity = facts.entity;
   if (facts.is_debug) return "no-store";
-  const bool is_good = entity ? entity->meta.status == http::kOk : facts.is_stored_form;
-  if (is_good && !facts.cache_control.empty()) return std::string(facts.cache_control);
+  if (HasOwnWords(facts)) return std::string(facts.cache_control);
   int64_t lifetime = facts.lifetime.count();
   if (entity) {
     if (entity->meta.expires_at_ms == 0) return {};
@@ -224,7 +237,7 @@ void AppendSharedFields(std::string& fields, const AnswerFacts& facts) {
       remaining = std::max<int64_t>(0, (entity->meta.expires_at_ms - facts.now_ms) / 1000);
     }
   }
-  AppendNumber(fields, "Age", age);
+  AppendNumber(fields, "Age", CountsFromNow(facts) ? 0 : age);
   AppendVary(fields, facts);
 
   const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;

@@ -58,7 +58,8 @@ struct AnswerFacts {
   /// The origin's own Cache-Control for good answers; empty: none.
   std::string_view cache_control;
 };
-/// Everything but Cache-Control, which an answer that refuses does not share.
+/// Everything but Cache-Control, which an answer that refuses does not share. Age is the entity's,
+/// or 0 where Cache-Control says what remains.
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts);
 /// Of those, what another request for the same entity gets too, until HeadHoldsUntil().
 void AppendSharedFields(std::string& fields, const AnswerFacts& facts);

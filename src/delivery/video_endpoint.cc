@@ -343,7 +343,10 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   whole.fields.reserve(640);
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
-  return Conclude(request, std::move(whole), std::move(entity), layer);
+  const bool is_within = StaysWithin(*p.snapshot, p.resolved, entity->location);
+  Response response = Conclude(request, std::move(whole), entity, layer);
+  static_cast<RequestNote&>(*response.note).is_redirect_within = is_within;
+  return response;
 }
 
 Response VideoEndpoint::Conclude(const Request& request, http::Representation whole,
@@ -473,6 +476,7 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   note->reason = ReasonOf(error);
   note->detail = error.detail;
   note->key = p.key;
+  note->is_redirect_within = StaysWithin(*p.snapshot, p.resolved, LocationOf(error));
   response.note = std::move(note);
   return response;
 }
@@ -545,7 +549,8 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
     return std::nullopt;
   }
   cache::EntityRef hit = deps_.orchestrator.LookupEdge(known->key, known->digest);
-  if (!hit) return std::nullopt;
+  // Where a remembered redirect leads is looked at in full.
+  if (!hit || !hit->location.empty()) return std::nullopt;
   if (io::Loop::Current() && deps_.orchestrator.IsCheckDue(*hit, config.freshness)) {
     const Result<Prepared> prepared = Prepare(request);
     if (prepared.ok()) CheckSource(request, *prepared, hit);

@@ -552,6 +552,8 @@ TEST_F(OpenerTest, ASourceThatGrowsOverTheLimitIsCutOff) {
   auto got = Ensure(source, 0, 1ull << 40);
   ASSERT_FALSE(got.ok());
   EXPECT_EQ(got.error().reason, "SOURCE_TOO_LARGE");
+  EXPECT_EQ(Fact(got.error(), "limit"), "bytes");
+  EXPECT_EQ(Fact(got.error(), "allowed"), std::to_string(fetch_.max_source_bytes));
   EXPECT_LE(spools_->bytes(), fetch_.max_source_bytes);
 }
 

@@ -271,7 +271,7 @@ class OpenSink final : public http::BodySink {
       info.size = is_empty ? std::optional<uint64_t>(0) : head.content_length;
     }
     if (info.size && *info.size > target_->fetch.max_source_bytes)
-      return TooLarge(target_->fetch.max_source_bytes);
+      return TooLarge(info.size, target_->fetch.max_source_bytes);
     info.validator = ValidatorOf(info);
     if (IsCandidate(info)) return candidate_;
     TRY(std::shared_ptr<Spool> spool, cache_->Make(target_, std::move(info)));
