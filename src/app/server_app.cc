@@ -118,6 +118,12 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   TRY(snapshot->access, delivery::MakeAccessPolicy(settings.access, settings.cors));
   TRY(auto table, origin::OriginTable::Create(origins));
   snapshot->origins = std::move(table);
+  for (const origin::OriginOptions& options : origins) {
+    auto& breakers = snapshot->breakers.emplace_back();
+    for (const origin::SourceOptions& source : options.sources) {
+      breakers.push_back(origin::BreakerOf(*spools_, options, source));
+    }
+  }
   snapshot->opener =
       origin::MakeOpener(settings.fetch, origins, *blocking_, *client_, metrics_, spools_);
   return delivery::SnapshotRef(std::move(snapshot));

@@ -73,10 +73,16 @@ http::FieldList Received(const http::ResponseHead& head, int64_t now_ms) {
 Exchange::Exchange(ExchangeDeps deps, ExchangeSpec spec)
     : deps_(deps),
       spec_(std::move(spec)),
-      request_ms_(ToUnixMillis(deps.clock.Now())),
       asked_(StoreRequestOf(spec_.request)),
-      is_common_(IsCommon(asked_)),
-      epoch_(deps.store.epoch()) {}
+      is_common_(IsCommon(asked_)) {}
+
+void Exchange::Bind(std::weak_ptr<http::Transfer> transfer) {
+  transfer_ = std::move(transfer);
+  request_ms_ = ToUnixMillis(deps_.clock.Now());
+  epoch_ = deps_.store.epoch();
+  MutexLock lock(mutex_);
+  was_sent_ = false;
+}
 
 // ---- the client's side
 
@@ -97,6 +103,7 @@ void Exchange::OnInterim(const http::ResponseHead& head) {
 }
 
 Result<void> Exchange::OnHead(const http::ResponseHead& head) {
+  if (course_) course_->Answered(head);
   const http::ExchangeTimes times{request_ms_, ToUnixMillis(deps_.clock.Now())};
   const http::Request& request = spec_.request;
   if (!http::IsSafeMethod(request.method_name)) Invalidate(head);
@@ -188,6 +195,12 @@ Result<void> Exchange::Rotate() {
 }
 
 void Exchange::OnDone(Result<void> result) {
+  const bool has_answer = Look().phase != Phase::kWaiting;
+  if (course_ && course_->Ended(result, has_answer)) return;
+  Finish(result);
+}
+
+void Exchange::Finish(const Result<void>& result) {
   Settle(result);
   if (spec_.on_end) spec_.on_end(*this, result);
 }

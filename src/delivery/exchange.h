@@ -32,6 +32,10 @@ namespace vr::delivery {
 /// What keys of passed-through URLs begin with; the URL follows.
 inline constexpr std::string_view kPassthroughKeyPrefix = "passthrough:";
 
+/// Request fields that make an answer depend on what the client has already.
+inline constexpr std::string_view kConditionFields[] = {
+    "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"};
+
 /// What all exchanges share; outlives them.
 struct ExchangeDeps {
   cache::HttpStore& store;
@@ -40,6 +44,19 @@ struct ExchangeDeps {
 };
 
 class Exchange;
+
+/// Takes an exchange's request to an origin, and on to the next one when need be. The calls come
+/// from the client's thread, those of one try after the other.
+class Course {
+ public:
+  virtual ~Course() = default;
+  /// The head of a final answer is there.
+  virtual void Answered(const http::ResponseHead& head) = 0;
+  /// A try is over. @param result how; may be changed to what those who wait are told
+  /// @param has_answer they have an answer already, wherever from
+  /// @return another try follows, and they go on waiting
+  virtual bool Ended(Result<void>& result, bool has_answer) = 0;
+};
 
 /// What an exchange is for.
 struct ExchangeSpec {
@@ -93,8 +110,12 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
 
   Exchange(ExchangeDeps deps, ExchangeSpec spec);
 
-  /// Once, before the transfer starts.
-  void Bind(std::weak_ptr<http::Transfer> transfer) { transfer_ = std::move(transfer); }
+  /// Once, before the first try. Without a course there is one try, and its end is the exchange's.
+  void Follow(std::shared_ptr<Course> course) { course_ = std::move(course); }
+  /// Before the transfer of each try starts.
+  void Bind(std::weak_ptr<http::Transfer> transfer);
+  /// Ends it without a try, or after the last one.
+  void Finish(const Result<void>& result);
 
   // http::BodySink
   void OnConnected() override;
@@ -167,13 +188,14 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
 
   const ExchangeDeps deps_;
   const ExchangeSpec spec_;
-  const int64_t request_ms_;
   const http::StoreRequest asked_;
   const bool is_common_;
-  std::weak_ptr<http::Transfer> transfer_;
+  std::shared_ptr<Course> course_;
+  std::weak_ptr<http::Transfer> transfer_;  ///< unchanged once there is an answer
 
-  // The client's thread only.
-  uint64_t epoch_;
+  // The client's thread only, or between two tries.
+  int64_t request_ms_ = 0;
+  uint64_t epoch_ = 0;
   uint64_t written_ = 0;
   bool is_stored_ = false;
 

@@ -1,0 +1,231 @@
+#include "delivery/forwarder.h"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "delivery/tries.h"
+#include "http/ascii.h"
+#include "http/conditions.h"
+#include "http/forwarding.h"
+#include "http/url.h"
+#include "origin/breaker.h"
+#include "origin/credentials.h"
+#include "origin/spool.h"
+
+namespace vr::delivery {
+
+namespace {
+
+std::vector<std::string> TypesOf(const origin::Resolved& resolved) {
+  std::vector<std::string> types;
+  for (const origin::Location& location : resolved.locations) types.push_back(location.type);
+  return types;
+}
+
+std::string_view ResultOf(const Result<void>& result) {
+  const Code code = result.ok() ? Code::kInternal : result.error().code;
+  return result.ok()                       ? "ok"
+         : code == Code::kCancelled        ? "cancelled"
+         : code == Code::kDeadlineExceeded ? "timeout"
+                                           : "error";
+}
+
+/// The client's own conditions, or those of a validation or completion instead.
+void SetConditions(http::FieldList& fields, const ExchangeSpec& spec) {
+  if (!spec.is_validation && !spec.is_completion) return;
+  for (const std::string_view name : kConditionFields) http::EraseFields(fields, name);
+  if (spec.is_validation) {
+    const http::StoredValidators validators = http::ValidatorsOf(spec.held->fields);
+    if (!validators.raw_etag.empty()) fields.emplace_back("If-None-Match", validators.raw_etag);
+    if (validators.last_modified) {
+      fields.emplace_back("If-Modified-Since", validators.last_modified_text);
+    }
+  }
+  if (spec.is_completion) {
+    fields.emplace_back("Range", "bytes=" + std::to_string(spec.held->size) + "-");
+    fields.emplace_back("If-Range", spec.held->strong_etag());
+  }
+}
+
+}  // namespace
+
+/// One exchange's way through the sources. What is not constant belongs to whoever starts the next
+/// try: the exchange's leader, then the client's thread.
+class Forwarder::Journey final : public Course,
+                                 public std::enable_shared_from_this<Forwarder::Journey> {
+ public:
+  Journey(const Deps& deps, const std::shared_ptr<Exchange>& exchange, SnapshotRef snapshot,
+          origin::Resolved resolved, std::shared_ptr<const std::string> body)
+      : deps_(deps),
+        exchange_(exchange),
+        snapshot_(std::move(snapshot)),
+        resolved_(std::move(resolved)),
+        body_(std::move(body)),
+        tries_(TypesOf(resolved_)) {}
+
+  /// Asks the next source. When none is left to be asked, the exchange is over.
+  void Go(const std::shared_ptr<Exchange>& exchange);
+
+  void Answered(const http::ResponseHead& head) override;
+  bool Ended(Result<void>& result, bool has_answer) override;
+
+ private:
+  origin::BreakerOptions breaker_options() const {
+    const origin::FetchOptions& fetch = snapshot_->passthrough.fetch;
+    return {fetch.breaker_failures, fetch.breaker_cooldown};
+  }
+  /// Leave to ask the source whose turn it is. @return false: pass it over
+  bool Enter();
+  http::ClientRequest RequestFor(const ExchangeSpec& spec) const;
+  /// What those who wait are told when nothing more is tried. @param last how the last try ended
+  Error Verdict(Error last) const;
+
+  const Deps& deps_;
+  const std::weak_ptr<Exchange> exchange_;  ///< which owns this
+  const SnapshotRef snapshot_;
+  const origin::Resolved resolved_;
+  const std::shared_ptr<const std::string> body_;
+
+  Tries tries_;
+  std::optional<origin::Breaker::Permit> permit_;  ///< of the try that is under way
+  std::optional<Error> failure_;                   ///< of the last source that was asked
+  std::chrono::milliseconds shortest_wait_ = std::chrono::milliseconds::max();
+};
+
+bool Forwarder::Journey::Enter() {
+  const origin::Location& location = resolved_.locations[tries_.at()];
+  const std::shared_ptr<origin::Breaker>& breaker =
+      snapshot_->breakers[resolved_.origin_index][location.source_index];
+  permit_.reset();
+  if (!breaker) return true;
+  std::optional<origin::Breaker::Permit> entered = breaker->Enter(breaker_options());
+  if (!entered) {
+    shortest_wait_ = std::min(shortest_wait_, breaker->WaitFor(breaker_options()));
+    return false;
+  }
+  permit_.emplace(std::move(*entered));
+  return true;
+}
+
+void Forwarder::Journey::Go(const std::shared_ptr<Exchange>& exchange) {
+  while (!Enter()) {
+    TryEnd skipped;
+    skipped.text = "circuit open";
+    skipped.was_skipped = true;
+    if (tries_.Next(std::move(skipped))) continue;
+    exchange->Finish(
+        Verdict(Error(Code::kUnavailable, "the origin failed too often and is left alone for now")
+                    .WithReason("OVERLOADED")));
+    return;
+  }
+  const std::shared_ptr<http::Transfer> transfer =
+      deps_.client.Prepare(RequestFor(exchange->spec()), exchange);
+  exchange->Bind(transfer);
+  transfer->Start();  // from here on, this is the client's thread's
+}
+
+Error Forwarder::Journey::Verdict(Error last) const {
+  if (tries_.were_all_skipped()) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(shortest_wait_);
+    last.facts.emplace_back("retryAfter", std::to_string(std::max<int64_t>(1, seconds.count())));
+  } else if (failure_) {
+    last = *failure_;
+  }
+  last.facts.emplace_back("attempts", tries_.Text());
+  return last;
+}
+
+void Forwarder::Journey::Answered(const http::ResponseHead& head) {
+  if (!permit_) return;
+  permit_->End(head.is_server_failure() ? origin::Outcome::kFailure : origin::Outcome::kSuccess);
+}
+
+bool Forwarder::Journey::Ended(Result<void>& result, bool has_answer) {
+  deps_.metrics
+      .GetCounter("video_resizer_origin_requests_total",
+                  "Requests to origins, by origin and result",
+                  {{"origin", resolved_.origin_name}, {"result", std::string(ResultOf(result))}})
+      .Add();
+  if (permit_ && !result.ok()) permit_->End(origin::OutcomeOf(result.error()));
+  permit_.reset();
+  if (result.ok() || has_answer) return false;
+  const std::shared_ptr<Exchange> exchange = exchange_.lock();
+  if (!exchange) return false;
+  TryEnd end;
+  end.text = TryText(result.error());
+  end.was_sent = exchange->was_sent();
+  failure_ = result.error();
+  if (result.error().code == Code::kCancelled || !tries_.Next(std::move(end))) {
+    result = Verdict(result.error());
+    return false;
+  }
+  Go(exchange);
+  return true;
+}
+
+http::ClientRequest Forwarder::Journey::RequestFor(const ExchangeSpec& spec) const {
+  const http::Request& request = spec.request;
+  const origin::Location& place = resolved_.locations[tries_.at()];
+  const origin::SourceOptions& source =
+      snapshot_->origins->origin(resolved_.origin_index).sources[place.source_index];
+  const origin::FetchOptions& fetch = snapshot_->passthrough.fetch;
+  http::ClientRequest out;
+  out.url = place.base + "/";
+  out.connect_timeout = fetch.connect_timeout;
+  out.first_byte_timeout = fetch.first_byte_timeout;
+  out.idle_timeout = fetch.idle_timeout;
+  out.total_timeout = std::chrono::milliseconds(0);  // a stream may go on for ever
+  out.max_redirects = 0;
+
+  http::FieldList fields = http::EndToEndFields(request.fields);
+  for (const char* name : {"Host", "Expect"}) http::EraseFields(fields, name);
+  SetConditions(fields, spec);
+  if (const auto left = request.Get("Max-Forwards");
+      left && request.method == http::Method::kOptions) {
+    int hops = 0;
+    for (const char c : left->substr(0, 6)) hops = c >= '0' && c <= '9' ? hops * 10 + c - '0' : 0;
+    http::EraseFields(fields, "Max-Forwards");
+    fields.emplace_back("Max-Forwards", std::to_string(std::max(0, hops - 1)));
+  }
+  http::SetForwardedFields(fields, request);
+  http::AppendVia(fields, request.minor_version, deps_.pseudonym);
+
+  origin::Credentials credentials = origin::CredentialsOf(source);
+  for (const auto& [name, value] : credentials.fields) http::EraseFields(fields, name);
+  fields.insert(fields.end(), credentials.fields.begin(), credentials.fields.end());
+  out.fields = std::move(fields);
+
+  http::Forwarded forwarded;
+  forwarded.method = request.method_name;
+  // The prefix of the source's URL, then the path as it came, or as its template makes it.
+  const size_t prefix = place.base.find('/', place.base.find("://") + 3);
+  if (prefix != std::string::npos) forwarded.target = place.base.substr(prefix);
+  if (source.path.empty()) {
+    forwarded.target += request.target;
+  } else {
+    forwarded.target += '/' + http::PercentEncode(place.path, http::kPathChars);
+    if (request.target.size() > request.path.size()) {
+      forwarded.target += request.target.substr(request.path.size());
+    }
+  }
+  if (!credentials.query.empty()) {
+    forwarded.target += forwarded.target.find('?') == std::string::npos ? '?' : '&';
+    forwarded.target += credentials.query;
+  }
+  forwarded.body = body_;
+  out.forwarded = std::move(forwarded);
+  return out;
+}
+
+void Forwarder::Start(const std::shared_ptr<Exchange>& exchange, SnapshotRef snapshot,
+                      origin::Resolved resolved, std::shared_ptr<const std::string> body) {
+  auto journey = std::make_shared<Journey>(deps_, exchange, std::move(snapshot),
+                                           std::move(resolved), std::move(body));
+  exchange->Follow(journey);
+  journey->Go(exchange);
+}
+
+}  // namespace vr::delivery
