@@ -98,6 +98,7 @@ void Exchange::OnInterim(const http::ResponseHead& head) {
   {
     MutexLock lock(mutex_);
     interims_.push_back(std::move(interim));
+    had_interims_ = true;
   }
   notifier_.NotifyAll();
 }
@@ -114,6 +115,9 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
   if (http::IsServerFailure(head.status) && MayUseHeldOnError(false, 0, times.response_ms)) {
     FinishStored(spec_.held, false);
     return Error(Code::kCancelled, "a stored response answers", "stale-if-error");
+  }
+  if (course_ && course_->Dismisses(head)) {
+    return Error(Code::kUnavailable, "the origin is busy", "asked again");
   }
   if (request.is_head()) UpdateByHead(head, times);
 
@@ -459,6 +463,10 @@ std::shared_ptr<const Error> Exchange::error() const {
 bool Exchange::was_sent() const {
   MutexLock lock(mutex_);
   return was_sent_;
+}
+bool Exchange::had_interims() const {
+  MutexLock lock(mutex_);
+  return had_interims_;
 }
 std::vector<Exchange::Interim> Exchange::TakeInterims() {
   MutexLock lock(mutex_);

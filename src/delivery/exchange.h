@@ -52,6 +52,9 @@ class Course {
   virtual ~Course() = default;
   /// The head of a final answer is there.
   virtual void Answered(const http::ResponseHead& head) = 0;
+  /// Whether that answer is for nobody, since another try follows: then the transfer is ended, and
+  /// Ended() hears of it as of a failure.
+  virtual bool Dismisses(const http::ResponseHead& head) = 0;
   /// A try is over. @param result how; may be changed to what those who wait are told
   /// @param has_answer they have an answer already, wherever from
   /// @return another try follows, and they go on waiting
@@ -136,6 +139,8 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   std::shared_ptr<const Error> error() const;    ///< set in kFailed
   /// Whether the origin may have seen the request.
   bool was_sent() const;
+  /// Whether something of an answer may have been passed on already.
+  bool had_interims() const;
   std::vector<Interim> TakeInterims();
 
   // Readers of the body.
@@ -205,6 +210,7 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   cache::StoredRef stored_ GUARDED_BY(mutex_);
   bool is_validated_ GUARDED_BY(mutex_) = false;
   bool was_sent_ GUARDED_BY(mutex_) = false;
+  bool had_interims_ GUARDED_BY(mutex_) = false;
   bool is_paused_ GUARDED_BY(mutex_) = false;
   bool is_kept_ GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);

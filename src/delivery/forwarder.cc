@@ -11,6 +11,8 @@
 #include "http/conditions.h"
 #include "http/forwarding.h"
 #include "http/url.h"
+#include "io/loop.h"
+#include "io/timer.h"
 #include "origin/breaker.h"
 #include "origin/credentials.h"
 #include "origin/spool.h"
@@ -23,6 +25,14 @@ std::vector<std::string> TypesOf(const origin::Resolved& resolved) {
   std::vector<std::string> types;
   for (const origin::Location& location : resolved.locations) types.push_back(location.type);
   return types;
+}
+
+/// Service Unavailable: the one status that promises that a later try may be served.
+constexpr int kBusy = 503;
+
+/// RFC 9110 §9.2.2, more narrowly: only what reads, and carries nothing.
+bool IsRepeatable(const ExchangeSpec& spec) {
+  return !spec.has_content && (spec.request.method == http::Method::kGet || spec.request.is_head());
 }
 
 std::string_view ResultOf(const Result<void>& result) {
@@ -57,19 +67,24 @@ void SetConditions(http::FieldList& fields, const ExchangeSpec& spec) {
 class Forwarder::Journey final : public Course,
                                  public std::enable_shared_from_this<Forwarder::Journey> {
  public:
-  Journey(const Deps& deps, const std::shared_ptr<Exchange>& exchange, SnapshotRef snapshot,
-          origin::Resolved resolved, std::shared_ptr<const std::string> body)
-      : deps_(deps),
+  Journey(Forwarder& owner, const std::shared_ptr<Exchange>& exchange, SnapshotRef snapshot,
+          origin::Resolved resolved, std::shared_ptr<const std::string> body, SteadyTime deadline)
+      : owner_(owner),
+        deps_(owner.deps_),
         exchange_(exchange),
         snapshot_(std::move(snapshot)),
         resolved_(std::move(resolved)),
         body_(std::move(body)),
-        tries_(TypesOf(resolved_)) {}
+        deadline_(deadline),
+        loop_(io::Loop::Current()),
+        tries_(TypesOf(resolved_),
+               IsRepeatable(exchange->spec()) ? snapshot_->passthrough.fetch.retries : 0) {}
 
   /// Asks the next source. When none is left to be asked, the exchange is over.
   void Go(const std::shared_ptr<Exchange>& exchange);
 
   void Answered(const http::ResponseHead& head) override;
+  bool Dismisses(const http::ResponseHead& head) override;
   bool Ended(Result<void>& result, bool has_answer) override;
 
  private:
@@ -77,23 +92,45 @@ class Forwarder::Journey final : public Course,
     const origin::FetchOptions& fetch = snapshot_->passthrough.fetch;
     return {fetch.breaker_failures, fetch.breaker_cooldown};
   }
+  /// Whether somebody still waits after that long.
+  bool IsInTime(std::chrono::milliseconds wait) const {
+    return !owner_.is_closing_ && deadline_ - std::chrono::steady_clock::now() > wait;
+  }
+  /// What a source is worth that did not answer: the pause before another try.
+  std::optional<std::chrono::milliseconds> RetryAfter(const Error& error) const;
+  /// Goes on after a pause. @return false: it cannot
+  bool GoLater(const std::shared_ptr<Exchange>& exchange, std::chrono::milliseconds wait);
+  /// Tries::Next, counted.
+  std::optional<std::chrono::milliseconds> Next(TryEnd end);
   /// Leave to ask the source whose turn it is. @return false: pass it over
   bool Enter();
   http::ClientRequest RequestFor(const ExchangeSpec& spec) const;
   /// What those who wait are told when nothing more is tried. @param last how the last try ended
   Error Verdict(Error last) const;
 
+  Forwarder& owner_;
   const Deps& deps_;
   const std::weak_ptr<Exchange> exchange_;  ///< which owns this
   const SnapshotRef snapshot_;
   const origin::Resolved resolved_;
   const std::shared_ptr<const std::string> body_;
+  const SteadyTime deadline_;
+  io::Loop* const loop_;  ///< where to pause; null: nowhere
 
   Tries tries_;
   std::optional<origin::Breaker::Permit> permit_;  ///< of the try that is under way
   std::optional<Error> failure_;                   ///< of the last source that was asked
+  /// Set: the answer was dismissed, and the source is to be asked again after this.
+  std::optional<std::chrono::milliseconds> dismissed_;
   std::chrono::milliseconds shortest_wait_ = std::chrono::milliseconds::max();
 };
+
+std::optional<std::chrono::milliseconds> Forwarder::Journey::Next(TryEnd end) {
+  const int round = tries_.round();
+  const auto wait = tries_.Next(std::move(end));
+  if (tries_.round() > round) owner_.retried_.Add();
+  return wait;
+}
 
 bool Forwarder::Journey::Enter() {
   const origin::Location& location = resolved_.locations[tries_.at()];
@@ -115,7 +152,9 @@ void Forwarder::Journey::Go(const std::shared_ptr<Exchange>& exchange) {
     TryEnd skipped;
     skipped.text = "circuit open";
     skipped.was_skipped = true;
-    if (tries_.Next(std::move(skipped))) continue;
+    const auto wait = Next(std::move(skipped));
+    if (wait == std::chrono::milliseconds(0)) continue;
+    if (wait && GoLater(exchange, *wait)) return;
     exchange->Finish(
         Verdict(Error(Code::kUnavailable, "the origin failed too often and is left alone for now")
                     .WithReason("OVERLOADED")));
@@ -143,6 +182,39 @@ void Forwarder::Journey::Answered(const http::ResponseHead& head) {
   permit_->End(head.is_server_failure() ? origin::Outcome::kFailure : origin::Outcome::kSuccess);
 }
 
+bool Forwarder::Journey::Dismisses(const http::ResponseHead& head) {
+  if (head.status != kBusy || !tries_.may_repeat() || !loop_) return false;
+  const auto asked = head.retry_after(SystemClock::Get().Now());
+  if (!asked || *asked > origin::kLongestRetryAfter) return false;
+  const auto backoff = origin::BackoffOf(snapshot_->passthrough.fetch, tries_.round() + 1);
+  const auto wait = std::max(std::chrono::milliseconds(*asked), backoff);
+  const std::shared_ptr<Exchange> exchange = exchange_.lock();
+  if (!exchange || exchange->had_interims() || !IsInTime(wait)) return false;
+  dismissed_ = wait;
+  return true;
+}
+
+std::optional<std::chrono::milliseconds> Forwarder::Journey::RetryAfter(const Error& error) const {
+  // The next try gets a connection of its own.
+  if (http::IsKeptConnectionLost(error)) return std::chrono::milliseconds(0);
+  if (!http::IsUnreachable(error)) return std::nullopt;
+  return origin::BackoffOf(snapshot_->passthrough.fetch, tries_.round() + 1);
+}
+
+bool Forwarder::Journey::GoLater(const std::shared_ptr<Exchange>& exchange,
+                                 std::chrono::milliseconds wait) {
+  if (!loop_ || !IsInTime(wait)) return false;
+  auto go = [self = shared_from_this(), exchange, wait]() -> Task<void> {
+    co_await io::SleepUntil(std::chrono::steady_clock::now() + wait);
+    if (self->owner_.is_closing_) {
+      exchange->Finish(Error(Code::kCancelled, "the server is shutting down", "between two tries"));
+    } else {
+      self->Go(exchange);
+    }
+  };
+  return owner_.pauses_.Spawn(loop_->executor(), go);
+}
+
 bool Forwarder::Journey::Ended(Result<void>& result, bool has_answer) {
   deps_.metrics
       .GetCounter("video_resizer_origin_requests_total",
@@ -155,15 +227,22 @@ bool Forwarder::Journey::Ended(Result<void>& result, bool has_answer) {
   const std::shared_ptr<Exchange> exchange = exchange_.lock();
   if (!exchange) return false;
   TryEnd end;
-  end.text = TryText(result.error());
+  end.text = dismissed_ ? std::to_string(kBusy) : TryText(result.error());
   end.was_sent = exchange->was_sent();
+  if (dismissed_)
+    end.retry = std::exchange(dismissed_, std::nullopt);
+  else if (!exchange->had_interims())
+    end.retry = RetryAfter(result.error());
   failure_ = result.error();
-  if (result.error().code == Code::kCancelled || !tries_.Next(std::move(end))) {
-    result = Verdict(result.error());
-    return false;
+  std::optional<std::chrono::milliseconds> wait;
+  if (result.error().code != Code::kCancelled) wait = Next(std::move(end));
+  if (wait == std::chrono::milliseconds(0) && IsInTime(*wait)) {
+    Go(exchange);
+    return true;
   }
-  Go(exchange);
-  return true;
+  if (wait && GoLater(exchange, *wait)) return true;
+  result = Verdict(result.error());
+  return false;
 }
 
 http::ClientRequest Forwarder::Journey::RequestFor(const ExchangeSpec& spec) const {
@@ -216,14 +295,27 @@ http::ClientRequest Forwarder::Journey::RequestFor(const ExchangeSpec& spec) con
     forwarded.target += credentials.query;
   }
   forwarded.body = body_;
+  forwarded.is_fresh = tries_.round() > 0;
   out.forwarded = std::move(forwarded);
   return out;
 }
 
+Forwarder::Forwarder(Deps deps)
+    : deps_(std::move(deps)),
+      retried_(deps_.metrics.GetCounter("video_resizer_origin_retries_total",
+                                        "Rounds in which sources were asked again")) {}
+
+bool Forwarder::Drain(SteadyTime deadline) {
+  is_closing_ = true;
+  pauses_.Close();
+  return pauses_.WaitEmpty(deadline);
+}
+
 void Forwarder::Start(const std::shared_ptr<Exchange>& exchange, SnapshotRef snapshot,
-                      origin::Resolved resolved, std::shared_ptr<const std::string> body) {
-  auto journey = std::make_shared<Journey>(deps_, exchange, std::move(snapshot),
-                                           std::move(resolved), std::move(body));
+                      origin::Resolved resolved, std::shared_ptr<const std::string> body,
+                      SteadyTime deadline) {
+  auto journey = std::make_shared<Journey>(*this, exchange, std::move(snapshot),
+                                           std::move(resolved), std::move(body), deadline);
   exchange->Follow(journey);
   journey->Go(exchange);
 }

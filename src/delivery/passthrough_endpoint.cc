@@ -124,7 +124,8 @@ struct PassthroughEndpoint::Asked {
 };
 
 PassthroughEndpoint::PassthroughEndpoint(Deps deps)
-    : deps_(std::move(deps)), forwarder_({deps_.client, deps_.metrics, deps_.pseudonym}) {
+    : deps_(std::move(deps)),
+      forwarder_(Forwarder::Deps{deps_.client, deps_.metrics, deps_.pseudonym}) {
   auto bytes = deps_.metrics.GetGauge("video_resizer_passthrough_bytes",
                                       "Memory of stored passthrough responses");
   auto entries = deps_.metrics.GetGauge("video_resizer_passthrough_entries",
@@ -266,7 +267,7 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
       co_return RespondFailure(request, asked, error);
     }
 
-    Flight flight = StartOrJoin(request, asked, may_join);
+    Flight flight = StartOrJoin(request, asked, may_join, ctx.deadline);
     co_await WaitForAnswer(ctx, request, flight.exchange, flight.leads);
 
     const Exchange& exchange = *flight.exchange;
@@ -330,7 +331,8 @@ std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
 }
 
 PassthroughEndpoint::Flight PassthroughEndpoint::StartOrJoin(const Request& request,
-                                                             const Asked& asked, bool may_join) {
+                                                             const Asked& asked, bool may_join,
+                                                             SteadyTime deadline) {
   const http::CacheDirectives& cc = asked.directives;
   const bool has_wishes =
       cc.no_store || cc.no_cache || cc.max_age.is_present || cc.min_fresh.is_present;
@@ -364,7 +366,7 @@ PassthroughEndpoint::Flight PassthroughEndpoint::StartOrJoin(const Request& requ
     body = std::make_shared<const std::string>(request.body);
   }
   // Not under the lock: an exchange may end at once, and says so to Leave().
-  forwarder_.Start(exchange, asked.snapshot, asked.resolved, std::move(body));
+  forwarder_.Start(exchange, asked.snapshot, asked.resolved, std::move(body), deadline);
   return {std::move(exchange), true};
 }
 
@@ -528,8 +530,8 @@ void PassthroughEndpoint::EndValidation(const std::string& key) {
 
 Task<void> PassthroughEndpoint::RunValidation(std::shared_ptr<const Request> request,
                                               std::shared_ptr<const Asked> asked) {
-  const Flight flight = StartOrJoin(*request, *asked, true);
   const Context ctx;
+  const Flight flight = StartOrJoin(*request, *asked, true, ctx.deadline);
   co_await WaitForAnswer(ctx, *request, flight.exchange, false);
   EndValidation(asked->key);
   if (flight.leads) flight.exchange->Abandon();
@@ -537,7 +539,8 @@ Task<void> PassthroughEndpoint::RunValidation(std::shared_ptr<const Request> req
 
 bool PassthroughEndpoint::Drain(SteadyTime deadline) {
   group_.Close();
-  return group_.WaitEmpty(deadline);
+  const bool is_empty = group_.WaitEmpty(deadline);
+  return forwarder_.Drain(deadline) && is_empty;
 }
 
 void PassthroughEndpoint::Leave(const std::string& key, const Exchange* exchange) {

@@ -61,7 +61,9 @@ class PassthroughEndpoint {
   /// What the client's request may not be forwarded for: methods that end here.
   std::optional<http::Response> AnswerHere(const http::Request& request, const Asked& asked) const;
   /// The exchange of this request: a new one, or, when joining makes sense, the one under way.
-  Flight StartOrJoin(const http::Request& request, const Asked& asked, bool may_join);
+  /// @param deadline nobody waits for further tries after it
+  Flight StartOrJoin(const http::Request& request, const Asked& asked, bool may_join,
+                     SteadyTime deadline);
   ExchangeRef Prepare(const http::Request& request, const Asked& asked);
   /// Waits for the head of an answer and passes interim ones on.
   Task<void> WaitForAnswer(Context ctx, const http::Request& request, ExchangeRef exchange,

@@ -1,4 +1,4 @@
-"""Origins of mode "passthrough" and their sources: circuits."""
+"""Origins of mode "passthrough" and their sources: circuits and second tries."""
 import json
 import signal
 import socket
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from kit import expect
+from kit import expect, wire
 from kit.raw_origin import answer
 from kit.wait import until
 
@@ -179,3 +179,133 @@ def test_zero_failures_switch_it_off(site):
     site.server.start()
     for n in range(1, 30):
         assert get(site)[1] == b"oops" and len(site.asked()) == n
+
+
+# -- second tries
+
+def first_ill(site, ill, well, target="/x"):
+    """The first request gets `ill`, all others `well`."""
+    seen = []
+
+    def reply(asked):
+        seen.append(asked)
+        return ill if len(seen) == 1 else well
+    site.answers[target] = reply
+    site.server.config.setdefault("fetch", dict(QUICK))
+
+
+@pytest.mark.parametrize("ill", [None, [b"HTTP/1.1 200 O"], answer("Retry-After: 0", status="503 Busy", body=b"come again")])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_answer_or_come_again_is_tried_again(site, method, ill):
+    first_ill(site, ill, answer("X-It: 1", body=b"it" if method == "GET" else b""))
+    site.server.start()
+    reply, body = get(site, method=method)
+    assert reply.status == 200 and reply["X-It"] == "1" and body == (b"it" if method == "GET" else b"")
+    assert len(site.asked("/x")) == 2 and site.server.metric("video_resizer_origin_retries_total") == 1
+
+
+def test_a_kept_connection_that_was_closed_costs_nobody_an_answer(site):
+    site.answers["/warm"] = answer(body=b"warm")
+    first_ill(site, None, answer(body=b"it"))
+    site.server.start()
+    get(site, "/warm")
+    assert get(site)[1] == b"it" and len(site.asked("/x")) == 2
+
+
+@pytest.mark.parametrize("lines", [[], ["Retry-After: 3600"], ["Retry-After: soon"], ["Retry-After: -1"]])
+def test_other_refusals_are_passed_on_at_once(site, lines):
+    first_ill(site, answer(*lines, status="503 Busy", body=b"busy"), answer(body=b"it"))
+    site.server.start()
+    assert get(site)[1] == b"busy" and len(site.asked("/x")) == 1
+
+
+@pytest.mark.parametrize("status", ["500 Oops", "502 Bad", "504 Late", "429 Slow", "200 OK"])
+def test_retry_after_of_other_answers_means_nothing_here(site, status):
+    first_ill(site, answer("Retry-After: 0", status=status, body=b"first"), answer(body=b"it"))
+    site.server.start()
+    assert get(site)[1] == b"first" and len(site.asked("/x")) == 1
+
+
+def test_the_last_refusal_is_passed_on(site):
+    site.server.config["fetch"] = {**QUICK, "retries": 3}
+    site.answers["/x"] = answer("Retry-After: 0", status="503 Busy", body=b"still busy")
+    site.server.start()
+    reply, body = get(site)
+    assert (reply.status, body, reply["Retry-After"]) == (503, b"still busy", "0") and len(site.asked("/x")) == 4
+
+
+def test_every_try_is_told(site):
+    site.server.config["fetch"] = {**QUICK, "retries": 2}
+    replies = [answer("Retry-After: 0", status="503 Busy"), None, None]
+    site.answers["/x"] = lambda _: replies.pop(0)
+    site.server.start()
+    reply, body = get(site)
+    expect.error(reply, body, "ALL_SOURCES_FAILED")
+    assert attempts(body) == "http: 503 then unreachable then unreachable" and not replies
+
+
+def test_busy_is_no_reason_to_send_a_post_twice(site):
+    site.server.config["fetch"] = dict(QUICK)
+    site.answers["/x"] = answer("Retry-After: 0", status="503 Busy", body=b"busy")
+    site.server.start()
+    for method, body in (("POST", b"once"), ("GET", b"once"), ("DELETE", b"")):
+        with site.server.connect() as c:
+            assert c.ask("/x", method, [("Content-Length", str(len(body)))] if body else [], body).body() == b"busy"
+    assert [a.method for a in site.asked("/x")] == ["POST", "GET", "DELETE"]
+
+
+def test_zero_retries_mean_none(site):
+    first_ill(site, None, answer(body=b"it"))
+    site.server.config["fetch"] = {"retries": 0}
+    site.server.start()
+    assert get(site)[0].status == 502 and len(site.asked("/x")) == 1
+
+
+def test_what_has_begun_is_not_begun_again(site):
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+    first_ill(site, [early], answer(body=b"it"))
+    first_ill(site, [answer("Content-Length: 10", length=False) + b"half"], answer(body=b"it"), "/y")
+    site.server.start()
+    with site.server.connect() as c:
+        assert c.ask("/x").status == 103
+        assert c.reply().status == 502
+    with site.server.connect() as c:
+        with pytest.raises(wire.Cut):
+            c.ask("/y").body()
+    assert len(site.asked("/x")) == 1 and len(site.asked("/y")) == 1
+
+
+def test_those_who_wait_together_are_tried_again_together(site):
+    gate = threading.Event()
+    seen = []
+
+    def reply(asked):
+        seen.append(asked)
+        if len(seen) == 1:
+            gate.wait(20)
+            return None
+        return answer("Cache-Control: max-age=60", body=b"one")
+    site.answers["/x"] = reply
+    site.server.config["fetch"] = dict(QUICK)
+    site.server.start()
+    connections = [site.server.connect() for _ in range(20)]
+    for c in connections:
+        c.begin("/x")
+    until(lambda: seen, "the origin is asked")
+    gate.set()
+    assert [c.reply().body() for c in connections] == [b"one"] * 20
+    assert len(seen) == 2
+    for c in connections:
+        c.close()
+
+
+def test_stale_comes_after_the_last_try(site):
+    site.server.config["fetch"] = {**QUICK, "retries": 1}
+    site.server.config["cache"] = {"staleIfError": "1h"}
+    replies = [answer("Cache-Control: max-age=60", "Age: 100", body=b"old"), None, answer("Cache-Control: max-age=60", "Age: 100", body=b"new"), None, None]
+    site.answers["/x"] = lambda _: replies.pop(0)
+    site.server.start()
+    assert get(site)[1] == b"old"
+    assert get(site)[1] == b"new", "the second try succeeds"
+    reply, body = get(site)
+    assert (body, reply["X-Cache-Status"]) == (b"new", "STALE") and not replies
