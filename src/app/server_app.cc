@@ -197,6 +197,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   http::ClientOptions passthrough_client;
   passthrough_client.max_connections = kPassthroughConnections;
   passthrough_client.max_connections_per_host = kPassthroughConnectionsPerHost;
+  passthrough_client.via = client_options.via;
   TRY(app->passthrough_client_, http::Client::Create(passthrough_client));
   app->passthrough_ =
       std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{

@@ -52,8 +52,8 @@ class Course {
   virtual ~Course() = default;
   /// The head of a final answer is there.
   virtual void Answered(const http::ResponseHead& head) = 0;
-  /// Whether that answer is for nobody, since another try follows: then the transfer is ended, and
-  /// Ended() hears of it as of a failure.
+  /// Whether that answer is for nobody, since another try follows: Ended() will hear of it as of a
+  /// failure.
   virtual bool Dismisses(const http::ResponseHead& head) = 0;
   /// A try is over. @param result how; may be changed to what those who wait are told
   /// @param has_answer they have an answer already, wherever from
@@ -115,8 +115,8 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
 
   /// Once, before the first try. Without a course there is one try, and its end is the exchange's.
   void Follow(std::shared_ptr<Course> course) { course_ = std::move(course); }
-  /// Before the transfer of each try starts.
-  void Bind(std::weak_ptr<http::Transfer> transfer);
+  /// Before the transfer of each try starts. @param is_bucket it goes to an S3 server
+  void Bind(std::weak_ptr<http::Transfer> transfer, bool is_bucket = false);
   /// Ends it without a try, or after the last one.
   void Finish(const Result<void>& result);
 
@@ -157,6 +157,9 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   const ExchangeSpec& spec() const { return spec_; }
 
  private:
+  Result<void> TakeHead(const http::ResponseHead& head);
+  /// A refusal of an S3 server, whose body is awaited; or who answers in its stead.
+  Result<void> TakeRefusal(const http::ResponseHead& head);
   void Settle(const Result<void>& result);
   /// One body's file that may stay small, and so in memory.
   Result<SharedFd> NewFile(const Answer& answer) const;
@@ -201,6 +204,9 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   // The client's thread only, or between two tries.
   int64_t request_ms_ = 0;
   uint64_t epoch_ = 0;
+  bool is_bucket_ = false;
+  std::optional<http::ResponseHead> refusal_;
+  std::string refusal_body_;
   uint64_t written_ = 0;
   bool is_stored_ = false;
 

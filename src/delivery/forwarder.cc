@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "delivery/bucket_answer.h"
+#include "delivery/loop_guard.h"
 #include "delivery/tries.h"
 #include "http/ascii.h"
 #include "http/conditions.h"
@@ -15,6 +17,7 @@
 #include "io/timer.h"
 #include "origin/breaker.h"
 #include "origin/credentials.h"
+#include "origin/s3.h"
 #include "origin/spool.h"
 
 namespace vr::delivery {
@@ -39,6 +42,7 @@ std::string_view ResultOf(const Result<void>& result) {
   const Code code = result.ok() ? Code::kInternal : result.error().code;
   return result.ok()                       ? "ok"
          : code == Code::kCancelled        ? "cancelled"
+         : code == Code::kNotFound         ? "not_found"
          : code == Code::kDeadlineExceeded ? "timeout"
                                            : "error";
 }
@@ -105,6 +109,9 @@ class Forwarder::Journey final : public Course,
   /// Leave to ask the source whose turn it is. @return false: pass it over
   bool Enter();
   http::ClientRequest RequestFor(const ExchangeSpec& spec) const;
+  /// A request of our own for an object. Of the client's fields only its conditions go along, and
+  /// nothing of its query: that would be another operation of S3.
+  http::ClientRequest BucketRequestFor(const ExchangeSpec& spec) const;
   /// What those who wait are told when nothing more is tried. @param last how the last try ended
   Error Verdict(Error last) const;
 
@@ -122,6 +129,8 @@ class Forwarder::Journey final : public Course,
   std::optional<Error> failure_;                   ///< of the last source that was asked
   /// Set: the answer was dismissed, and the source is to be asked again after this.
   std::optional<std::chrono::milliseconds> dismissed_;
+  bool wants_whole_ = false;  ///< a part of another version came: no range any more
+  bool asked_whole_ = false;
   std::chrono::milliseconds shortest_wait_ = std::chrono::milliseconds::max();
 };
 
@@ -148,10 +157,20 @@ bool Forwarder::Journey::Enter() {
 }
 
 void Forwarder::Journey::Go(const std::shared_ptr<Exchange>& exchange) {
-  while (!Enter()) {
+  for (;;) {
+    const origin::Location& location = resolved_.locations[tries_.at()];
     TryEnd skipped;
-    skipped.text = "circuit open";
-    skipped.was_skipped = true;
+    if (IsBucket(location) && location.path.empty()) {
+      // The bucket's own URL would list it.
+      skipped.text = "not found";
+      failure_ = Error(Code::kNotFound, "the source was not found", "the bucket itself")
+                     .WithReason("NOT_FOUND");
+    } else if (Enter()) {
+      break;
+    } else {
+      skipped.text = "circuit open";
+      skipped.was_skipped = true;
+    }
     const auto wait = Next(std::move(skipped));
     if (wait == std::chrono::milliseconds(0)) continue;
     if (wait && GoLater(exchange, *wait)) return;
@@ -160,9 +179,11 @@ void Forwarder::Journey::Go(const std::shared_ptr<Exchange>& exchange) {
                     .WithReason("OVERLOADED")));
     return;
   }
+  const bool is_bucket = IsBucket(resolved_.locations[tries_.at()]);
+  const ExchangeSpec& spec = exchange->spec();
   const std::shared_ptr<http::Transfer> transfer =
-      deps_.client.Prepare(RequestFor(exchange->spec()), exchange);
-  exchange->Bind(transfer);
+      deps_.client.Prepare(is_bucket ? BucketRequestFor(spec) : RequestFor(spec), exchange);
+  exchange->Bind(transfer, is_bucket);
   transfer->Start();  // from here on, this is the client's thread's
 }
 
@@ -173,6 +194,7 @@ Error Forwarder::Journey::Verdict(Error last) const {
   } else if (failure_) {
     last = *failure_;
   }
+  std::erase_if(last.facts, [](const auto& fact) { return fact.first == "upstream"; });
   last.facts.emplace_back("attempts", tries_.Text());
   return last;
 }
@@ -183,13 +205,22 @@ void Forwarder::Journey::Answered(const http::ResponseHead& head) {
 }
 
 bool Forwarder::Journey::Dismisses(const http::ResponseHead& head) {
-  if (head.status != kBusy || !tries_.may_repeat() || !loop_) return false;
-  const auto asked = head.retry_after(SystemClock::Get().Now());
+  const std::shared_ptr<Exchange> waiting = exchange_.lock();
+  const bool is_bucket = IsBucket(resolved_.locations[tries_.at()]);
+  if (is_bucket && waiting && !wants_whole_ &&
+      !FitsIfRange(head, waiting->spec().request.Get("If-Range").value_or(""))) {
+    wants_whole_ = true;
+    return true;
+  }
+  if (!tries_.may_repeat() || !loop_) return false;
+  std::optional<std::chrono::seconds> asked = head.retry_after(SystemClock::Get().Now());
+  // S3 servers seldom say when; what they refuse so was not begun.
+  if (is_bucket && head.is_busy() && !asked) asked = std::chrono::seconds(0);
+  if (!(is_bucket ? head.is_busy() : head.status == kBusy)) return false;
   if (!asked || *asked > origin::kLongestRetryAfter) return false;
   const auto backoff = origin::BackoffOf(snapshot_->passthrough.fetch, tries_.round() + 1);
   const auto wait = std::max(std::chrono::milliseconds(*asked), backoff);
-  const std::shared_ptr<Exchange> exchange = exchange_.lock();
-  if (!exchange || exchange->had_interims() || !IsInTime(wait)) return false;
+  if (!waiting || waiting->had_interims() || !IsInTime(wait)) return false;
   dismissed_ = wait;
   return true;
 }
@@ -226,8 +257,13 @@ bool Forwarder::Journey::Ended(Result<void>& result, bool has_answer) {
   if (result.ok() || has_answer) return false;
   const std::shared_ptr<Exchange> exchange = exchange_.lock();
   if (!exchange) return false;
+  if (wants_whole_ && !asked_whole_) {
+    asked_whole_ = true;
+    Go(exchange);
+    return true;
+  }
   TryEnd end;
-  end.text = dismissed_ ? std::to_string(kBusy) : TryText(result.error());
+  end.text = TryText(result.error());
   end.was_sent = exchange->was_sent();
   if (dismissed_)
     end.retry = std::exchange(dismissed_, std::nullopt);
@@ -309,6 +345,28 @@ bool Forwarder::Drain(SteadyTime deadline) {
   is_closing_ = true;
   pauses_.Close();
   return pauses_.WaitEmpty(deadline);
+}
+
+http::ClientRequest Forwarder::Journey::BucketRequestFor(const ExchangeSpec& spec) const {
+  const http::Request& request = spec.request;
+  const origin::Location& place = resolved_.locations[tries_.at()];
+  const origin::SourceOptions& source =
+      snapshot_->origins->origin(resolved_.origin_index).sources[place.source_index];
+  origin::HttpTarget target = origin::MakeS3Target(*source.place, place.path, SystemClock::Get());
+  target.fetch = snapshot_->passthrough.fetch;
+  target.via = KinOf(request);
+  http::ClientRequest out = target.Request();
+  out.method = request.is_head() ? http::Method::kHead : http::Method::kGet;
+  out.total_timeout = std::chrono::milliseconds(0);
+  out.max_redirects = 0;  // never followed, signed or not
+  for (const std::string_view name : kConditionFields) {
+    if (const auto value = request.Get(name)) out.fields.emplace_back(name, *value);
+  }
+  if (wants_whole_) {
+    for (const char* name : {"Range", "If-Range"}) http::EraseFields(out.fields, name);
+  }
+  SetConditions(out.fields, spec);
+  return out;
 }
 
 void Forwarder::Start(const std::shared_ptr<Exchange>& exchange, SnapshotRef snapshot,

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "delivery/bucket_answer.h"
 #include "delivery/request_log.h"
 #include "delivery/status.h"
 #include "http/ascii.h"
@@ -12,6 +13,7 @@
 #include "http/forwarding.h"
 #include "http/range.h"
 #include "http/respond.h"
+#include "http/status.h"
 #include "http/url.h"
 #include "io/loop.h"
 #include "observe/log.h"
@@ -317,6 +319,13 @@ std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
     response.Add("Allow", kAllow);
     return response;
   }
+  if (!IsRead(request) && HasBucket(asked.resolved)) {
+    const Error refused =
+        Error(Code::kInvalidArgument, "this is read only").WithReason("METHOD_NOT_ALLOWED");
+    Response response = RespondFailure(request, asked, refused);
+    response.Add("Allow", "GET, HEAD");
+    return response;
+  }
   if (request.method == http::Method::kOptions && request.Get("Max-Forwards") == "0") {
     // RFC 9110 §7.6.2: the request ends here.
     Response response;
@@ -465,6 +474,9 @@ Response PassthroughEndpoint::RespondLive(const Request& request, const Asked& a
       return response;
     }
   }
+  // Of a bucket's failed condition nothing but the head goes on.
+  const bool has_no_body = request.is_head() || http::HasNoBody(answer->status);
+  if (!answer->has_body && !has_no_body) return response;
   http::StreamBody body;
   body.length = answer->length;
   if (answer->has_body) {

@@ -826,7 +826,7 @@ int Client::Core::CheckTimers() {
     if (t.paused) continue;
     SteadyTime deadline = t.total_deadline;
     const char* why = "total timeout";
-    if (!t.in_multi && t.request.forwarded) {
+    if (!t.in_multi && t.total_deadline == SteadyTime::max()) {
       // Somebody waits for it now, and it has no total timeout.
       deadline = std::min(deadline, t.last_activity + t.request.connect_timeout);
       why = kQueueTimeout;
