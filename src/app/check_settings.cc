@@ -74,9 +74,17 @@ void CheckOrigins(const Settings& s, std::vector<Finding>& out) {
   for (size_t i = 0; i < s.origins.size(); ++i) {
     if (s.origins[i].mode != origin::OriginMode::kPassthrough) continue;
     for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
-      if (s.origins[i].sources[k].type == origin::SourceType::kHttp) continue;
-      out.push_back({At(At("/origins", i, "/sources"), k, "/type"), "another type than \"http\"",
-                     "\"http\": an origin of mode \"passthrough\" speaks HTTP"});
+      const origin::SourceOptions& source = s.origins[i].sources[k];
+      if (source.type == origin::SourceType::kHttp) continue;
+      if (source.type == origin::SourceType::kS3) {
+        if (!source.place || source.place->root.empty()) continue;
+        out.push_back({At(At("/origins", i, "/sources"), k, "/bucket"),
+                       "a bucket that is a directory",
+                       "a bucket of an S3 server: an origin of mode \"passthrough\" speaks HTTP"});
+        continue;
+      }
+      out.push_back({At(At("/origins", i, "/sources"), k, "/type"), "\"file\"",
+                     "\"http\" or \"s3\": an origin of mode \"passthrough\" speaks HTTP"});
     }
   }
   CheckShadows(s, out);

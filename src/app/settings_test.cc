@@ -310,6 +310,22 @@ TEST(Settings, CacheControlBelongsToOriginsThatTransform) {
               ElementsAre("/origins/0/cacheControl"));
 }
 
+TEST(Settings, WhatPassesThroughComesByHttp) {
+  const auto load = [](const std::string& source) {
+    return LoadWith(R"({"buckets": {"B": {"endpoint": "http://h", "bucket": "b", "signing": "none"},
+                                    "D": {"root": "/srv"}},
+                        "origins": [{"name": "a", "matcher": "^/", "mode": "passthrough",
+                                     "sources": [)" +
+                    source + "]}]}");
+  };
+  EXPECT_TRUE(load(R"({"type": "http", "url": "http://x"})").settings);
+  EXPECT_TRUE(load(R"({"type": "s3", "bucket": "B"})").settings);
+  EXPECT_THAT(Pointers(load(R"({"type": "s3", "bucket": "D"})").problems),
+              ElementsAre("/origins/0/sources/0/bucket"));
+  EXPECT_THAT(Pointers(load(R"({"type": "file", "root": "/srv"})").problems),
+              ElementsAre("/origins/0/sources/0/type"));
+}
+
 TEST(Settings, DamagedSyntaxIsReportedWithoutItsConsequences) {
   EXPECT_THAT(Lines(LoadWith("{\"listen\": \"x\" \"data\": 5").problems),
               ElementsAre("f:1:16: /: found \"\\\"\", allowed: \",\" or \"}\"",

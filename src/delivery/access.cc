@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "delivery/bucket_answer.h"
 #include "delivery/cf_resized.h"
 #include "delivery/job_events.h"
 #include "delivery/refusal.h"
@@ -164,9 +165,10 @@ std::optional<Response> AccessGate::TryGuarded(const Request& request) {
     request.client_address =
         http::ClientAddressOf(request, policy.trusted_proxies, policy.proxy_header);
   }
-  // A passthrough origin answers for itself.
-  if (policy.cors.is_on() && Cors::IsPreflight(request) && !MatchPassthrough(*snapshot, request)) {
-    return policy.cors.AnswerPreflight(request);
+  if (policy.cors.is_on() && Cors::IsPreflight(request)) {
+    // A passthrough origin answers for itself; a bucket cannot.
+    const auto passed = MatchPassthrough(*snapshot, request);
+    if (!passed || HasBucket(*passed)) return policy.cors.AnswerPreflight(request);
   }
   const bool is_checked = policy.has_signing() && !IsService(request.path) &&
                           (policy.signing_required || http::HasSignature(request.query));

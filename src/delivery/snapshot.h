@@ -12,6 +12,7 @@
 #include "delivery/options.h"
 #include "http/caching.h"
 #include "origin/allowed_sources.h"
+#include "origin/breaker.h"
 #include "origin/options.h"
 #include "origin/origin_table.h"
 #include "origin/source.h"
@@ -58,6 +59,9 @@ struct Snapshot {
   std::vector<OriginPolicy> policies;  ///< by origin index
   std::shared_ptr<const origin::OriginTable> origins;
   std::shared_ptr<origin::Opener> opener;
+  /// Of the sources, by origin index and place in its `sources`; null: asked however often it
+  /// failed.
+  std::vector<std::vector<std::shared_ptr<origin::Breaker>>> breakers;
   bool kv_enabled = true;
   PassthroughPolicy passthrough;
   bool has_passthrough = false;  ///< an origin has that mode

@@ -42,9 +42,6 @@ Error Upstream(Code code, std::string message, std::string upstream) {
   return error;
 }
 
-/// The longest Retry-After that is waited for.
-constexpr std::chrono::seconds kLongestWait{2};
-
 void AddRetry(Error& error, std::chrono::milliseconds wait) {
   error.facts.emplace_back(kRetryFact, std::to_string(wait.count()));
 }
@@ -52,7 +49,7 @@ void AddRetry(Error& error, std::chrono::milliseconds wait) {
 /// A server that is only busy is worth another try, if it does not ask for too much patience.
 void AddRetry(Error& error, const http::ResponseHead& head, WallTime now) {
   const auto wait = head.retry_after(now).value_or(std::chrono::seconds(0));
-  if (head.is_busy() && wait <= kLongestWait) AddRetry(error, wait);
+  if (head.is_busy() && wait <= kLongestRetryAfter) AddRetry(error, wait);
 }
 
 /// In a word, how a transfer ended that brought no head. Nothing of it names a host.

@@ -203,7 +203,7 @@ def test_a_passed_through_request_names_its_attempts_too(server, raw):
     server.start()
     reply, body = server.get("/page")
     expect.error(reply, body, "ALL_SOURCES_FAILED")
-    assert attempts(body) == "http: unreachable, http: unreachable"
+    assert attempts(body) == "http: unreachable (3 tries), http: unreachable (3 tries)"
     server.config["origins"][0]["sources"].append({"type": "http", "url": raw.url})
     raw.answers["/page"] = answer(body=b"here")
     server.write_config()
