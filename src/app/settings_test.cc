@@ -240,6 +240,36 @@ TEST(Settings, OriginsThatCannotWorkAreRefusedOrShadowsPointedOut) {
       shadows({"^/([^.]+)\\\\.(mp4|webm|mov)", "^/([^.]+)", "^/secure/([^.]+)\\\\.(mp4|webm)"}),
       ElementsAre("/origins/2/matcher"));
   EXPECT_THAT(shadows({"^/[^.]+\\\\.mp4$", "^/[^.]+\\\\.(mp4|webm)$"}), IsEmpty());
+
+  // Origins that transform get videos only: what is no video is left for one that passes through.
+  const auto mixed = [&](std::vector<std::pair<std::string, bool>> list) {
+    std::string text;
+    for (const auto& [matcher, passes] : list) {
+      text += (text.empty() ? "" : ",") + std::string(R"({"name": "o)") +
+              std::to_string(text.size()) + R"(", "matcher": ")" + matcher + R"(", "mode": ")" +
+              (passes ? "passthrough" : "transform") +
+              R"(", "sources": [{"type": "http", "url": "http://o.example"}]})";
+    }
+    LoadOutcome outcome = LoadWith("{\"origins\": [" + text + "]}");
+    EXPECT_TRUE(outcome.settings);
+    std::erase_if(outcome.warnings, [](const config::Problem& w) {
+      return w.ToString().find("take first") == std::string::npos;
+    });
+    return Pointers(outcome.warnings);
+  };
+  constexpr bool kPasses = true, kTransforms = false;
+  EXPECT_THAT(mixed({{".*", kTransforms}, {".*", kPasses}}), IsEmpty());
+  EXPECT_THAT(mixed({{"^/([^.]+)", kTransforms}, {"^/", kPasses}}), IsEmpty());
+  EXPECT_THAT(mixed({{"^/", kTransforms}, {"^/assets/", kPasses}}), IsEmpty());
+  EXPECT_THAT(mixed({{"^/", kTransforms}, {"^/a/.+\\\\.html$", kPasses}}), IsEmpty());
+  // But a video goes to neither of these second ones.
+  EXPECT_THAT(mixed({{"^/", kTransforms}, {"^/a/.+\\\\.(mp4|webm)$", kPasses}}),
+              ElementsAre("/origins/1/matcher"));
+  EXPECT_THAT(mixed({{"^/", kPasses}, {"^/videos/", kTransforms}}),
+              ElementsAre("/origins/1/matcher"));
+  EXPECT_THAT(mixed({{".*", kTransforms}, {"^/", kPasses}, {"^/assets/", kPasses}}),
+              ElementsAre("/origins/2/matcher"));
+  EXPECT_THAT(mixed({{".*", kPasses}, {".*", kPasses}}), ElementsAre("/origins/1/matcher"));
 }
 
 /// Warnings of one origin: matcher, names of groups, path of its only source, further keys.
