@@ -439,6 +439,52 @@ TEST(Settings, PresetsReplaceShippedOnesAsAWholeAndNullRemoves) {
   EXPECT_TRUE(table.contains("desktop"));
 }
 
+TEST(Settings, AQueryOfASourceIsReadCheckedAndMasked) {
+  const std::map<std::string, std::string> environment = {{"SIG", "s-signature"}};
+  const auto source = [&](std::string_view rest) {
+    return LoadWith(R"({"origins": [{"name": "a", "matcher": "^/", "sources": [{)" +
+                        std::string(rest) + "}]}]}",
+                    environment);
+  };
+  const LoadOutcome good =
+      source(R"("type": "http", "url": "http://h", "query": {"b": "${SIG}", "a": "1"})");
+  ASSERT_TRUE(good.settings) << testing::PrintToString(Lines(good.problems));
+  EXPECT_THAT(Lines(good.warnings), IsEmpty());
+  EXPECT_THAT(good.settings->origins[0].sources[0].query,
+              ElementsAre(testing::Pair("a", "1"), testing::Pair("b", "s-signature")));
+  EXPECT_THAT(PrintEffective(*good.settings), testing::Not(HasSubstr("s-signature")));
+  EXPECT_THAT(Pointers(source(R"("type": "file", "root": "/x", "query": {"a": "1"})").problems),
+              ElementsAre("/origins/0/sources/0/query"));
+  const LoadOutcome bad = source(R"("type": "http", "url": "http://h", "query": {"": "1"})");
+  EXPECT_THAT(Pointers(bad.problems), ElementsAre("/origins/0/sources/0/query"));
+}
+
+TEST(Settings, PresetsHavePlaybackHintsAndTagsAPrefix) {
+  const LoadOutcome outcome = LoadWith(WithOrigin(R"("cache": {"tagPrefix": "video-prod-"},
+      "derivatives": {"mobile": {"width": 100, "loop": true, "muted": false, "preload": "none"}})"));
+  ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  EXPECT_EQ(outcome.settings->variant.tag_prefix, "video-prod-");
+  EXPECT_EQ(outcome.settings->variant.derivatives.at("mobile").playback,
+            (variant::PlaybackHints{true, std::nullopt, false, "none"}));
+  const std::string printed = PrintEffective(*outcome.settings);
+  for (const char* text : {R"("loop": true)", R"("muted": false)", R"("preload": "none")",
+                           R"("tagPrefix": "video-prod-")"}) {
+    EXPECT_THAT(printed, HasSubstr(text));
+  }
+  EXPECT_THAT(printed, testing::Not(HasSubstr("autoplay")));
+  for (const char* prefix : {"", "a b", "a,b"}) {
+    EXPECT_THAT(
+        Pointers(LoadWith(WithOrigin(R"("cache": {"tagPrefix": ")" + std::string(prefix) + "\"}"))
+                     .problems),
+        ElementsAre("/cache/tagPrefix"));
+  }
+  EXPECT_THAT(
+      Lines(
+          LoadWith(WithOrigin(R"("derivatives": {"x": {"loop": 1, "preload": "all"}})")).problems),
+      ElementsAre(HasSubstr("allowed: true or false"),
+                  HasSubstr("allowed: none, metadata or auto")));
+}
+
 TEST(Settings, BucketsOfEveryFormLoadAndPrintToTheSame) {
   const LoadOutcome outcome = LoadWith(
       R"({"origins": [{"name": "a", "matcher": "^/", "sources": [

@@ -247,6 +247,13 @@ void CheckSource(const SourceOptions& source, const std::string& at,
                                                "Content-Length",
                                                "TE",
                                                "Via"};
+  for (const auto& [name, value] : source.query) {
+    if (name.empty() || !http::IsFieldValue(name)) {
+      problems.push_back({at + "/query", name, "names without control characters"});
+    } else if (!http::IsFieldValue(value)) {
+      problems.push_back({at + "/query/" + name, "(hidden)", "text without control characters"});
+    }
+  }
   for (const auto& [name, value] : source.headers) {
     const bool ours = std::any_of(std::begin(kOurs), std::end(kOurs),
                                   [&](std::string_view o) { return http::EqualsNoCase(o, name); });

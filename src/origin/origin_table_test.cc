@@ -261,6 +261,14 @@ TEST(OriginTableProblems, SourcesAreChecked) {
   EXPECT_THAT(one(s), HasSubstr("/headers"));
   s.headers = {{"X-Key", "k\n"}};
   EXPECT_THAT(one(s), HasSubstr("/headers/X-Key"));
+  s.headers.clear();
+  s.query = {{"to ken", "a&b"}};
+  EXPECT_EQ(one(s), "");
+  s.query = {{"", "x"}};
+  EXPECT_THAT(one(s), HasSubstr("/query"));
+  s.query = {{"key", "secret\n"}};
+  EXPECT_THAT(one(s), HasSubstr("/query/key"));
+  EXPECT_EQ(one(s).find("secret"), std::string::npos);
   SourceOptions s3;
   s3.type = SourceType::kS3;
   EXPECT_THAT(one(s3), HasSubstr("/bucket"));
