@@ -7,6 +7,7 @@ namespace vr::origin {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 SourceOptions File(std::string root, std::string path = {}, int priority = 0) {
   SourceOptions s;
@@ -234,6 +235,18 @@ TEST(OriginTableProblems, UnknownPlaceholdersAreErrors) {
   }
   EXPECT_THAT(Problems({Origin("a", "(x)", {"id"}, {File("/srv", "q/${nope}/z")})}),
               HasSubstr("/origins/0/sources/0/path | ${nope} | "));
+}
+
+TEST(OriginTableProblems, WhatOtherEnginesCanIsSaidWithWhatToDo) {
+  const auto about = [](const std::string& matcher) {
+    return Problems({Origin("a", matcher, {}, {File("/srv")})});
+  };
+  for (const char* matcher : {"^/(?!m/).+", "^/(?=v).+", "^/(?<=x)y", "^/(?<!x)y"})
+    EXPECT_THAT(about(matcher), HasSubstr("no look-around: put an origin for")) << matcher;
+  for (const char* matcher : {"^/(.)/\\1$", "^/(?P<a>.)/\\k<a>$"})
+    EXPECT_THAT(about(matcher), HasSubstr("no back-references: put an origin for")) << matcher;
+  for (const char* matcher : {"^/(x", "^/\\y", "^/[z-a]"})
+    EXPECT_THAT(about(matcher), Not(HasSubstr("put an origin"))) << matcher;
 }
 
 TEST(OriginTableProblems, SourcesAreChecked) {
