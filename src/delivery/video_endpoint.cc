@@ -584,7 +584,7 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
 }
 
 std::vector<std::string> VideoEndpoint::TagsOf(const Prepared& p) {
-  return variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  return variant::TagsOf(p.parsed.request, p.policy->cache_tags, p.snapshot->variant.tag_prefix);
 }
 
 ProductionSpec VideoEndpoint::SpecFor(const Prepared& p, transform::Plan plan) const {

@@ -73,9 +73,12 @@ bool Leaks(const HttpTarget& target, const std::string& text) {
     return secret.size() >= 4 &&
            (text.find(secret) != text.npos || text.find(http::PercentEncode(secret)) != text.npos);
   };
-  const size_t query = target.url.find('?');  // of our making: name=secret
-  if (query != std::string::npos) {
-    const std::string_view pair = std::string_view(target.url).substr(query + 1);
+  const size_t query = target.url.find('?');  // of our making: name=secret&name=secret
+  std::string_view rest;
+  if (query != std::string::npos) rest = std::string_view(target.url).substr(query + 1);
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
     if (holds(pair.substr(pair.find('=') + 1))) return true;
   }
   return std::any_of(target.credentials.begin(), target.credentials.end(),
