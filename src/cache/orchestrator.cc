@@ -146,7 +146,7 @@ bool Orchestrator::Launch(io::Executor executor, const Query& query,
   auto run = [this, query, production, producer, flight]() -> Task<void> {
     return RunProduction(query, production, producer, flight);
   };
-  if (group_.Spawn(workshop_.value_or(executor), run)) return true;
+  if (group_.Spawn(executor, run)) return true;
   LeaveFlight(flight, production);
   production->Fail(
       Error(Code::kUnavailable, "the server is shutting down").WithReason("OVERLOADED"));

@@ -168,8 +168,8 @@ class Orchestrator {
   /// @return how many
   Task<Result<uint64_t>> FinishPurges(Context ctx);
 
-  /// Productions run there instead of on the loop of who asked first, which has hits to serve.
-  /// Before the first request.
+  /// What no layer has is made there instead of on the loop of who asked first, which has hits to
+  /// serve. Before the first request.
   void ProduceOn(io::Executor executor) { workshop_ = std::move(executor); }
 
   /// Purges reach `target` too; it outlives this. Before the first request.

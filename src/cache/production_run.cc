@@ -8,6 +8,7 @@
 
 #include "cache/orchestrator.h"
 #include "cache/ttl.h"
+#include "io/loop.h"
 #include "observe/log.h"
 
 namespace vr::cache {
@@ -189,7 +190,9 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
   names.origin = query.origin;
   names.target = query.target;
   production->BeginMaking(jobs_.Open(std::move(names), production));
-  co_await Make(std::move(ctx), std::move(query), settler, std::move(producer));
+  const io::Executor here = co_await boost::asio::this_coro::executor;
+  Task<void> made = Make(std::move(ctx), std::move(query), settler, std::move(producer));
+  co_await io::RunOn(workshop_.value_or(here), std::move(made));
 }
 
 Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,10 @@ thread_local Loop* current_loop = nullptr;
 
 Loop* Loop::Current() {
   return current_loop;
+}
+
+Task<void> RunOn(Executor executor, Task<void> task) {
+  co_await boost::asio::co_spawn(executor, std::move(task), kUseTask);
 }
 
 LoopPool::LoopPool(int count, std::string name) : name_(std::move(name)) {

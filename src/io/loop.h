@@ -41,6 +41,9 @@ class Loop {
   boost::asio::io_context context_;
 };
 
+/// Has `task` run on `executor`; the caller goes on where it was.
+Task<void> RunOn(Executor executor, Task<void> task);
+
 class LoopPool {
  public:
   /// @param count number of loops, 0 = one per core.
