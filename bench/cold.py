@@ -203,6 +203,8 @@ class Contest:
         if reply.status != 200:
             return None
         self.settled()
+        # A worker's CPU time is known when it has been collected, a little after its last word.
+        self.kit["until"](lambda: metric("video_resizer_encode_seconds_total") > workers, "the worker is counted", 10, every=0.005)
         server, workers = self.kit["cpu_seconds"](self.server.pid) - server, metric("video_resizer_encode_seconds_total") - workers
         return Run(wall, server + workers, size, first, first_media, metric("video_resizer_job_seconds_sum") - jobs, workers)
 
