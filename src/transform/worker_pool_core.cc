@@ -70,6 +70,9 @@ WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
       queue_wait_(metrics.GetHistogram("video_resizer_queue_wait_seconds",
                                        "Time jobs waited for a worker", {},
                                        {0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300})),
+      job_seconds_(metrics.GetHistogram(
+          "video_resizer_job_seconds", "Time from handing a job to a worker until it says: done",
+          {}, {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300})),
       timer_(loop.executor()) {
   for (Cause cause :
        {Cause::kDeadline, Cause::kNoProgress, Cause::kCpu, Cause::kOutputSize, Cause::kMemory,
@@ -303,6 +306,8 @@ void WorkerPool::Core::OnDone(const WorkerRef& worker, protocol::Done done) {
     return;
   }
   worker->has_done = true;
+  job_seconds_.Observe(
+      std::chrono::duration<double>(steady_clock::now() - run->started_at).count());
   worker->run.reset();
   SetState(worker, State::kEnding);
   End(run, std::move(done));
@@ -457,7 +462,7 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   const SteadyTime now = steady_clock::now();
   queue_wait_.Observe(std::chrono::duration<double>(now - run->queued_at).count());
   run->deadline = std::min(run->ctx.deadline, now + options_.timeout);
-  run->last_sign = now;
+  run->last_sign = run->started_at = now;
   // More decoder threads make a lone job faster and never change its bytes; together they only get
   // in each other's way.
   const bool is_alone = queue_.empty() && CountOf(State::kBusy) == 0;

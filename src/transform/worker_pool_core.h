@@ -117,7 +117,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   Counter encode_seconds_;
   Gauge queue_gauge_, starting_gauge_, idle_gauge_, busy_gauge_;
   Counter zygote_starts_, second_tries_, refused_;
-  Histogram queue_wait_;
+  Histogram queue_wait_, job_seconds_;
   std::map<Cause, Counter> deaths_;
   Guarded<std::string> recipe_;
 

@@ -1204,6 +1204,54 @@ TEST_F(WorkerTest, WhatNeedsNothingDoneIsCopiedPacketByPacket) {
   EXPECT_LT(o.done->cpu_seconds, 0.5);
 }
 
+std::string LargeClip(const std::string& flags) {
+  return "-f lavfi -i testsrc2=s=1280x720:r=30:d=6,noise=alls=20:all_seed=1 -c:v libx264 -preset "
+         "ultrafast -bf 2 -g 30 -b:v 7M -maxrate 8M -bufsize 4M -profile:v main -pix_fmt yuv420p "
+         "-color_range tv -movflags " +
+         flags;
+}
+
+TEST_F(WorkerTest, ACopyOfALargeSourceHasItsIndexFirstAndIsHardlyLarger) {
+  const std::string clip = Clip("large.mp4", LargeClip("+faststart"));
+  const Outcome o = Run(Job(), clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  ASSERT_EQ(o.done->route, "remux");
+  EXPECT_THAT(TopBoxes(o.stored), ::testing::ElementsAre("ftyp", "moov", "free", "free", "mdat"));
+  EXPECT_TRUE(PacketHashes(Path("stored"), "v") == PacketHashes(clip, "v"));
+  EXPECT_TRUE(PacketHashes(Path("stream"), "v") == PacketHashes(clip, "v"));
+  EXPECT_LT(static_cast<double>(o.stored.size()),
+            1.01 * static_cast<double>(std::filesystem::file_size(clip)));
+  EXPECT_TRUE(Run(Job(), clip).stored == o.stored);
+}
+
+// Its index tells of the first fragment only: room made by it does not suffice.
+TEST_F(WorkerTest, ACopyWhoseIndexTurnsOutLongerIsWrittenAgain) {
+  const std::string clip = Clip("hybrid.mp4", LargeClip("+frag_keyframe"));
+  const Outcome o = Run(Job(), clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  ASSERT_EQ(o.done->route, "remux");
+  EXPECT_EQ(o.done->frames, 180u);
+  EXPECT_EQ(TopBoxes(o.stored)[1], "moov");
+  EXPECT_TRUE(PacketHashes(Path("stored"), "v") == PacketHashes(clip, "v"));
+  EXPECT_TRUE(PacketHashes(Path("stream"), "v") == PacketHashes(clip, "v"));
+  EXPECT_EQ(o.done->stored_bytes, o.stored.size());
+  EXPECT_EQ(o.done->stream_bytes, o.stream.size());
+}
+
+TEST_F(WorkerTest, TheFirstFragmentComesWithTheFirstPictures) {
+  Job job;
+  job.width = 160;
+  const Outcome o = Run(job, Standard());
+  ASSERT_TRUE(o.done) << Why(o);
+  const auto first = std::find_if(o.progress.begin(), o.progress.end(),
+                                  [](const protocol::Progress& p) { return p.stream_bytes > 0; });
+  ASSERT_NE(first, o.progress.end());
+  WriteFile(Path("first.mp4"), o.stream.substr(0, first->stream_bytes));
+  const int pictures = std::stoi(Facts(Path("first.mp4"), "v")["nb_read_frames"]);
+  EXPECT_GE(pictures, 1);
+  EXPECT_LE(pictures, 3);
+}
+
 TEST_F(WorkerTest, SoundIsCopiedBesideCopiedOrNewPicturesInStep) {
   // A flash and a beep at second 1.
   const std::string clip = Clip(
