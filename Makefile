@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test unit e2e e2e-s3 e2e-deps build deps lint fmt tidy bench bench-store bench-media torture asan tsan clang clean
+.PHONY: help run demo test unit e2e e2e-s3 e2e-deps build deps lint fmt tidy bench bench-store bench-cold bench-micro bench-baseline bench-media torture asan tsan clang clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -73,6 +73,22 @@ bench-store: ## the store: start with 100,000 entries, commits against plain fil
 	@$(MAKE) --no-print-directory build PRESET=release
 	@cmake --build --preset release --target vr_store_bench > /dev/null
 	@tools/bench_store --bin build/release/bin --out bench/results/$$(date +%F)-store.md
+
+bench-cold: ## the cold path against the ffmpeg command line, with targets; writes bench/results/ (ROUNDS=5)
+	@tools/install_deps bench
+	@$(MAKE) --no-print-directory build PRESET=release
+	@tools/bench_cold --bin build/release/bin --out bench/results/$$(date +%F)-cold.md
+
+bench-micro: ## the steps of a hit one by one (Google Benchmark)
+	@tools/install_deps bench
+	@$(MAKE) --no-print-directory build PRESET=release
+	@cmake --build --preset release --target bench_micro > /dev/null
+	@build/release/bin/bench_micro $(BENCH_ARGS)
+
+bench-baseline: ## count a hit's instructions anew and write bench/baseline.json (see bench/instructions.py)
+	@tools/install_deps test
+	@$(MAKE) --no-print-directory build PRESET=release
+	@tools/bench_instructions --bin build/release/bin --write
 
 bench-media: ## every mode and format against the ffmpeg command line; writes bench/results/ (ROUNDS=3)
 	@tools/install_deps bench

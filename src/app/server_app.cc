@@ -23,6 +23,9 @@ namespace {
 /// seconds.
 constexpr std::chrono::seconds kWorkerStart{30};
 constexpr size_t kReapBatch = 1000;
+/// The shortest that Linux has: a hit costs a loop less, and need not wait for the end of a
+/// worker's turn.
+constexpr std::chrono::microseconds kTurns{100};
 /// A certificate that ends sooner is worth a warning at every reload.
 constexpr std::chrono::hours kCertificateWarning{14 * 24};
 /// Requests under way to passthrough origins; more wait their turn.
@@ -118,6 +121,12 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   TRY(snapshot->access, delivery::MakeAccessPolicy(settings.access, settings.cors));
   TRY(auto table, origin::OriginTable::Create(origins));
   snapshot->origins = std::move(table);
+  for (const origin::OriginOptions& options : origins) {
+    auto& breakers = snapshot->breakers.emplace_back();
+    for (const origin::SourceOptions& source : options.sources) {
+      breakers.push_back(origin::BreakerOf(*spools_, options, source));
+    }
+  }
   snapshot->opener =
       origin::MakeOpener(settings.fetch, origins, *blocking_, *client_, metrics_, spools_);
   return delivery::SnapshotRef(std::move(snapshot));
@@ -169,7 +178,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   client_options.via = "1.1 " + app->loop_guard_.pseudonym();
   TRY(app->client_, http::Client::Create(client_options));
   TRY(app->spools_, origin::SpoolCache::Create(s.fetch, *app->client_, app->metrics_));
-  TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->loops_, app->metrics_));
+  TRY(app->pool_, transform::WorkerPool::Create(s.transform, app->workshop_, app->metrics_));
   TRY(delivery::SnapshotRef snapshot, app->MakeSnapshot(s));
   app->snapshots_ = std::make_unique<delivery::SnapshotHolder>(std::move(snapshot));
   // Whether the KV is used is the snapshot's to say, request by request: a reload can switch it.
@@ -178,6 +187,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->orchestrator_ = std::make_unique<cache::Orchestrator>(
       cache_options, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
       delivery::RenderEntityHead, delivery::RenderFailure);
+  app->orchestrator_->ProduceOn(app->workshop_[0].executor());
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
       *app->snapshots_, *app->orchestrator_,
@@ -191,6 +201,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   http::ClientOptions passthrough_client;
   passthrough_client.max_connections = kPassthroughConnections;
   passthrough_client.max_connections_per_host = kPassthroughConnectionsPerHost;
+  passthrough_client.via = client_options.via;
   TRY(app->passthrough_client_, http::Client::Create(passthrough_client));
   app->passthrough_ =
       std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{
@@ -206,7 +217,8 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->gate_ = std::make_unique<delivery::AccessGate>(
       *app->snapshots_, *app->router_,
       s.admin.on_main_listener ? app->admin_handler_.get() : nullptr, app->clock_);
-  app->loops_.Start();
+  app->workshop_.Start();
+  app->loops_.Start(kTurns);
 
   CHECK_OK(app->FinishPurges());
 
@@ -259,6 +271,7 @@ ServerApp::~ServerApp() {
   passthrough_client_.reset();
   // Loops first: afterwards no coroutine can touch what is destroyed below.
   loops_.Stop();
+  workshop_.Stop();
 }
 
 void ServerApp::NoteCertificate(const http::TlsFiles& files) {

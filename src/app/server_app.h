@@ -69,6 +69,7 @@ class ServerApp {
   Metrics metrics_;
   std::shared_ptr<http::TlsCredentials> tls_;  ///< null: the main listener is plain
   io::LoopPool loops_;
+  io::LoopPool workshop_{1, "work"};  ///< what makes variants, so that hits do not wait for it
   std::unique_ptr<io::Blocking> blocking_;
   UniqueFd data_lock_;  ///< of `data`, when the store lies in a directory of its own
   std::unique_ptr<kv::EmbeddedStore> kv_;

@@ -168,6 +168,10 @@ class Orchestrator {
   /// @return how many
   Task<Result<uint64_t>> FinishPurges(Context ctx);
 
+  /// What no layer has is made there instead of on the loop of who asked first, which has hits to
+  /// serve. Before the first request.
+  void ProduceOn(io::Executor executor) { workshop_ = std::move(executor); }
+
   /// Purges reach `target` too; it outlives this. Before the first request.
   void AddPurgeTarget(PurgeTarget& target) { purge_targets_.push_back(&target); }
 
@@ -273,6 +277,7 @@ class Orchestrator {
       purge_discarded_, abandoned_;
   Gauge stores_under_way_;
 
+  std::optional<io::Executor> workshop_;
   std::vector<PurgeTarget*> purge_targets_;
 
   Edge edge_;

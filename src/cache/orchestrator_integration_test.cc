@@ -32,6 +32,18 @@ TEST_F(OrchestratorTest, MakesOnceThenHitsTheEdgeThenTheKvAfterARestart) {
   EXPECT_EQ(kitchen_->calls, 1);
 }
 
+TEST_F(OrchestratorTest, ProductionsRunInTheWorkshopAndNotWhereHitsAreServed) {
+  io::LoopPool workshop(1, "work");
+  workshop.Start();
+  orchestrator_->ProduceOn(workshop[0].executor());
+  const Slot slot = Start(Ask("k"));
+  RunUntil([&] { return slot->has_value(); });
+  ASSERT_TRUE((*slot)->ok());
+  EXPECT_EQ(BodyOf((*slot)->value().entity), "variant bytes");
+  EXPECT_EQ(kitchen_->made_on, &workshop[0]);
+  while (!orchestrator_->Drain(std::chrono::steady_clock::now())) context_.poll();
+}
+
 TEST_F(OrchestratorTest, ManyAskersOneProduction) {
   kitchen_->is_gated = true;
   std::vector<Slot> slots;
@@ -584,6 +596,17 @@ TEST_F(OrchestratorTest, WithoutAnEdgeTheNextRequestStillHits) {
   RunUntil([&] { return second->has_value(); });
   ASSERT_TRUE((*second)->ok());
   EXPECT_EQ((**second)->layer, Layer::kKv) << "what waits for its commit counts as held by the KV";
+  std::optional<Result<Answer>> peeked;
+  auto peek = [&]() -> Task<void> {
+    Query query = Ask("k");
+    auto producer = std::make_shared<FakeProducer>(kitchen_);
+    peeked.emplace(co_await orchestrator_->Peek(Context(), std::move(query), std::move(producer)));
+  };
+  boost::asio::co_spawn(context_.get_executor(), peek, boost::asio::detached);
+  RunUntil([&] { return peeked.has_value(); });
+  ASSERT_TRUE(peeked->ok());
+  EXPECT_EQ((*peeked)->layer, Layer::kKv) << "a HEAD is told the same";
+  EXPECT_NE((*peeked)->entity, nullptr);
   EXPECT_EQ(kitchen_->calls, 1);
   EXPECT_EQ(Count("video_resizer_joins_total"), 0) << "nobody waited";
   *is_allowed = true;

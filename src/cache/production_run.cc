@@ -8,6 +8,7 @@
 
 #include "cache/orchestrator.h"
 #include "cache/ttl.h"
+#include "io/loop.h"
 #include "observe/log.h"
 
 namespace vr::cache {
@@ -189,7 +190,9 @@ Task<void> Orchestrator::RunProduction(Query query, ProductionRef production,
   names.origin = query.origin;
   names.target = query.target;
   production->BeginMaking(jobs_.Open(std::move(names), production));
-  co_await Make(std::move(ctx), std::move(query), settler, std::move(producer));
+  const io::Executor here = co_await boost::asio::this_coro::executor;
+  Task<void> made = Make(std::move(ctx), std::move(query), settler, std::move(producer));
+  co_await io::RunOn(workshop_.value_or(here), std::move(made));
 }
 
 Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
@@ -200,6 +203,14 @@ Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
     is_held = held && held->meta.plan_digest == query.digest;
   }
   if (!is_held && query.read_kv) {
+    // Made already, on its way into the KV: as in Fetch().
+    const ProductionRef made = query.join ? InFlight(query.key, query.digest) : nullptr;
+    if (made && made->Look().phase == Production::Phase::kDone) {
+      Outcome outcome = made->outcome();
+      if (outcome.entity && outcome.entity->kv_backed) {
+        co_return Answer{std::move(outcome.entity), nullptr, Layer::kKv, outcome.freshness};
+      }
+    }
     const std::string flight = ApartFlightOf(query);
     bool leads = false;
     Settler settler(*this, flight, JoinOrLead(query, flight, &leads));

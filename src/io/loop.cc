@@ -3,7 +3,11 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
 #include <string>
+#include <utility>
+
+#include "io/turns.h"
 
 namespace vr::io {
 
@@ -15,7 +19,11 @@ Loop* Loop::Current() {
   return current_loop;
 }
 
-LoopPool::LoopPool(int count) {
+Task<void> RunOn(Executor executor, Task<void> task) {
+  co_await boost::asio::co_spawn(executor, std::move(task), kUseTask);
+}
+
+LoopPool::LoopPool(int count, std::string name) : name_(std::move(name)) {
   const int n = count > 0 ? count : std::max(1u, std::thread::hardware_concurrency());
   for (int i = 0; i < n; ++i) {
     loops_.push_back(std::make_unique<Loop>(i));
@@ -27,11 +35,12 @@ LoopPool::~LoopPool() {
   Stop();
 }
 
-void LoopPool::Start() {
+void LoopPool::Start(std::optional<std::chrono::microseconds> turns) {
   for (auto& loop : loops_) {
-    threads_.emplace_back([loop = loop.get()] {
+    threads_.emplace_back([this, turns, loop = loop.get()] {
       current_loop = loop;
-      pthread_setname_np(pthread_self(), ("loop-" + std::to_string(loop->index())).c_str());
+      if (turns) TakeShortTurns(*turns);
+      pthread_setname_np(pthread_self(), (name_ + "-" + std::to_string(loop->index())).c_str());
       loop->context_.run();
       current_loop = nullptr;
     });

@@ -7,7 +7,10 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -38,12 +41,17 @@ class Loop {
   boost::asio::io_context context_;
 };
 
+/// Has `task` run on `executor`; the caller goes on where it was.
+Task<void> RunOn(Executor executor, Task<void> task);
+
 class LoopPool {
  public:
   /// @param count number of loops, 0 = one per core.
-  explicit LoopPool(int count);
+  /// @param name  of their threads, which have a number behind it
+  explicit LoopPool(int count, std::string name = "loop");
   ~LoopPool();
-  void Start();
+  /// @param turns  of the threads, see TakeShortTurns(); nullopt: the kernel's
+  void Start(std::optional<std::chrono::microseconds> turns = std::nullopt);
   /// Stops the loops at once and joins their threads; handlers still queued are destroyed unrun
   /// when the pool is destroyed.
   void Stop();
@@ -54,6 +62,7 @@ class LoopPool {
   Loop& Any();
 
  private:
+  const std::string name_;
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<boost::asio::executor_work_guard<Executor>> guards_;
   std::vector<std::thread> threads_;

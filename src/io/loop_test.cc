@@ -54,6 +54,30 @@ TEST(LoopPool, AnyTakesTurns) {
   EXPECT_GE(LoopPool(0).size(), 1u);
 }
 
+TEST(RunOn, ATaskRunsElsewhereAndItsCallerGoesOnWhereItWas) {
+  LoopPool loops(2);
+  loops.Start();
+  Loop *inside = nullptr, *before = nullptr, *after = nullptr;
+  std::promise<void> done;
+  auto elsewhere = [&]() -> Task<void> {
+    inside = Loop::Current();
+    co_return;
+  };
+  auto caller = [&]() -> Task<void> {
+    before = Loop::Current();
+    Task<void> task = elsewhere();
+    co_await RunOn(loops[1].executor(), std::move(task));
+    after = Loop::Current();
+    done.set_value();
+  };
+  TaskGroup group;
+  ASSERT_TRUE(group.Spawn(loops[0].executor(), caller));
+  done.get_future().wait();
+  EXPECT_EQ(before, &loops[0]);
+  EXPECT_EQ(inside, &loops[1]);
+  EXPECT_EQ(after, &loops[0]);
+}
+
 TEST(SleepUntil, NeverWakesEarly) {
   const SteadyTime when = std::chrono::steady_clock::now() + 2ms;
   testing::RunSync(SleepUntil(when));

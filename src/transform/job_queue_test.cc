@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <random>
 #include <string>
 
 namespace vr::transform {
@@ -151,6 +152,29 @@ TEST_F(JobQueueTest, TheSurplusIsTheLastOfTheLongestLineOfTheLeastUrgent) {
   EXPECT_EQ(NameOf(queue_.PopSurplus()), "b2");
   EXPECT_EQ(Order(), "a1 b1");
   EXPECT_EQ(queue_.PopSurplus(), nullptr);
+}
+
+TEST_F(JobQueueTest, WhoWouldBeTheSurplusIsToldBefore) {
+  EXPECT_TRUE(queue_.IsSurplus("a", "x", Priority::kWaiting)) << "nobody else is there";
+  std::mt19937 random(7);
+  const auto any_of = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
+  size_t surplus = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string origin(1, static_cast<char>('a' + any_of(3)));
+    const std::string client(1, static_cast<char>('x' + any_of(3)));
+    // Mostly users' jobs, as in life.
+    const auto priority = static_cast<Priority>(any_of(8) < 6 ? 0 : 1 + any_of(2));
+    const bool told = queue_.IsSurplus(origin, client, priority);
+    const std::string name = "newcomer " + std::to_string(i);
+    Add(name, origin, priority, client);
+    const bool is_taken = NameOf(queue_.PopSurplus()) == name;
+    ASSERT_EQ(told, is_taken) << "step " << i << ", " << queue_.size() << " wait";
+    surplus += told ? 1 : 0;
+    if (queue_.size() < 12) Add("old", origin, priority, client);
+    if (any_of(4) == 0) queue_.Pop();
+  }
+  EXPECT_GT(surplus, 300u);
+  EXPECT_LT(surplus, 2700u);
 }
 
 TEST_F(JobQueueTest, SomeCanBeTakenOut) {

@@ -39,7 +39,7 @@ struct JobRun {
   Guarded<Mail> mail;
 
   // The pool's loop only.
-  SteadyTime queued_at;
+  SteadyTime queued_at, started_at;
   SteadyTime deadline = SteadyTime::max();
   SteadyTime last_sign;       ///< when the worker last said something
   int open_needs = 0;         ///< ranges of the source it waits for

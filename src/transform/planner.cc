@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "transform/protocol/costs.h"
 #include "variant/key.h"
 #include "variant/media_url.h"
 
@@ -118,24 +119,6 @@ protocol::Operation OperationOf(Mode mode, Format format) {
   return protocol::Operation::kVideo;
 }
 
-/// Measured on this project's machine, seconds of one core: decoding costs about 6 ns a pixel in;
-/// encoding, per pixel out, as listed; sound plays 150 times faster than it sounds.
-double EncodeCost(protocol::OutputFormat format) {
-  switch (format) {
-    case protocol::OutputFormat::kWebm:
-      return 39e-9;
-    case protocol::OutputFormat::kHevc:
-      return 90e-9;
-    case protocol::OutputFormat::kAv1:
-      return 48e-9;
-    case protocol::OutputFormat::kGif:
-    case protocol::OutputFormat::kWebp:
-      return 150e-9;
-    default:
-      return 20e-9;
-  }
-}
-
 double CostHint(const protocol::Job& job) {
   constexpr double kSourcePixels = 1280.0 * 720.0;
   constexpr double kFramesPerSecond = 30;
@@ -144,14 +127,15 @@ double CostHint(const protocol::Job& job) {
   const double wanted =
       static_cast<double>(job.width.value_or(1280)) * static_cast<double>(job.height.value_or(720));
   const double seconds = job.duration_seconds.value_or(kUnknownSeconds);
-  const double picture = kSourcePixels * 6e-9 + wanted * EncodeCost(job.format);
+  const double decode = kSourcePixels * protocol::kDecodeSecondsPerPixel;
+  const double picture = decode + wanted * protocol::EncodeSecondsPerPixel(job.format);
   switch (job.operation) {
     case protocol::Operation::kFrame:
-      return kFramesToSeek * kSourcePixels * 6e-9 + wanted * 20e-9;
+      return kFramesToSeek * decode + wanted * protocol::EncodeSecondsPerPixel(job.format);
     case protocol::Operation::kSheet:
       return job.format == protocol::OutputFormat::kVtt ? 0.05 : job.sheet.count * picture;
     case protocol::Operation::kAudio:
-      return seconds / 150;
+      return seconds / protocol::kSoundSecondsPerSecond;
     case protocol::Operation::kInfo:
       return 0.05;
     case protocol::Operation::kVideo:

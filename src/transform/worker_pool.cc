@@ -143,6 +143,10 @@ Task<Result<protocol::Done>> WorkerPool::Run(Context ctx, protocol::Job job,
   return WaitForEnd(std::move(run), std::move(submit), core_->options().max_source_bytes);
 }
 
+Result<void> WorkerPool::HasRoom(std::string_view origin, std::string_view client) {
+  return core_->HasRoom(origin, client);
+}
+
 std::string WorkerPool::recipe() const {
   return core_->recipe();
 }

@@ -90,6 +90,11 @@ class WorkerPool {
                                    Outputs outputs, ProgressFn on_progress,
                                    std::shared_ptr<CancelToken> cancel = nullptr, Claim claim = {});
 
+  /// Whether Run() would refuse a job of this client of this origin now because the queue is full.
+  /// For those who would open a source for it first. Somebody waits for the job.
+  /// @errors kResourceExhausted (OVERLOADED)
+  Result<void> HasRoom(std::string_view origin, std::string_view client);
+
   /// What decides the bytes besides the job: library versions and recipe revision, as the workers
   /// say.
   std::string recipe() const;

@@ -65,9 +65,14 @@ WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
       second_tries_(metrics.GetCounter(
           "video_resizer_job_second_tries_total",
           "Jobs whose worker died before it read them, and that went to another one")),
+      refused_(metrics.GetCounter("video_resizer_queue_refusals_total",
+                                  "Jobs refused because too many were waiting")),
       queue_wait_(metrics.GetHistogram("video_resizer_queue_wait_seconds",
                                        "Time jobs waited for a worker", {},
                                        {0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300})),
+      job_seconds_(metrics.GetHistogram(
+          "video_resizer_job_seconds", "Time from handing a job to a worker until it says: done",
+          {}, {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300})),
       timer_(loop.executor()) {
   for (Cause cause :
        {Cause::kDeadline, Cause::kNoProgress, Cause::kCpu, Cause::kOutputSize, Cause::kMemory,
@@ -301,6 +306,8 @@ void WorkerPool::Core::OnDone(const WorkerRef& worker, protocol::Done done) {
     return;
   }
   worker->has_done = true;
+  job_seconds_.Observe(
+      std::chrono::duration<double>(steady_clock::now() - run->started_at).count());
   worker->run.reset();
   SetState(worker, State::kEnding);
   End(run, std::move(done));
@@ -413,18 +420,27 @@ void WorkerPool::Core::Submit(JobRunRef run) {
   if (run->job.source_size > options_.max_source_bytes) {
     End(run, Error(Code::kResourceExhausted, "the source is larger than allowed")
                  .WithReason("SOURCE_TOO_LARGE")
-                 .WithFact("limit", "source_bytes"));
+                 .WithFact("limit", "bytes")
+                 .WithFact("value", std::to_string(run->job.source_size))
+                 .WithFact("allowed", std::to_string(options_.max_source_bytes)));
     return;
   }
   queue_.Push(std::move(run));
   Dispatch();
   // Only what could not start at once waits, and only so many.
-  if (queue_.size() > options_.queue) {
-    End(queue_.PopSurplus(),
-        Error(Code::kResourceExhausted, "too many transforms are waiting, try again later")
-            .WithReason("OVERLOADED"));
-  }
+  if (queue_.size() > options_.queue) End(queue_.PopSurplus(), Overloaded());
   Update();
+}
+
+Result<void> WorkerPool::Core::HasRoom(std::string_view origin, std::string_view client) {
+  if (!is_full_ || !queue_.IsSurplus(origin, client, Priority::kWaiting)) return {};
+  return Overloaded();
+}
+
+Error WorkerPool::Core::Overloaded() {
+  refused_.Add();
+  return Error(Code::kResourceExhausted, "too many transforms are waiting, try again later")
+      .WithReason("OVERLOADED");
 }
 
 void WorkerPool::Core::Dispatch() {
@@ -446,7 +462,7 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   const SteadyTime now = steady_clock::now();
   queue_wait_.Observe(std::chrono::duration<double>(now - run->queued_at).count());
   run->deadline = std::min(run->ctx.deadline, now + options_.timeout);
-  run->last_sign = now;
+  run->last_sign = run->started_at = now;
   // More decoder threads make a lone job faster and never change its bytes; together they only get
   // in each other's way.
   const bool is_alone = queue_.empty() && CountOf(State::kBusy) == 0;
@@ -517,6 +533,7 @@ void WorkerPool::Core::Update() {
   const size_t idle = CountOf(State::kIdle);
   const size_t starting = CountOf(State::kStarting);
   queue_depth = queue_.size();
+  is_full_ = queue_depth >= options_.queue && (idle == 0 || busy >= max_running_) && !stop_begun_;
   running = busy;
   is_ready = zygote_ && idle + busy > 0 && !stop_begun_;
   queue_gauge_.Set(static_cast<double>(queue_.size()));

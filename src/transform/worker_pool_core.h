@@ -40,6 +40,8 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   std::atomic<size_t> queue_depth{0};
   std::atomic<size_t> running{0};
   std::atomic<pid_t> zygote_pid{-1};
+  /// See WorkerPool::HasRoom().
+  Result<void> HasRoom(std::string_view origin, std::string_view client);
   /// Blocks until the stop has finished. @return false when the deadline came first
   bool WaitStopped(SteadyTime deadline);
 
@@ -100,6 +102,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   /// @return whether it did; then the worker has no job any more
   bool TryAgain(const WorkerRef& worker);
   void FailQueue(const Error& error);
+  Error Overloaded();
 
   // Time.
   void Update();  ///< after every event: refill, dispatch, gauges, timer
@@ -113,8 +116,8 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   io::Loop& loop_;
   Counter encode_seconds_;
   Gauge queue_gauge_, starting_gauge_, idle_gauge_, busy_gauge_;
-  Counter zygote_starts_, second_tries_;
-  Histogram queue_wait_;
+  Counter zygote_starts_, second_tries_, refused_;
+  Histogram queue_wait_, job_seconds_;
   std::map<Cause, Counter> deaths_;
   Guarded<std::string> recipe_;
 
@@ -127,6 +130,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   uint64_t next_id_ = 1;
   std::map<uint64_t, WorkerRef> workers_;
   JobQueue queue_;
+  std::atomic<bool> is_full_{false};  ///< any thread: one more job would be one too many
   boost::asio::basic_waitable_timer<
       std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, io::Executor>
       timer_;

@@ -425,10 +425,14 @@ TEST_F(WorkerPoolTest, AFullQueueAnswersAtOnceAndAWaitingJobHasItsDeadline) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, Code::kResourceExhausted);
   EXPECT_EQ(refused.error().reason, "OVERLOADED");
+  const Result<void> room = pool_->HasRoom("", "");
+  ASSERT_FALSE(room.ok()) << "and says so before a job comes";
+  EXPECT_EQ(room.error().reason, "OVERLOADED");
   auto late = Finish(std::move(second));
   ASSERT_FALSE(late.ok());
   EXPECT_EQ(late.error().code, Code::kDeadlineExceeded);
   EXPECT_EQ(late.error().reason, "TRANSFORM_TIMEOUT");
+  WaitUntil([&] { return pool_->HasRoom("", "").ok(); });
   token->Cancel();
   EXPECT_FALSE(Finish(std::move(first)).ok());
   ExpectWorks();

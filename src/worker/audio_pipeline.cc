@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "transform/protocol/costs.h"
 #include "worker/audio_copy.h"
 #include "worker/audio_route.h"
 #include "worker/audio_track.h"
@@ -29,8 +30,6 @@ namespace protocol = transform::protocol;
 // Decoders need some packets before they are right again: MP3 leans on up to half a second.
 constexpr int64_t kPreroll = 1'000'000;      // microseconds
 constexpr int64_t kReadPastEnd = 5'000'000;  // packets may be out of order by this much
-constexpr double kSecondsPerSecond = 150;    // sound encoded per second of work
-constexpr double kCopiedBytesPerSecond = 100e6;
 
 int64_t Microseconds(double seconds) {
   return static_cast<int64_t>(std::llround(seconds * 1e6));
@@ -143,7 +142,7 @@ class SoundEncoder {
       expected_ =
           expected_ > 0 ? std::min(expected_, *job_.duration_seconds) : *job_.duration_seconds;
     }
-    reporter_.SetEstimate(expected_ / job_.speed / kSecondsPerSecond);
+    reporter_.SetEstimate(expected_ / job_.speed / protocol::kSoundSecondsPerSecond);
     TRY(AudioTrack track,
         AudioTrack::Create(stream, std::move(decoder),
                            AudioRecipeFor(job_, stream->codecpar->sample_rate), window_));
@@ -249,7 +248,7 @@ Result<protocol::Done> ExtractAudio(const protocol::Job& job, SourceIo& source,
   const AudioRoute route =
       AudioRouteFor(job, AudioFactsOf(*media->audio(), media->origin(), media->duration()));
   if (route.copy) {
-    reporter.SetEstimate(static_cast<double>(job.source_size) / kCopiedBytesPerSecond);
+    reporter.SetEstimate(static_cast<double>(job.source_size) / protocol::kCopiedBytesPerSecond);
     TRY(std::optional<protocol::Done> copied, CopySound(job, *media, files, reporter));
     if (copied) return std::move(*copied);
     media.reset();

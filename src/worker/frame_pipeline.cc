@@ -7,6 +7,7 @@
 
 #include "worker/picture_finder.h"
 #include "worker/still_encoder.h"
+#include "worker/warm.h"
 
 namespace vr::worker {
 namespace {
@@ -26,6 +27,11 @@ Result<AvPtr<AVFrame>> FindKeyFrame(const protocol::Job& job, PictureFinder& fin
 
 Result<AvPtr<AVFrame>> FindExact(const protocol::Job& job, PictureFinder& finder) {
   AvPtr<AVFrame> found;
+  {
+    const MemoryFill as_it_comes(false);  // only what is decoded without a fault counts
+    TRY(found, finder.Alone(job.start_seconds));
+  }
+  if (found != nullptr) return found;
   const auto take = [&found](Picture picture) -> Result<bool> {
     found = std::move(picture.frame);
     return false;
@@ -38,7 +44,8 @@ Result<AvPtr<AVFrame>> FindExact(const protocol::Job& job, PictureFinder& finder
 
 Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source,
                                     const JobFiles& files, Reporter& reporter) {
-  TRY(std::unique_ptr<PictureFinder> finder, PictureFinder::Open(job, source, reporter));
+  TRY(std::unique_ptr<PictureFinder> finder,
+      PictureFinder::Open(job, source, reporter, Want::kOneFrame));
   protocol::Done done;
   AvPtr<AVFrame> frame;
   if (job.accuracy == protocol::Accuracy::kKeyframe) {

@@ -11,7 +11,9 @@ extern "C" {
 #include <vector>
 
 #include "worker/av_log.h"
+#include "worker/avc_configuration.h"
 #include "worker/failure.h"
+#include "worker/warm.h"
 
 namespace vr::worker {
 namespace {
@@ -37,6 +39,9 @@ constexpr const char* kDecoders =
     "nellymoser,speex,libspeex,qdm2,qdmc,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_"
     "s32be,"
     "pcm_u8,pcm_s8,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd";
+
+// A codec that is none of ours: find_stream_info asks no decoder about it and is content.
+constexpr AVCodecID kNotDecoded = AV_CODEC_ID_SNOW;
 
 constexpr int64_t kProbeBytes = 5'000'000;
 constexpr int64_t kProbeMicroseconds = 5'000'000;
@@ -89,6 +94,7 @@ Media::~Media() {
 
 Result<std::unique_ptr<Media>> Media::Open(SourceIo& io, const transform::protocol::Limits& limits,
                                            Want want) {
+  const MemoryFill as_it_comes(false);  // tables of each packet, grown step by step
   std::unique_ptr<Media> media(new Media(io, limits, want));
   CHECK_OK(media->Probe());
   CHECK_OK(media->ChooseStreams());
@@ -146,6 +152,18 @@ VideoFacts Media::video_facts() const {
   return f;
 }
 
+namespace {
+/// "362.433", "60"
+std::string SecondsText(double seconds) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.3f", seconds);
+  std::string out(text);
+  out.erase(out.find_last_not_of('0') + 1);
+  if (out.ends_with('.')) out.pop_back();
+  return out;
+}
+}  // namespace
+
 Error Media::WhyNoPicture(std::string detail) const {
   if (io_.failed()) return SourceBroken(io_.failure());
   if (format_ != nullptr && video_ != nullptr &&
@@ -154,8 +172,16 @@ Error Media::WhyNoPicture(std::string detail) const {
   }
   const std::string lines = AvLogLines();
   if (!lines.empty()) detail += ": " + lines;
-  if (AvLogSawTooManyPixels()) return TooLarge("the source has too many pixels", detail);
+  if (AvLogSawTooManyPixels()) {
+    return OverLimit("the source has too many pixels", "pixels", MoreThan(limits_.max_pixels),
+                     limits_.max_pixels, std::move(detail));
+  }
   return Corrupt("the source cannot be decoded", detail);
+}
+
+Error Media::TooManyStreams() const {
+  return OverLimit("the source has too many streams", "streams", MoreThan(limits_.max_streams),
+                   limits_.max_streams);
 }
 
 Result<void> Media::Probe() {
@@ -186,6 +212,8 @@ Result<void> Media::Probe() {
   av_dict_free(&options);
   if (r < 0) {
     if (io_.failed()) return SourceBroken(io_.failure());
+    // A container that can hold no more streams than libav takes; what it says is ENOMEM.
+    if (AvLogSawTooManyStreams()) return TooManyStreams();
     if (IsShortage(r)) return EngineError("opening", r);
     return Corrupt("the source cannot be opened",
                    std::string(input->name) + ": " + AvError(r) + ": " + AvLogLines());
@@ -200,13 +228,46 @@ Result<void> Media::Probe() {
     av_dict_set_int(&d, "max_pixels", static_cast<int64_t>(limits_.max_pixels), 0);
     av_dict_set(&d, "codec_whitelist", kDecoders, 0);
   }
+  HideFromProbing();
   r = avformat_find_stream_info(format_, per_stream.empty() ? nullptr : per_stream.data());
+  ShowHidden();
   for (AVDictionary*& d : per_stream) av_dict_free(&d);
   if (io_.failed()) return SourceBroken(io_.failure());
   if (want_ == Want::kAnything) return {};
+  // Other containers go on without the streams that are too many.
+  if (AvLogSawTooManyStreams()) return TooManyStreams();
   if (r < 0) return WhyNoPicture("stream info: " + AvError(r));
   if (is_encrypted()) return Encrypted();
   return CheckSizes();
+}
+
+void Media::HideFromProbing() {
+  if (want_ != Want::kOneFrame || !std::string_view(format_->iformat->name).starts_with("mov,")) {
+    return;
+  }
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    const AVStream* stream = format_->streams[i];
+    AVCodecParameters* p = stream->codecpar;
+    if (p->codec_id != AV_CODEC_ID_H264 || p->codec_tag != MKTAG('a', 'v', 'c', '1') ||
+        p->extradata_size <= 0 || stream->avg_frame_rate.num <= 0 ||
+        stream->r_frame_rate.num <= 0) {
+      continue;
+    }
+    const auto facts = ReadAvcConfiguration({p->extradata, static_cast<size_t>(p->extradata_size)});
+    // A container that lies is found out by decoding.
+    const bool is_known = facts && facts->width == p->width && facts->height == p->height &&
+                          !facts->may_have_fields && facts->reordered;
+    if (!is_known) continue;
+    p->sample_aspect_ratio = AVRational{facts->sar_width, facts->sar_height};
+    p->field_order = AV_FIELD_PROGRESSIVE;
+    p->video_delay = *facts->reordered;
+    p->codec_id = kNotDecoded;
+    hidden_.push_back(i);
+  }
+}
+
+void Media::ShowHidden() {
+  for (const unsigned i : hidden_) format_->streams[i]->codecpar->codec_id = AV_CODEC_ID_H264;
 }
 
 bool Media::is_encrypted() const {
@@ -226,9 +287,7 @@ Result<void> Media::CheckSizes() const {
     const AVCodecParameters* p = format_->streams[i]->codecpar;
     if (p->codec_type != AVMEDIA_TYPE_VIDEO || p->width <= 0 || p->height <= 0) continue;
     if (static_cast<uint64_t>(p->width) * static_cast<uint64_t>(p->height) > limits_.max_pixels) {
-      return TooLarge("the source has too many pixels",
-                      std::to_string(p->width) + "x" + std::to_string(p->height))
-          .WithFact("limit", "pixels");
+      return TooManyPixels(p->width, p->height, limits_.max_pixels);
     }
   }
   return {};
@@ -314,8 +373,10 @@ Result<void> Media::ChooseStreams() {
   }
   ReadFacts();
   if (duration_ > limits_.max_source_seconds) {
-    return TooLarge("the source is too long", std::to_string(duration_) + " s")
-        .WithFact("limit", "duration");
+    return TooLarge("the source is too long")
+        .WithFact("limit", "duration")
+        .WithFact("value", SecondsText(duration_))
+        .WithFact("allowed", SecondsText(limits_.max_source_seconds));
   }
   return {};
 }

@@ -20,6 +20,7 @@ namespace vr::worker {
 /// What a source must have to be of use.
 enum class Want {
   kPicture,   ///< a video stream; sound when there is some
+  kOneFrame,  ///< a video stream, for a picture or two that tell their own format and colours
   kSound,     ///< an audio stream; of the video nothing is read
   kAnything,  ///< whatever it is: only told about, so nothing need be decodable, nor within limits
 };
@@ -68,6 +69,7 @@ class Media {
   /// Why nothing may have come out: tells a broken source from corrupt data, size limits and
   /// encryption.
   Error WhyNoPicture(std::string detail) const;
+  Error TooManyStreams() const;
 
   /// The next packet of the video or audio stream. @return false at the end (or where reading broke
   /// off, see broke_off)
@@ -87,6 +89,11 @@ class Media {
   Media(SourceIo& io, const transform::protocol::Limits& limits, Want want)
       : io_(io), limits_(limits), want_(want) {}
   Result<void> Probe();
+  /// find_stream_info decodes up to seven pictures of H.264 for what its description says already:
+  /// half of the time that a frame takes. (libav 5.1; its packets then come without what its parser
+  /// adds, key frames that no index names among them, so that copies do without this.)
+  void HideFromProbing();
+  void ShowHidden();
   Result<void> ChooseStreams();
   void ChooseVideo();
   void ChooseAudio();
@@ -107,6 +114,7 @@ class Media {
   AVRational frame_rate_{30, 1};
   int64_t video_bit_rate_ = 0;
   bool broke_off_ = false;
+  std::vector<unsigned> hidden_;  // streams
 };
 
 }  // namespace vr::worker

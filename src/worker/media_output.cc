@@ -1,5 +1,9 @@
 #include "worker/media_output.h"
 
+extern "C" {
+#include <libavutil/opt.h>
+}
+
 #include <cstring>
 #include <string>
 
@@ -8,6 +12,11 @@
 namespace vr::worker {
 
 namespace {
+
+// A fragment each half second; the first as soon as there is something to show: who waits for it
+// has waited for the encoder's delay already. Microseconds.
+constexpr int64_t kFragment = 500'000;
+constexpr int64_t kFirstFragment = 50'000;
 
 const char* MuxerOf(MediaOutput::Form form) {
   switch (form) {
@@ -93,7 +102,8 @@ int MediaOutput::CloseOwn(AVFormatContext*, AVIOContext* io) {
 }
 
 Result<std::unique_ptr<MediaOutput>> MediaOutput::Create(int fd, Form form, uint64_t max_bytes,
-                                                         const std::vector<TrackFormat>& tracks) {
+                                                         const std::vector<TrackFormat>& tracks,
+                                                         uint64_t index_room) {
   std::unique_ptr<MediaOutput> out(new MediaOutput(fd, form, max_bytes));
   int r = avformat_alloc_output_context2(&out->context_, nullptr, MuxerOf(form), nullptr);
   if (r < 0) return EngineError("muxer", r);
@@ -122,10 +132,14 @@ Result<std::unique_ptr<MediaOutput>> MediaOutput::Create(int fd, Form form, uint
     case Form::kFragmented:
       av_dict_set(&options, "movflags",
                   "+frag_keyframe+empty_moov+default_base_moof+delay_moov+skip_trailer", 0);
-      av_dict_set(&options, "frag_duration", "500000", 0);
+      av_dict_set_int(&options, "frag_duration", kFirstFragment, 0);
       break;
     case Form::kIndexed:
-      av_dict_set(&options, "movflags", "+faststart", 0);
+      if (index_room > 0) {
+        av_dict_set_int(&options, "moov_size", static_cast<int64_t>(index_room), 0);
+      } else {
+        av_dict_set(&options, "movflags", "+faststart", 0);
+      }
       break;
     case Form::kM4a:
       av_dict_set(&options, "movflags", "+faststart", 0);
@@ -159,7 +173,13 @@ Result<void> MediaOutput::Write(const AVPacket& packet, int stream) {
   av_packet_rescale_ts(copy.get(), time_bases_[index], context_->streams[index]->time_base);
   const int r = av_interleaved_write_frame(context_, copy.get());
   if (r < 0) return Failure("muxing", r);
-  if (is_append_only()) avio_flush(context_->pb);
+  if (is_append_only()) {
+    avio_flush(context_->pb);
+    if (form_ == Form::kFragmented && !has_begun_ && sink_.size() > 0) {
+      has_begun_ = true;
+      av_opt_set_int(context_->priv_data, "frag_duration", kFragment, 0);
+    }
+  }
   if (context_->pb->error < 0) return Failure("writing", context_->pb->error);
   return {};
 }

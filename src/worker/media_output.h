@@ -1,10 +1,10 @@
 // MediaOutput: one media file made of packets that are already encoded.
 //
 // A video has two forms of the same packets: an append-only one for those who wait now (fragmented
-// MP4, a fragment each half second; WebM without an index) and the one that is stored (index
-// first). All are free of dates and random numbers. Packets of all streams are interleaved by
-// decoding time alone, so that the bytes do not depend on which decoder was quicker. Main thread
-// only.
+// MP4, a short fragment and then one each half second; WebM without an index) and the one that is
+// stored (index first). All are free of dates and random numbers. Packets of all streams are
+// interleaved by decoding time alone, so that the bytes do not depend on which decoder was quicker.
+// Main thread only.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,11 @@ class MediaOutput {
   };
 
   /// Writes the header. Stream i of the file is tracks[i].
+  /// @param index_room of kIndexed: bytes left free in front for the index, so that what was
+  ///   written need not be moved to make room; when they do not suffice, Finish() fails. 0: moved
   static Result<std::unique_ptr<MediaOutput>> Create(int fd, Form form, uint64_t max_bytes,
-                                                     const std::vector<TrackFormat>& tracks);
+                                                     const std::vector<TrackFormat>& tracks,
+                                                     uint64_t index_room = 0);
   ~MediaOutput();
   MediaOutput(const MediaOutput&) = delete;
   MediaOutput& operator=(const MediaOutput&) = delete;
@@ -67,6 +70,7 @@ class MediaOutput {
   FileSink sink_;
   AVFormatContext* context_ = nullptr;
   std::vector<AVRational> time_bases_;
+  bool has_begun_ = false;  ///< the first fragment is written
 };
 
 }  // namespace vr::worker

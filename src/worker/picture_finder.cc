@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -15,13 +16,44 @@ namespace {
 
 constexpr double kTicksPerSecond = kOutputTimeBase.den;
 constexpr double kDecodingAhead = 0.5;  // seconds; sixteen pictures at 30 a second
+/// One picture's packets are held in memory up to here; more is decoded as it is read.
+constexpr uint64_t kMostHeldBytes = 64 << 20;
+constexpr size_t kFewPictures = 3;
+
+/// Whether no other picture is predicted from this one, by the headers of its parts (ITU-T H.264,
+/// 7.4.1: nal_ref_idc). A decoder leaves it out as well, but holds one of its threads for it.
+bool IsLeaf(const AVCodecParameters& stream, const AVPacket& packet) {
+  const bool is_avc =
+      stream.codec_id == AV_CODEC_ID_H264 && stream.extradata_size > 4 && stream.extradata[0] == 1;
+  if (!is_avc) return false;
+  constexpr uint8_t kLastSlice = 5, kSet = 7, kPictureSet = 8;
+  const int length_bytes = (stream.extradata[4] & 3) + 1;
+  bool has_slice = false;
+  for (int64_t at = 0; at + length_bytes < packet.size;) {
+    uint64_t length = 0;
+    for (int i = 0; i < length_bytes; ++i) length = length << 8 | packet.data[at + i];
+    at += length_bytes;
+    const uint8_t head = packet.data[at];
+    const uint8_t type = head & 31;
+    if (type == kSet || type == kPictureSet) return false;
+    if (type >= 1 && type <= kLastSlice) {
+      if ((head & 0x60) != 0) return false;
+      has_slice = true;
+    }
+    if (length > static_cast<uint64_t>(packet.size)) return false;
+    at += static_cast<int64_t>(length);
+  }
+  return has_slice;
+}
+
 constexpr double kSameSeconds = kSameTimeTicks / kTicksPerSecond;
 
 }  // namespace
 
 Result<std::unique_ptr<PictureFinder>> PictureFinder::Open(const transform::protocol::Job& job,
-                                                           SourceIo& source, Reporter& reporter) {
-  std::unique_ptr<PictureFinder> finder(new PictureFinder(job, source, reporter));
+                                                           SourceIo& source, Reporter& reporter,
+                                                           Want want) {
+  std::unique_ptr<PictureFinder> finder(new PictureFinder(job, source, reporter, want));
   CHECK_OK(finder->Reopen());
   CHECK_OK(CheckStart(job.start_seconds, finder->media_->duration()));
   return finder;
@@ -31,7 +63,7 @@ Result<void> PictureFinder::Reopen() {
   broke_off_ = broke_off_ || (media_ != nullptr && media_->broke_off());
   key_decoder_.reset();
   media_.reset();
-  TRY(media_, Media::Open(source_, job_.limits));
+  TRY(media_, Media::Open(source_, job_.limits, want_));
   if (media_->audio() != nullptr) media_->audio()->discard = AVDISCARD_ALL;
   const char* name = media_->format()->iformat->name;
   is_mov_ = std::strncmp(name, "mov", 3) == 0;
@@ -79,7 +111,7 @@ Result<bool> PictureFinder::Attempt(double start, bool may_retry, const OnPictur
                                                    int64_t ticks) -> Result<bool> {
     reporter_.Tick();
     if (++decoded_ > job_.limits.max_frames) {
-      return TooLarge("too many pictures would have to be decoded").WithFact("limit", "frames");
+      return TooManyPictures();
     }
     Picture picture{std::move(frame), ticks, 1};
     picture.duration = decoder.DurationOf(*picture.frame);
@@ -129,6 +161,134 @@ Result<bool> PictureFinder::Attempt(double start, bool may_retry, const OnPictur
   held.ticks = 0;
   TRY([[maybe_unused]] const bool more, hand_over(std::move(held)));
   return true;
+}
+
+Result<AvPtr<AVFrame>> PictureFinder::Alone(double start) {
+  switch (media_->video()->codecpar->codec_id) {
+    case AV_CODEC_ID_H264:
+    case AV_CODEC_ID_HEVC:
+    case AV_CODEC_ID_VP8:
+    case AV_CODEC_ID_VP9:
+    case AV_CODEC_ID_AV1:
+      break;
+    default:
+      return AvPtr<AVFrame>();
+  }
+  if (!media_->video_facts().has_exact_packets) return AvPtr<AVFrame>();
+  const int64_t begin = media_->origin() + static_cast<int64_t>(std::llround(start * 1e6));
+  // The second point: an index in the order of decoding may lead to a key frame that is shown
+  // after this time.
+  const std::vector<double> points = SeekPoints(start);
+  for (size_t i = 0; i < std::min<size_t>(points.size(), 2); ++i) {
+    TRY(const bool moved, MoveTo(points[i]));
+    if (!moved) return AvPtr<AVFrame>();
+    TRY(const Packets packets, PacketsFor(begin));
+    if (!packets.empty()) return DecodeLastOf(packets);
+  }
+  return AvPtr<AVFrame>();
+}
+
+Result<PictureFinder::Packets> PictureFinder::PacketsFor(int64_t begin) {
+  const AVRational base = media_->video()->time_base;
+  const int64_t begin_ticks = av_rescale_q(begin, kMicroseconds, kOutputTimeBase);
+  Packets packets;
+  uint64_t bytes = 0;
+  std::optional<size_t> shown;  // of those read so far, the one on the screen at `begin`
+  int64_t shown_ticks = 0;
+  AvPtr<AVPacket> packet = NewPacket();
+  if (packet == nullptr) return EngineError("reading", AVERROR(ENOMEM));
+  for (;;) {
+    reporter_.Tick();
+    TRY(const bool more, media_->Read(packet.get()));
+    // Whether the last one is still shown is a question of its own.
+    if (!more) return Packets();
+    if (packet->stream_index != media_->video()->index) continue;
+    const bool is_key = (packet->flags & AV_PKT_FLAG_KEY) != 0;
+    if (packet->pts == AV_NOPTS_VALUE || packet->dts == AV_NOPTS_VALUE ||
+        packet->pts < packet->dts || (packets.empty() && !is_key) ||
+        (packet->flags & AV_PKT_FLAG_CORRUPT) != 0) {
+      return Packets();
+    }
+    // Nothing that is decoded later is shown earlier.
+    if (av_rescale_q(packet->dts, base, kOutputTimeBase) - begin_ticks > kSameTimeTicks) break;
+    bytes += static_cast<uint64_t>(packet->size);
+    if (bytes > kMostHeldBytes || packets.size() >= job_.limits.max_frames) return Packets();
+    const int64_t ticks = av_rescale_q(packet->pts, base, kOutputTimeBase) - begin_ticks;
+    if (ticks <= kSameTimeTicks && (packet->flags & AV_PKT_FLAG_DISCARD) == 0) {
+      // As in Attempt(): the first of those exactly there, else the last before.
+      const bool is_there = ticks >= -kSameTimeTicks;
+      const bool was_there = shown && shown_ticks >= -kSameTimeTicks;
+      const bool is_better =
+          was_there ? is_there && ticks < shown_ticks : !shown || is_there || ticks > shown_ticks;
+      if (is_better) {
+        shown = packets.size();
+        shown_ticks = ticks;
+      }
+    }
+    AvPtr<AVPacket> copy(av_packet_clone(packet.get()));
+    if (copy == nullptr) return EngineError("reading", AVERROR(ENOMEM));
+    packets.push_back(std::move(copy));
+  }
+  if (!shown) return Packets();
+  packets.resize(*shown + 1);
+  // What follows a key frame in both orders does not look behind it.
+  size_t from = *shown;
+  while (from > 0 && ((packets[from]->flags & AV_PKT_FLAG_KEY) == 0 ||
+                      packets[from]->pts > packets[*shown]->pts)) {
+    --from;
+  }
+  packets.erase(packets.begin(), packets.begin() + static_cast<std::ptrdiff_t>(from));
+  const AVCodecParameters& stream = *media_->video()->codecpar;
+  const auto last = std::prev(packets.end());
+  packets.erase(std::remove_if(packets.begin(), last,
+                               [&](const AvPtr<AVPacket>& p) { return IsLeaf(stream, *p); }),
+                last);
+  return packets;
+}
+
+Result<AvPtr<AVFrame>> PictureFinder::DecodeLastOf(const Packets& packets) {
+  // Frame threads have to be started, and a few pictures do not repay it.
+  const bool is_short = packets.size() <= kFewPictures;
+  TRY(AvPtr<AVCodecContext> decoder,
+      media_->OpenDecoder(media_->video(), is_short ? 1 : static_cast<int>(job_.decoder_threads),
+                          true));
+  AvPtr<AVFrame> frame = NewFrame(), found;
+  if (frame == nullptr) return EngineError("decoding", AVERROR(ENOMEM));
+  const int64_t wanted = packets.back()->pts;
+  bool is_clean = true;
+  const auto take = [&]() -> Result<void> {
+    for (;;) {
+      const int r = avcodec_receive_frame(decoder.get(), frame.get());
+      if (r == AVERROR(EAGAIN) || r == AVERROR_EOF) return {};
+      if (IsShortage(r)) return EngineError("decoding", r);
+      if (r < 0) {
+        is_clean = false;
+        return {};
+      }
+      is_clean =
+          is_clean && (frame->flags & AV_FRAME_FLAG_CORRUPT) == 0 && frame->decode_error_flags == 0;
+      if (frame->best_effort_timestamp == wanted && frame->width > 0 && frame->height > 0) {
+        found = NewFrame();
+        if (found == nullptr) return EngineError("decoding", AVERROR(ENOMEM));
+        av_frame_move_ref(found.get(), frame.get());
+      }
+      av_frame_unref(frame.get());
+    }
+  };
+  for (size_t i = 0; i <= packets.size() && is_clean; ++i) {
+    reporter_.Tick();
+    const AVPacket* packet = i < packets.size() ? packets[i].get() : nullptr;
+    decoder->skip_frame = i + 1 < packets.size() ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+    int r;
+    while ((r = avcodec_send_packet(decoder.get(), packet)) == AVERROR(EAGAIN)) CHECK_OK(take());
+    if (IsShortage(r)) return EngineError("decoding", r);
+    is_clean = is_clean && r >= 0;
+    CHECK_OK(take());
+  }
+  // Damage is counted and judged by From().
+  if (!is_clean) return AvPtr<AVFrame>();
+  decoded_ += packets.size();
+  return found;
 }
 
 double PictureFinder::SecondsOf(const AVPacket& packet) const {
@@ -194,9 +354,14 @@ Result<std::optional<KeyPacket>> PictureFinder::ScanForKey(double seconds, bool 
   }
 }
 
+Error PictureFinder::TooManyPictures() const {
+  return OverLimit("too many pictures would have to be decoded", "frames",
+                   MoreThan(job_.limits.max_frames), job_.limits.max_frames);
+}
+
 Result<AvPtr<AVFrame>> PictureFinder::Decode(const KeyPacket& key) {
   if (++decoded_ > job_.limits.max_frames) {
-    return TooLarge("too many pictures would have to be decoded").WithFact("limit", "frames");
+    return TooManyPictures();
   }
   if (key_decoder_ == nullptr) {
     TRY(key_decoder_, media_->OpenDecoder(media_->video(), 1, true));

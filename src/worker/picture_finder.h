@@ -39,7 +39,8 @@ class PictureFinder {
 
   /// @errors as Media::Open, and TIME_OUT_OF_RANGE for a job that starts past the declared end
   static Result<std::unique_ptr<PictureFinder>> Open(const transform::protocol::Job& job,
-                                                     SourceIo& source, Reporter& reporter);
+                                                     SourceIo& source, Reporter& reporter,
+                                                     Want want = Want::kPicture);
 
   const Media& media() const { return *media_; }
 
@@ -48,6 +49,10 @@ class PictureFinder {
   /// @errors TIME_OUT_OF_RANGE: the pictures end before `start`; SOURCE_*; SOURCE_TOO_LARGE when
   ///   more than limits.max_frames had to be decoded, in the whole job
   Result<void> From(double start, const OnPicture& on_picture);
+
+  /// The picture on the screen at `start`, as From() would give it, decoding nothing that it does
+  /// not need. @return null: the packets do not tell which that is, or it came out damaged
+  Result<AvPtr<AVFrame>> Alone(double start);
 
   /// The last key frame shown at or before `seconds`, undecoded.
   /// @param earliest how far back it is looked for; may give an earlier one that lay on the way
@@ -65,12 +70,19 @@ class PictureFinder {
   int skipped_packets() const { return skipped_; }
 
  private:
-  PictureFinder(const transform::protocol::Job& job, SourceIo& source, Reporter& reporter)
-      : job_(job), source_(source), reporter_(reporter) {}
+  PictureFinder(const transform::protocol::Job& job, SourceIo& source, Reporter& reporter,
+                Want want)
+      : job_(job), source_(source), reporter_(reporter), want_(want) {}
   Result<void> Reopen();
+  Error TooManyPictures() const;
   /// Stands at the last key frame at or before `point`, 0 = the beginning. @return false: cannot
   Result<bool> MoveTo(double point);
   Result<bool> Attempt(double start, bool may_retry, const OnPicture& on_picture);
+  /// What has to be decoded, in this order, for its last one to be shown.
+  using Packets = std::vector<AvPtr<AVPacket>>;
+  /// @param begin microseconds. @return empty: not told
+  Result<Packets> PacketsFor(int64_t begin);
+  Result<AvPtr<AVFrame>> DecodeLastOf(const Packets& packets);
   Result<std::optional<KeyPacket>> ScanForKey(double seconds, bool stop_at_first);
   double SecondsOf(const AVPacket& packet) const;
   bool IndexCovers(double seconds) const;
@@ -78,6 +90,7 @@ class PictureFinder {
   const transform::protocol::Job& job_;
   SourceIo& source_;
   Reporter& reporter_;
+  const Want want_;
   std::unique_ptr<Media> media_;
   AvPtr<AVCodecContext> key_decoder_;
   bool fresh_ = true;  // stands where opening left it

@@ -13,7 +13,7 @@
 
 namespace vr::worker {
 
-inline constexpr int kRecipeRevision = 4;
+inline constexpr int kRecipeRevision = 5;
 
 inline constexpr double kKeyframeSeconds = 2;
 inline constexpr double kMaxOutputFps = 120;

@@ -10,7 +10,7 @@ constexpr auto kInterval = std::chrono::milliseconds(100);
 }  // namespace
 
 void Reporter::SetStreamBytes(uint64_t bytes) {
-  if (bytes == now_.stream_bytes) return;
+  if (bytes <= now_.stream_bytes) return;
   now_.stream_bytes = bytes;
   Send();
 }

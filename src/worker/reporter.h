@@ -13,7 +13,7 @@ class Reporter {
  public:
   explicit Reporter(Channel& channel) : channel_(channel) {}
 
-  /// Final bytes of the stream output; a change is told at once.
+  /// Final bytes of the stream output; more than before is told at once.
   void SetStreamBytes(uint64_t bytes);
   void SetStoredBytes(uint64_t bytes) { now_.stored_bytes = bytes; }
   /// @param done 0..1; never makes the percentage smaller

@@ -23,6 +23,8 @@ namespace {
 // Threads a decoder may start, with room for its helpers.
 constexpr rlim_t kMaxThreads = 64;
 constexpr rlim_t kMaxDescriptors = 64;
+/// No network, nothing of System V, mounts and names of our own.
+constexpr int kApart = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS;
 
 Error Refused(const char* what, int e) {
   return Error(Code::kInternal, "the worker could not be isolated",
@@ -205,6 +207,10 @@ Result<void> AllowOnlyWhatWeNeed() {
 
 }  // namespace
 
+bool EnterNamespaces() {
+  return unshare(kApart) == 0 || unshare(CLONE_NEWUSER | kApart) == 0;
+}
+
 Result<void> EnterSandbox(const SandboxOptions& options) {
   CHECK_OK(SetLimits(options.limits));
   if (options.uid) {
@@ -215,7 +221,7 @@ Result<void> EnterSandbox(const SandboxOptions& options) {
   }
   CHECK_OK(DieWith(options.parent_pid));  // a change of user clears it
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return Refused("PR_SET_DUMPABLE", errno);
-  (void)unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS);
+  (void)unshare(options.is_apart ? CLONE_NEWUSER : CLONE_NEWUSER | kApart);
   DropCapabilities();
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Refused("PR_SET_NO_NEW_PRIVS", errno);
   DenyFilesystemAndPorts();

@@ -22,7 +22,16 @@ struct SandboxOptions {
   std::optional<uint32_t> uid;
   /// The process whose end must be the worker's end.
   int32_t parent_pid = 0;
+  /// EnterNamespaces() has succeeded in the parent.
+  bool is_apart = false;
 };
+
+/// Puts this process, and with it every child to come, into network, IPC, mount and UTS namespaces
+/// of its own. Workers may share them: there is no network in them, and seccomp and Landlock let a
+/// worker open nothing. Made for each worker they keep the kernel busy in stretches of a
+/// millisecond that nothing interrupts.
+/// @return false when the machine refuses: nothing has changed then
+bool EnterNamespaces();
 
 /// First part: what may be lost when refused by the machine is lost silently (namespaces,
 /// Landlock); what may not is an error.

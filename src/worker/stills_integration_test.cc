@@ -142,6 +142,26 @@ TEST_F(StillsTest, TheKeyFrameBeforeIsEnoughWhenAskedFor) {
   }
 }
 
+TEST_F(StillsTest, EachPictureIsFoundHoweverPicturesLeanOnEachOther) {
+  const std::string pyramid = "-x264-params b-pyramid=normal:bframes=5:b-adapt=0:keyint=20";
+  const std::string open = "-x264-params open-gop=1:bframes=3:b-adapt=0:keyint=13";
+  const std::string refresh = "-x264-params intra-refresh=1:keyint=20:bframes=0";
+  const std::string clips[] = {
+      Counting(20, 60, "pyramid.mp4", pyramid),
+      Counting(20, 60, "pyramid.mkv", pyramid),
+      Counting(13, 60, "open.mp4", open),
+      Counting(20, 60, "refresh.mp4", refresh),
+      Counting(20, 60, "late.mp4", pyramid + " -output_ts_offset 0.4"),
+      Counting(20, 60, "fragments.mp4", pyramid + " -movflags frag_keyframe")};
+  for (const std::string& clip : clips) {
+    for (int n = 0; n < 60; ++n) {
+      const Outcome o = Run(Frame((n + n % 3 * 0.3) / 25.0, OutputFormat::kPng), clip);
+      ASSERT_TRUE(o.done) << clip << n << Why(o);
+      ASSERT_NEAR(Decoded(o.stored).At(30, 20)[0], Grey(n), 3) << clip << n;
+    }
+  }
+}
+
 TEST_F(StillsTest, ColoursComeOutAsTheyWentIn) {
   for (const std::string how : {"bt601", "bt709"}) {
     const std::string clip =

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "transform/protocol/costs.h"
 #include "worker/audio_route.h"
 #include "worker/audio_track.h"
 #include "worker/av_log.h"
@@ -22,6 +23,7 @@
 #include "worker/recipe.h"
 #include "worker/timing.h"
 #include "worker/video_encoder.h"
+#include "worker/warm.h"
 
 namespace vr::worker {
 namespace {
@@ -45,25 +47,17 @@ constexpr double kUnheardDelay = 0.02;
 // A richer sound is no company for a small picture; bits per second.
 constexpr int64_t kMaxCopiedSound = 256'000;
 
+// A copy of a source larger than this gets room for its index in front instead of being moved when
+// all is written; bytes. The room is no more than this part of it.
+constexpr uint64_t kRoomFrom = 4 << 20;
+constexpr uint64_t kRoomPart = 100;
+// What an index takes at most, bytes: of one packet (in stts, ctts, stss, stsz, stsc, co64, sdtp),
+// of a track beside them.
+constexpr uint64_t kIndexPerPacket = 48;
+constexpr uint64_t kIndexPerTrack = 8192;
+
 // x265 encodes nothing smaller.
 constexpr int kHevcMinSide = 16;
-
-// For estimates, measured on this project's machine: seconds of one core per pixel (and per bit).
-constexpr double kDecodePixel = 1.5e-9, kDecodePixelMost = 8e-9;
-constexpr double kDecodeBit = 28e-9;
-constexpr double kCopiedBytesPerSecond = 300e6;
-double EncodeCostOf(protocol::OutputFormat format) {
-  switch (format) {
-    case protocol::OutputFormat::kWebm:
-      return 39e-9;
-    case protocol::OutputFormat::kHevc:
-      return 90e-9;
-    case protocol::OutputFormat::kAv1:
-      return 60e-9;
-    default:
-      return 20e-9;
-  }
-}
 
 int64_t Microseconds(double seconds) {
   return static_cast<int64_t>(std::llround(seconds * 1e6));
@@ -96,6 +90,7 @@ enum class RunEnd {
   kDone,
   kSeekFurtherBack,  ///< this seek point lies behind the wanted picture
   kCannotCopy,       ///< its packets are not as their container says
+  kNoRoom,           ///< they are more than its index says: the index has to be made room for
 };
 
 /// One run over the source from one seek point.
@@ -104,7 +99,8 @@ class Transcoder {
   struct Plan {
     bool may_retry = false;  ///< there are earlier seek points
     bool may_copy = true;
-    double rate_factor = 0;  ///< solved; 0 = by the job's quality
+    bool may_leave_room = true;  ///< for the index of a copy
+    double rate_factor = 0;      ///< solved; 0 = by the job's quality
   };
 
   Transcoder(const protocol::Job& job, Media& media, const JobFiles& files, Reporter& reporter,
@@ -193,6 +189,11 @@ class Transcoder {
     return {};
   }
 
+  Error TooManyPictures(std::string value) const {
+    return OverLimit("the source has too many pictures", "frames", std::move(value),
+                     job_.limits.max_frames);
+  }
+
   /// Refuses at once what would be refused at the end.
   Result<void> CheckExpected() const {
     const double seconds = expected_ticks_ / kTicksPerSecond;
@@ -202,7 +203,7 @@ class Transcoder {
     }
     if (!copy_video_ && seconds > 0 &&
         seconds * av_q2d(media_.frame_rate()) > 2.0 * static_cast<double>(job_.limits.max_frames)) {
-      return TooLarge("the source has too many pictures").WithFact("limit", "frames");
+      return TooManyPictures(std::to_string(std::llround(seconds * av_q2d(media_.frame_rate()))));
     }
     return {};
   }
@@ -210,7 +211,8 @@ class Transcoder {
   void Estimate(const VideoFacts& facts, const Placement& placement) {
     const double seconds = expected_ticks_ / kTicksPerSecond;
     if (copy_video_) {
-      reporter_.SetEstimate(static_cast<double>(job_.source_size) / kCopiedBytesPerSecond);
+      reporter_.SetEstimate(static_cast<double>(job_.source_size) /
+                            protocol::kCopiedBytesPerSecond);
       return;
     }
     // Damaged headers promise hours; a picture takes some bytes at least.
@@ -225,9 +227,11 @@ class Transcoder {
     const double fps = job_.fps > 0 ? std::min(job_.fps, facts.fps) : facts.fps;
     const double out =
         1.0 * placement.width * placement.height * std::min(pictures, fps * seconds) / job_.speed;
-    const double decode = std::min(kDecodePixel + kDecodeBit * bits, kDecodePixelMost);
+    const double decode =
+        std::min(protocol::kDecodeSecondsPerPixelLeast + protocol::kDecodeSecondsPerBit * bits,
+                 protocol::kDecodeSecondsPerPixelMost);
     reporter_.SetEstimate(in * decode / std::max(1u, job_.decoder_threads) +
-                          out * EncodeCostOf(job_.format));
+                          out * protocol::EncodeSecondsPerPixel(job_.format));
   }
 
   Result<void> PrepareAudio() {
@@ -359,12 +363,33 @@ class Transcoder {
   Result<void> StartCopying() {
     checked_ = kPacketsToCheck;
     started_ = true;
+    if (!audio_) as_it_comes_.emplace(false);
+    index_packets_ = PacketsByIndex();
     FillDecodingTimes();
     last_dts_ = INT64_MIN;
     CHECK_OK(OpenOutputs());
     for (const AvPtr<AVPacket>& packet : early_video_) CHECK_OK(CopyPacket(*packet, kVideoStream));
     early_video_.clear();
     return {};
+  }
+
+  /// How many packets there will be, when the container tells and there is reason to ask; else 0.
+  uint64_t PacketsByIndex() const {
+    const std::string_view container = media_.format()->iformat->name;
+    if (!plan_.may_leave_room || audio_ || !container.starts_with("mov,")) return 0;
+    uint64_t packets = 0;
+    for (AVStream* stream : {media_.video(), copy_audio_ ? media_.audio() : nullptr}) {
+      if (stream == nullptr) continue;
+      const int entries = avformat_index_get_entries_count(stream);
+      if (entries <= 0 || stream->nb_frames <= 0) return 0;
+      packets += static_cast<uint64_t>(entries);
+    }
+    const bool is_small =
+        job_.source_size < kRoomFrom || RoomFor(packets) > job_.source_size / kRoomPart;
+    return is_small ? 0 : packets;
+  }
+  uint64_t RoomFor(uint64_t packets) const {
+    return packets * kIndexPerPacket + tracks_.size() * kIndexPerTrack;
   }
 
   /// With the source's clock set to zero at the origin.
@@ -395,6 +420,7 @@ class Transcoder {
       early_audio_.push_back(std::move(copy));
       return {};
     }
+    ++copied_packets_;
     return Mux(*copy, index);
   }
 
@@ -403,7 +429,7 @@ class Transcoder {
   Result<bool> OnPicture(AvPtr<AVFrame> frame, int64_t ticks) {
     reporter_.Tick();
     if (static_cast<uint64_t>(decoder_->pictures()) > job_.limits.max_frames) {
-      return TooLarge("the source has too many pictures").WithFact("limit", "frames");
+      return TooManyPictures(MoreThan(job_.limits.max_frames));
     }
     if (ticks < -kSameTimeTicks) {
       held_end_ = ticks + decoder_->DurationOf(*frame);
@@ -445,7 +471,7 @@ class Transcoder {
     }
     if (static_cast<uint64_t>(frame->width) * static_cast<uint64_t>(frame->height) >
         job_.limits.max_pixels) {
-      return TooLarge("the source has too many pixels").WithFact("limit", "pixels");
+      return TooManyPixels(frame->width, frame->height, job_.limits.max_pixels);
     }
     if (expected_ticks_ > 0) reporter_.SetDone(static_cast<double>(source_ticks) / expected_ticks_);
     shown_until_ = std::max(shown_until_, OutputTicks(source_ticks + decoder_->DurationOf(*frame)));
@@ -540,7 +566,9 @@ class Transcoder {
       reporter_.SetStreamBytes(stream_->size());
     }
     TRY(stored_, MediaOutput::Create(files_.stored.get(), webm ? Form::kWebm : Form::kIndexed,
-                                     job_.limits.max_output_bytes, tracks_));
+                                     job_.limits.max_output_bytes, tracks_,
+                                     index_packets_ > 0 ? RoomFor(index_packets_) : 0));
+    copied_packets_ += early_audio_.size();
     for (const AvPtr<AVPacket>& packet : early_audio_) CHECK_OK(Mux(*packet, kAudioStream));
     early_audio_.clear();
     return {};
@@ -631,6 +659,10 @@ class Transcoder {
         return 0.0;
       }
       CHECK_OK(StartCopying());
+    }
+    if (index_packets_ > 0 && copied_packets_ > index_packets_) {
+      end_ = RunEnd::kNoRoom;
+      return 0.0;
     }
     return static_cast<double>(copied_ticks_) / kTicksPerSecond;
   }
@@ -761,6 +793,8 @@ class Transcoder {
   // Copying.
   int checked_ = 0;
   int64_t first_pts_ = 0, last_dts_ = INT64_MIN, last_sound_dts_ = INT64_MIN;
+  std::optional<MemoryFill> as_it_comes_;
+  uint64_t index_packets_ = 0, copied_packets_ = 0;
   int64_t copied_ticks_ = 0, copied_until_ = 0;  // end of the pictures, of everything
 
   // Pictures. Times are output ticks unless said otherwise.
@@ -815,10 +849,10 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
     Transcoder transcoder(job, *media, files, reporter, plan);
     TRY(const RunEnd end, transcoder.Run());
     if (end == RunEnd::kDone) return transcoder.TakeDone();
-    if (end == RunEnd::kCannotCopy) {
-      plan.may_copy = false;
-      points.push_back(0);
-    }
+    if (end == RunEnd::kCannotCopy) plan.may_copy = false;
+    // What was streamed by then is written once more, byte for byte.
+    if (end == RunEnd::kNoRoom) plan.may_leave_room = false;
+    if (end == RunEnd::kCannotCopy || end == RunEnd::kNoRoom) points.push_back(0);
   }
   return media->WhyNoPicture("no picture was decoded");
 }

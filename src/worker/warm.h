@@ -9,4 +9,17 @@ namespace vr::worker {
 /// @return the recipe id for Hello
 std::string WarmUp();
 
+/// While it lives new memory is zero, as WarmUp() leaves it, or comes as it comes: for what encodes
+/// nothing, and only reads what it has written. Main thread only.
+class MemoryFill {
+ public:
+  explicit MemoryFill(bool on);
+  ~MemoryFill();
+  MemoryFill(const MemoryFill&) = delete;
+  MemoryFill& operator=(const MemoryFill&) = delete;
+
+ private:
+  const bool before_;
+};
+
 }  // namespace vr::worker

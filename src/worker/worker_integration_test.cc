@@ -617,6 +617,39 @@ TEST_F(WorkerTest, WhatIsNotAVideoIsRefusedByName) {
   EXPECT_THAT(o.failed->message, HasSubstr("no video"));
 }
 
+TEST_F(WorkerTest, ALimitOfTheSourceIsNamedWithWhatThereIsAndWhatMayBe) {
+  using ::testing::ElementsAre;
+  const std::string three =
+      Clip("three.mkv",
+           "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=440:d=1 -map 0:v -map 1:a "
+           "-map 1:a -c:v libx264 -pix_fmt yuv420p -c:a aac");
+  for (const Operation operation : {Operation::kVideo, Operation::kFrame}) {
+    const auto job = [&] { return operation == Operation::kFrame ? Frame(0) : Job(); };
+    const auto facts = [&](const Job& asked) {
+      const Outcome o = Run(asked, three);
+      EXPECT_TRUE(o.failed);
+      if (!o.failed) return std::vector<std::string>();
+      EXPECT_EQ(o.failed->reason, "SOURCE_TOO_LARGE");
+      return o.failed->facts;
+    };
+    Job asked = job();
+    asked.limits.max_streams = 3;
+    asked.limits.max_pixels = 64 * 48;
+    const Outcome fits = Run(asked, three);
+    EXPECT_TRUE(fits.done) << Why(fits);
+    asked.limits.max_pixels = 64 * 48 - 1;
+    EXPECT_THAT(facts(asked), ElementsAre("limit", "pixels", "value", "3072", "allowed", "3071"));
+    asked = job();
+    asked.limits.max_source_seconds = 0.5;
+    EXPECT_THAT(facts(asked), ElementsAre("limit", "duration", "value", ::testing::StartsWith("1"),
+                                          "allowed", "0.5"));
+    asked = job();
+    asked.limits.max_streams = 2;
+    EXPECT_THAT(facts(asked),
+                ElementsAre("limit", "streams", "value", "more than 2", "allowed", "2"));
+  }
+}
+
 TEST_F(WorkerTest, LimitsAreKept) {
   Job job;
   job.limits.max_pixels = 100 * 100;
@@ -685,6 +718,19 @@ TEST_F(WorkerTest, AWorkerIsLockedUpBeforeItsJobArrives) {
     EXPECT_THAT(limits, ::testing::ContainsRegex("Max processes +64 +64"));
     EXPECT_THAT(limits, ::testing::ContainsRegex("Max core file size +0 +0"));
     EXPECT_THAT(limits, ::testing::ContainsRegex("Max open files +64 +64"));
+    // Where the machine allows namespaces at all: the workers' own, shared but for the user's.
+    const auto space = [](const std::string& pid, const std::string& kind) {
+      return fs::read_symlink("/proc/" + pid + "/ns/" + kind).string();
+    };
+    const std::string first = std::to_string(worker->pid);
+    const bool is_apart = space(first, "net") != space("self", "net");
+    for (const char* kind : {"net", "ipc", "mnt", "uts"}) {
+      EXPECT_EQ(space(first, kind) != space("self", kind), is_apart) << kind;
+      EXPECT_EQ(space(first, kind), space(std::to_string(second->pid), kind)) << kind;
+    }
+    if (is_apart) {
+      EXPECT_NE(space(first, "user"), space(std::to_string(second->pid), "user"));
+    }
   }
   client_->Kill(second->id);
   const auto exited = client_->WaitExited(second->id, kLimit);
@@ -1156,6 +1202,54 @@ TEST_F(WorkerTest, WhatNeedsNothingDoneIsCopiedPacketByPacket) {
   EXPECT_TRUE(PictureHashes(Path("stream")) == PictureHashes(clip));
   EXPECT_EQ(TopBoxes(o.stored)[1], "moov");
   EXPECT_LT(o.done->cpu_seconds, 0.5);
+}
+
+std::string LargeClip(const std::string& flags) {
+  return "-f lavfi -i testsrc2=s=1280x720:r=30:d=6,noise=alls=20:all_seed=1 -c:v libx264 -preset "
+         "ultrafast -bf 2 -g 30 -b:v 7M -maxrate 8M -bufsize 4M -profile:v main -pix_fmt yuv420p "
+         "-color_range tv -movflags " +
+         flags;
+}
+
+TEST_F(WorkerTest, ACopyOfALargeSourceHasItsIndexFirstAndIsHardlyLarger) {
+  const std::string clip = Clip("large.mp4", LargeClip("+faststart"));
+  const Outcome o = Run(Job(), clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  ASSERT_EQ(o.done->route, "remux");
+  EXPECT_THAT(TopBoxes(o.stored), ::testing::ElementsAre("ftyp", "moov", "free", "free", "mdat"));
+  EXPECT_TRUE(PacketHashes(Path("stored"), "v") == PacketHashes(clip, "v"));
+  EXPECT_TRUE(PacketHashes(Path("stream"), "v") == PacketHashes(clip, "v"));
+  EXPECT_LT(static_cast<double>(o.stored.size()),
+            1.01 * static_cast<double>(std::filesystem::file_size(clip)));
+  EXPECT_TRUE(Run(Job(), clip).stored == o.stored);
+}
+
+// Its index tells of the first fragment only: room made by it does not suffice.
+TEST_F(WorkerTest, ACopyWhoseIndexTurnsOutLongerIsWrittenAgain) {
+  const std::string clip = Clip("hybrid.mp4", LargeClip("+frag_keyframe"));
+  const Outcome o = Run(Job(), clip);
+  ASSERT_TRUE(o.done) << Why(o);
+  ASSERT_EQ(o.done->route, "remux");
+  EXPECT_EQ(o.done->frames, 180u);
+  EXPECT_EQ(TopBoxes(o.stored)[1], "moov");
+  EXPECT_TRUE(PacketHashes(Path("stored"), "v") == PacketHashes(clip, "v"));
+  EXPECT_TRUE(PacketHashes(Path("stream"), "v") == PacketHashes(clip, "v"));
+  EXPECT_EQ(o.done->stored_bytes, o.stored.size());
+  EXPECT_EQ(o.done->stream_bytes, o.stream.size());
+}
+
+TEST_F(WorkerTest, TheFirstFragmentComesWithTheFirstPictures) {
+  Job job;
+  job.width = 160;
+  const Outcome o = Run(job, Standard());
+  ASSERT_TRUE(o.done) << Why(o);
+  const auto first = std::find_if(o.progress.begin(), o.progress.end(),
+                                  [](const protocol::Progress& p) { return p.stream_bytes > 0; });
+  ASSERT_NE(first, o.progress.end());
+  WriteFile(Path("first.mp4"), o.stream.substr(0, first->stream_bytes));
+  const int pictures = std::stoi(Facts(Path("first.mp4"), "v")["nb_read_frames"]);
+  EXPECT_GE(pictures, 1);
+  EXPECT_LE(pictures, 3);
 }
 
 TEST_F(WorkerTest, SoundIsCopiedBesideCopiedOrNewPicturesInStep) {

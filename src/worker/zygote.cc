@@ -32,11 +32,12 @@ constexpr uint32_t kFirstUid = 64000;
 
 class Zygote {
  public:
-  Zygote(UniqueFd control, UniqueFd signals, const protocol::WorkerLimits& limits,
+  Zygote(UniqueFd control, UniqueFd signals, const protocol::WorkerLimits& limits, bool is_apart,
          std::string recipe)
       : control_(std::move(control)),
         signals_(std::move(signals)),
         limits_(limits),
+        is_apart_(is_apart),
         recipe_(std::move(recipe)) {}
 
   int Serve() {
@@ -94,6 +95,7 @@ class Zygote {
       sandbox.limits = limits_;
       if (geteuid() == 0) sandbox.uid = kFirstUid + slot;
       sandbox.parent_pid = zygote;
+      sandbox.is_apart = is_apart_;
       BecomeWorker(std::move(socket), sandbox);
     }
     slots_.insert(slot);
@@ -151,6 +153,7 @@ class Zygote {
   Channel control_;
   const UniqueFd signals_;
   const protocol::WorkerLimits limits_;
+  const bool is_apart_;  ///< in namespaces of our own, which our children share
   const std::string recipe_;
   std::map<uint64_t, Child> children_;
   std::set<uint32_t> slots_;
@@ -171,7 +174,9 @@ int RunZygote(const protocol::WorkerLimits& limits) {
   UniqueFd signals(signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals || fcntl(protocol::kControlFd, F_SETFD, FD_CLOEXEC) < 0) return 2;
   std::string recipe = WarmUp();
-  return Zygote(UniqueFd(protocol::kControlFd), std::move(signals), limits, std::move(recipe))
+  const bool is_apart = EnterNamespaces();
+  return Zygote(UniqueFd(protocol::kControlFd), std::move(signals), limits, is_apart,
+                std::move(recipe))
       .Serve();
 }
 

@@ -90,6 +90,14 @@ def test_a_full_queue_answers_at_once(server):
         statuses.append(reply.status)
         assert reply.status == 503 and int(reply["Retry-After"]) >= 1, body[:300]
         assert b"OVERLOADED" in body
+        # Before anything was done for it; what needs no worker goes on, and so does what is under way.
+        assert server.metric("video_resizer_queue_refusals_total") == 1
+        assert server.metric("video_resizer_productions_total") == 2
+        assert server.get("/videos/long.mp4", headers=[("Range", "bytes=0-99")])[0].status == 206
+        with server.connect() as joined:
+            joined.send(b"GET /videos/long.mp4?width=642 HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: server.metric("video_resizer_joins_total") == 1, "it waits with the first")
+        assert server.metric("video_resizer_queue_refusals_total") == 1
     # Our own overload is never remembered.
     until(lambda: server.get("/videos/long.mp4?width=644&mode=frame")[0].status == 200, "work again", 60, every=0.3)
 

@@ -16,6 +16,7 @@
 
 #include "base/testing/manual_clock.h"
 #include "cache/orchestrator.h"
+#include "io/loop.h"
 #include "kv/testing/fake_kv_store.h"
 
 namespace vr::cache::testing {
@@ -23,6 +24,7 @@ namespace vr::cache::testing {
 /// What all producers of a test share: how often they ran, what they make, when they may go on.
 struct Kitchen {
   std::atomic<int> calls{0};
+  std::atomic<io::Loop*> made_on{nullptr};  ///< null: not on a loop
   std::string body = "variant bytes";
   std::optional<Error> failure;
   std::string version = "v1";
@@ -56,6 +58,7 @@ class FakeProducer final : public Producer {
 
   Task<Result<Metadata>> Produce(Context, ProductionRef production, SharedFd stored) override {
     ++kitchen_->calls;
+    kitchen_->made_on = io::Loop::Current();
     production->MarkStarted();
     production->SetEstimate(kitchen_->estimate);
     if (kitchen_->streams) {

@@ -31,6 +31,8 @@ class Server:
         self.config_path = self.folder / "config.jsonc"
         self.environment = {}
         self.arguments = []
+        self.launcher = []            # what runs the program: valgrind and its options
+        self.start_seconds = START_SECONDS
         self.process = None
         self.admin_token = ""
         self.address = self.admin = None
@@ -82,7 +84,7 @@ class Server:
         with self._changed:
             self.log, self.raw_log = [], []
         self.process = subprocess.Popen(
-            [str(BIN / "video-resizer"), "serve", "--config", str(self.config_path)] + self.arguments,
+            self.launcher + [str(BIN / "video-resizer"), "serve", "--config", str(self.config_path)] + self.arguments,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=self.folder)
         self._reader = threading.Thread(target=self._read_log, args=(self.process.stderr,), daemon=True)
         self._reader.start()
@@ -96,9 +98,9 @@ class Server:
         """Starts with the configuration file as it is. @return seconds until it was ready"""
         begin = time.monotonic()
         self.launch()
-        self.address = self.wait_event("listening", START_SECONDS)["address"]
-        self.admin = self.wait_event("admin_listening", START_SECONDS)["address"]
-        until(lambda: self.ready(), "GET /readyz says 200", START_SECONDS)
+        self.address = self.wait_event("listening", self.start_seconds)["address"]
+        self.admin = self.wait_event("admin_listening", self.start_seconds)["address"]
+        until(lambda: self.ready(), "GET /readyz says 200", self.start_seconds)
         return time.monotonic() - begin
 
     def ready(self):
