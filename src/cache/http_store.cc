@@ -189,7 +189,7 @@ bool HttpStore::Put(const std::string& key, StoredRef response, const http::Requ
       // A part says nothing against another part, nor against a whole, of the same representation.
       const bool is_same = !response->strong_etag().empty() && held->etag == response->etag;
       const bool is_other = !response->strong_etag().empty() && !held->strong_etag().empty();
-      if (StoredRef joined = Join(*held, *response, max_object_in_memory())) {
+      if (StoredRef joined = Join(*held, *response, max_part_bytes())) {
         response = std::move(joined);
       } else if (is_same || (held->is_complete() && !is_other)) {
         kept.push_back(held);

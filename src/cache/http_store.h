@@ -6,6 +6,7 @@
 // after it. Thread-safe; never waits.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -111,7 +112,13 @@ class HttpStore final : public PurgeTarget {
   uint64_t Purge(const PurgeScope& scope, PurgeMode mode, int64_t now_ms) override;
 
   bool enabled() const { return urls_.enabled(); }
-  uint64_t max_object_in_memory() const { return urls_.options().max_object_in_memory; }
+  /// Parts are kept in memory only.
+  uint64_t max_part_bytes() const { return urls_.options().max_object_in_memory; }
+  /// Larger bodies are kept as files: one in memory takes a quarter of a shard at most, so that it
+  /// is held at all and does not drive out all of its neighbours.
+  uint64_t max_object_in_memory() const {
+    return std::min(urls_.options().max_object_in_memory, urls_.max_item_bytes() / 4);
+  }
   uint64_t bytes() const { return urls_.bytes(); }
   uint64_t entries() const { return urls_.entries(); }
   uint64_t evictions() const { return urls_.evictions(); }

@@ -390,7 +390,7 @@ std::optional<cache::StoredPart> Exchange::PartOf(const Answer& answer) const {
   if (!range || !range->range || !range->total) return std::nullopt;
   // Parts are kept in memory only, and only when their length is what they say.
   if (!answer.length || *answer.length != range->range->length() ||
-      *answer.length > deps_.store.max_object_in_memory()) {
+      *answer.length > deps_.store.max_part_bytes()) {
     return std::nullopt;
   }
   return cache::StoredPart{range->range->first, *range->total};
@@ -434,7 +434,9 @@ bool Exchange::Keep(const Answer& answer, uint64_t size) {
     MutexLock lock(mutex_);
     if (!segments_.empty()) file = segments_.front().file;
   }
-  if (size > 0 && size <= deps_.store.max_object_in_memory()) {
+  const uint64_t most =
+      stored->part ? deps_.store.max_part_bytes() : deps_.store.max_object_in_memory();
+  if (size > 0 && size <= most) {
     Result<std::string> body = io::ReadAt(file->get(), 0, size);
     if (!body.ok()) {
       LogWarn("passthrough_not_stored",

@@ -193,8 +193,9 @@ void ConvertOrigin(Run& run, const Node& item) {
       run.ledger.Changed(*process, state.pointer + "/mode",
                          "passes through, as a shared cache of RFC 9111");
     } else {
-      run.ledger.Dropped(*process,
-                         "only HTTP sources can be passed through: this origin transforms");
+      run.ledger.Dropped(
+          *process,
+          "it has no HTTP source, and the import passes through no bucket: this origin transforms");
       run.Warn(*process,
                "false, but its sources are buckets: this origin transforms what it is "
                "asked to transform");

@@ -244,9 +244,9 @@ void ConvertSource(Run& run, const Node& source, Draft& origin, OriginState& sta
   if (*kind == "r2") {
     if (!state.is_transformed) {
       run.Warn(source,
-               "left out: with processPath false this origin only passes through, and that "
-               "speaks HTTP; what lies in the bucket needs an origin that transforms");
-      run.ledger.Dropped(source, "an origin that passes through has HTTP sources only");
+               "left out: the import gives an origin that passes through its HTTP sources only; "
+               "add this one by hand, a source of type s3 (docs/passthrough.md)");
+      run.ledger.Dropped(source, "add it by hand: a source of type s3 can be passed through");
       return;
     }
     std::string binding = "VIDEOS";

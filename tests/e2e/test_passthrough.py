@@ -58,6 +58,19 @@ def test_lifetimes(cached):
     assert not cached("Cache-Control: max-age=60, must-understand", status="599 Whatever")
 
 
+def test_every_size_can_be_a_hit(site):
+    """One of 1 MiB was once too large for its place in memory, and not too large to be meant for it."""
+    site.server.start()
+    for size in (1, 255 << 10, 256 << 10, (256 << 10) + 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5 << 20):
+        target, body = f"/{size}", bytes(size)
+        asked = []
+        site.answers[target] = lambda request, body=body, asked=asked: (asked.append(1), answer("Cache-Control: max-age=60", body=body))[1]
+        for _ in range(2):
+            reply, data = get(site, target)
+            assert data == body
+        assert len(asked) == 1 and reply["X-Cache-Status"] == "HIT", size
+
+
 def test_what_is_not_stored(cached):
     assert not cached("Cache-Control: no-store, max-age=60")
     assert not cached("Cache-Control: private, max-age=60")
