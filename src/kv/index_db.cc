@@ -23,9 +23,8 @@ extern "C" const char* __tsan_default_suppressions() {
 namespace vr::kv {
 namespace {
 
-/// Free beyond what memory tables hold before recovering from a full disk is tried: their files'
-/// filters and blocks, a manifest, a log.
-constexpr uint64_t kRoomToRecover = 4 << 20;
+/// How often we look whether RocksDB has recovered. Looking keeps it from beginning.
+constexpr std::chrono::milliseconds kLookEvery(20);
 
 constexpr std::array<const char*, kTables> kNames = {"entry",  "inline", "tag",  "source",
                                                      "expiry", "purge",  "stats"};
@@ -55,7 +54,6 @@ rocksdb::DBOptions DatabaseOptions() {
   o.max_total_wal_size = 64 << 20;    // bounds replay time at open
   o.max_open_files = 512;
   o.info_log = std::make_shared<IndexLog>();
-  o.max_bgerror_resume_count = 0;  // see Recover
   o.stats_dump_period_sec = 0;
   o.stats_persist_period_sec = 0;
   o.bytes_per_sync = 1 << 20;
@@ -112,7 +110,8 @@ Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::strin
   for (size_t i = 0; i < kTables; ++i) {
     tables.emplace_back(kNames[i], TableOptions(static_cast<Table>(i), cache));
   }
-  // RocksDB insists on its own table; ours is empty (but see LeaveLog).
+  // RocksDB insists on its own table. Small, because after a full disk RocksDB waits until one
+  // write buffer of the largest size would fit. Empty, but see LeaveLog.
   rocksdb::ColumnFamilyOptions unused;
   unused.write_buffer_size = 1 << 20;
   tables.emplace_back(rocksdb::kDefaultColumnFamilyName, unused);
@@ -122,6 +121,8 @@ Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::strin
   if (access == Access::kReadWrite) (void)options.env->CreateDirIfMissing(path).ok();
   std::unique_ptr<IndexDb> index(new IndexDb(path));
   options.listeners.push_back(index->watch_);
+  options.sst_file_manager =
+      NewRoomKeeper(options.env, options.info_log, [db = index.get()] { return db->MayRecover(); });
   rocksdb::DB* db = nullptr;
   const rocksdb::Status s =
       access == Access::kReadWrite
@@ -167,39 +168,46 @@ Result<void> IndexDb::Write(Batch& batch, bool sync) {
   }
 }
 
-// RocksDB marks a log in which a write or a sync failed; touching it again is a breach that its
-// assertions end the process for, and recovering begins a new log only if there is something to
-// move out of memory. So: nobody writes while we recover, and nobody writes before there is another
-// log than the failed one.
+// RocksDB marks a log in which a write or a sync failed. Touching it again is a breach that its
+// assertions end the process for, but its recovering begins a new log only if there is something to
+// move out of memory. So: RocksDB begins to recover only when no write is under way (MayRecover),
+// and none begins before we have seen another log than the failed one, or made one.
+//
+// RocksDB recovers from a full disk itself, and not when we ask it to: a flush that was waiting for
+// its thread when the disk was full is forgotten if nobody was recovering at that moment, and
+// then Resume() waits for it for ever.
 Result<void> IndexDb::Recover() {
+  const auto busy = [] {
+    return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
+  };
+  if (std::chrono::steady_clock::now() < next_look_.load(std::memory_order_relaxed)) return busy();
   AloneLock lock(gate_);
   if (!watch_->is_broken()) return {};
-  uint64_t held = 0;
-  uint64_t free = 0;
-  (void)db_->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &held);
-  // A try without room would cost every caller the writing of half a file.
-  if (db_->GetEnv()->GetFreeSpace(path_, &free).ok() && free < held + kRoomToRecover) {
-    return Error(Code::kResourceExhausted, "the store's disk is full",
-                 std::to_string(free) + " bytes free, " + std::to_string(held + kRoomToRecover) +
-                     " needed to recover");
-  }
   rocksdb::Status s = Resume();
-  // A compaction that was under way and found no room makes the recovery fail that waited for its
-  // end, and none begins before one succeeded.
-  if (s.IsNoSpace()) s = Resume();
   if (s.ok() && IsLogFailed()) s = LeaveLog();
   if (s.ok() && !IsLogFailed()) return {};
   watch_->set_broken(true);
   if (s.ok()) {
     return Error(Code::kUnavailable, "the store's index failed", "its log cannot be replaced");
   }
-  // Busy: RocksDB is recovering by itself, every five seconds, from a compaction without room.
-  if (s.IsBusy()) return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
-  return FromStatus(s, "resume");
+  if (!s.IsBusy()) return FromStatus(s, "resume");
+  next_look_.store(std::chrono::steady_clock::now() + kLookEvery, std::memory_order_relaxed);
+  return busy();
+}
+
+bool IndexDb::MayRecover() {
+  // A compaction without room stops no writes and damages no log.
+  if (!watch_->is_broken()) return true;
+  // Whoever comes after us sees that it is broken. Waiting here could be for ever: RocksDB asks
+  // with a mutex held that a failing write may want.
+  if (!gate_.try_lock()) return false;
+  gate_.unlock();
+  return true;
 }
 
 rocksdb::Status IndexDb::Resume() {
-  // Before, so that what fails from now on is not forgotten.
+  // Before, so that what fails from now on is not forgotten. Nothing to do, or Busy, except for
+  // LeaveLog and after errors that only opening anew helps against.
   watch_->set_broken(false);
   return db_->Resume();
 }

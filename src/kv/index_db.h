@@ -3,6 +3,8 @@
 // index_watch.h. Thread-safe.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -58,8 +60,9 @@ class IndexDb {
 
   Result<std::optional<std::string>> Get(Table table, std::string_view row) const;
   /// @param sync wait until the log is on disk
-  /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next
-  /// Write recovers first, if there is room; reads go on meanwhile.
+  /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a full disk all are
+  /// refused until there is room and RocksDB, which looks every five seconds, has recovered; reads
+  /// go on.
   Result<void> Write(Batch& batch, bool sync);
   /// Waits until everything written so far is on disk. Errors as Write.
   Result<void> SyncLog();
@@ -75,8 +78,10 @@ class IndexDb {
   static Result<std::unique_ptr<IndexDb>> OpenAs(Access access, const std::string& path,
                                                  uint64_t cache_bytes, rocksdb::Env* env);
 
-  /// Makes writing possible again after a failure.
+  /// Makes writing possible again after a failure, when RocksDB has done its part.
   Result<void> Recover() EXCLUDES(gate_);
+  /// Whether no write is under way that could meet a log which failed. Does not wait.
+  bool MayRecover();
   rocksdb::Status Resume() REQUIRES(gate_);
   /// Whether the next write would go to a log that failed.
   bool IsLogFailed() const;
@@ -86,6 +91,7 @@ class IndexDb {
   const std::string path_;
   const std::shared_ptr<IndexWatch> watch_;
   SharedMutex gate_;  ///< shared: writes; alone: recovering
+  std::atomic<std::chrono::steady_clock::time_point> next_look_{};
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;
 };

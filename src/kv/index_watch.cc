@@ -1,12 +1,15 @@
 #include "kv/index_watch.h"
 
+#include <rocksdb/file_system.h>
 #include <rocksdb/transaction_log.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "observe/log.h"
 
@@ -53,10 +56,7 @@ void IndexWatch::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksd
     const uint64_t log = CurrentLog();
     failed_log_.store(log != 0 ? log : UINT64_MAX, std::memory_order_release);
   }
-  // A log that could not be changed for want of room: the memory table is whole, so recovering
-  // once there is room loses nothing. RocksDB would refuse until it was opened again.
-  const bool is_for_room = error->IsNoSpace() || leaves_log_.load(std::memory_order_acquire);
-  if (reason == Reason::kMemTable && is_for_room) {
+  if (reason == Reason::kMemTable && leaves_log_.load(std::memory_order_acquire)) {
     *error = rocksdb::Status(*error, rocksdb::Status::kHardError);
   }
   // A compaction is tried again, and stops nothing but for a damaged file.
@@ -65,11 +65,32 @@ void IndexWatch::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksd
   }
 }
 
-void IndexWatch::OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status error,
-                                      bool* recovers_itself) {
-  // What is less (a compaction without room) stops no write, and RocksDB itself looks for room for
-  // the compaction.
-  if (error.severity() >= rocksdb::Status::kHardError) *recovers_itself = false;
+namespace {
+
+class Room final : public rocksdb::FileSystemWrapper {
+ public:
+  Room(const std::shared_ptr<rocksdb::FileSystem>& files, std::function<bool()> may_recover)
+      : FileSystemWrapper(files), may_recover_(std::move(may_recover)) {}
+  const char* Name() const override { return "IndexRoom"; }
+  rocksdb::IOStatus GetFreeSpace(const std::string& path, const rocksdb::IOOptions& options,
+                                 uint64_t* free, rocksdb::IODebugContext* dbg) override {
+    rocksdb::IOStatus s = target()->GetFreeSpace(path, options, free, dbg);
+    if (!may_recover_()) *free = 0;
+    return s;
+  }
+
+ private:
+  const std::function<bool()> may_recover_;
+};
+
+}  // namespace
+
+std::shared_ptr<rocksdb::SstFileManager> NewRoomKeeper(rocksdb::Env* env,
+                                                       std::shared_ptr<rocksdb::Logger> log,
+                                                       std::function<bool()> may_recover) {
+  auto room = std::make_shared<Room>(env->GetFileSystem(), std::move(may_recover));
+  return std::shared_ptr<rocksdb::SstFileManager>(
+      rocksdb::NewSstFileManager(env, std::move(room), std::move(log)));
 }
 
 }  // namespace vr::kv

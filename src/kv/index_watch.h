@@ -5,10 +5,13 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
+#include <rocksdb/sst_file_manager.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 
 #include "base/mutex.h"
 
@@ -36,8 +39,7 @@ class IndexLog final : public rocksdb::Logger {
   Guarded<Minute> minute_;
 };
 
-/// Remembers what failed and in which write-ahead log, and leaves it to IndexDb when to recover.
-/// Thread-safe.
+/// Remembers what failed, and in which write-ahead log. Thread-safe.
 class IndexWatch final : public rocksdb::EventListener {
  public:
   /// Before the first write. `db` outlives the watch's use.
@@ -53,8 +55,6 @@ class IndexWatch final : public rocksdb::EventListener {
   void set_leaves_log(bool leaves) { leaves_log_.store(leaves, std::memory_order_release); }
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason, rocksdb::Status error,
-                            bool* recovers_itself) override;
 
  private:
   std::atomic<rocksdb::DB*> db_{nullptr};
@@ -62,5 +62,11 @@ class IndexWatch final : public rocksdb::EventListener {
   std::atomic<uint64_t> failed_log_{0};
   std::atomic<bool> leaves_log_{false};
 };
+
+/// How RocksDB sees the room there is when it asks whether it may recover from a full disk: none
+/// until `may_recover` agrees. It asks every five seconds.
+std::shared_ptr<rocksdb::SstFileManager> NewRoomKeeper(rocksdb::Env* env,
+                                                       std::shared_ptr<rocksdb::Logger> log,
+                                                       std::function<bool()> may_recover);
 
 }  // namespace vr::kv
