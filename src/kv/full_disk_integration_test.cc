@@ -2,11 +2,13 @@
 // (RocksDB with assertions ends it when a log is touched again after it failed) nor what was
 // stored.
 #include <gtest/gtest.h>
+#include <rocksdb/env.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <latch>
 #include <string>
 #include <thread>
 #include <vector>
@@ -51,14 +53,14 @@ class IndexOnAFullDisk : public ::testing::TestWithParam<Refuses> {
     ASSERT_FALSE(put.ok());
     EXPECT_EQ(put.error().code, Code::kResourceExhausted) << put.error().ToLogString();
   }
-  /// RocksDB recovers by a clock of its own, every five seconds: we can only ask again.
-  void ExpectPutSoon(const std::string& row) {
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    Result<void> put = Put(row);
+  /// RocksDB looks by a clock of its own whether there is room again: we can only ask.
+  void ExpectPutSoon(const std::string& row, size_t size = 100) {
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    Result<void> put = Put(row, false, size);
     while (!put.ok() && std::chrono::steady_clock::now() < give_up) {
-      EXPECT_EQ(put.error().code, Code::kResourceExhausted) << put.error().ToLogString();
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      put = Put(row);
+      ASSERT_EQ(put.error().code, Code::kResourceExhausted) << put.error().ToLogString();
+      std::this_thread::yield();
+      put = Put(row, false, size);
     }
     ASSERT_TRUE(put.ok()) << put.error().ToLogString();
   }
@@ -68,21 +70,93 @@ class IndexOnAFullDisk : public ::testing::TestWithParam<Refuses> {
   std::unique_ptr<IndexDb> index_;
 };
 
-// At the first failure there is nothing in memory that recovering could move to a file, so nothing
-// that gives RocksDB a reason to begin a new log.
-TEST_P(IndexOnAFullDisk, TakesWritesAgainWhenThereIsRoom) {
-  for (const std::string round : {"1", "2"}) {
-    disk_.Refuse(GetParam());
-    for (int i = 0; i < 20; ++i) ExpectFull("refused");
-    disk_.Refuse(Refuses::kNothing);
-    ExpectPutSoon(round);
+/// The threads that flush memory tables, kept from it.
+class BusyFlushThreads {
+ public:
+  BusyFlushThreads() {
+    for (int i = 0; i < count_; ++i) rocksdb::Env::Default()->Schedule(&Wait, this, kFlushes);
+    begun_.wait();
   }
-  EXPECT_TRUE(Has("1"));
+  ~BusyFlushThreads() {
+    if (!may_end_.try_wait()) EndAndWait();
+  }
+  /// Returns when what was waiting for the threads has had its turn.
+  void EndAndWait() {
+    may_end_.count_down();
+    std::latch turn(1);
+    const auto pass = [](void* latch) { static_cast<std::latch*>(latch)->count_down(); };
+    rocksdb::Env::Default()->Schedule(pass, &turn, kFlushes);
+    turn.wait();
+  }
+
+ private:
+  static constexpr auto kFlushes = rocksdb::Env::Priority::HIGH;
+  static void Wait(void* self) {
+    static_cast<BusyFlushThreads*>(self)->begun_.count_down();
+    static_cast<BusyFlushThreads*>(self)->may_end_.wait();
+  }
+  const int count_ = rocksdb::Env::Default()->GetBackgroundThreads(kFlushes);
+  std::latch begun_{count_};
+  std::latch may_end_{1};
+};
+
+TEST_P(IndexOnAFullDisk, DoesNotForgetAFlushThatWasWaitingForItsThread) {
+  BusyFlushThreads threads;
+  int stored = 0;
+  for (; stored < 20; ++stored) ASSERT_TRUE(Put("a" + std::to_string(stored), false, 1 << 20).ok());
+  disk_.Refuse(GetParam());
+  ExpectFull("refused");
+  threads.EndAndWait();
+  disk_.Refuse(Refuses::kNothing);
+  ExpectPutSoon("last");
   index_.reset();
   Open();
+  EXPECT_TRUE(Has("last"));
   EXPECT_FALSE(Has("refused"));
-  EXPECT_TRUE(Has("1"));
-  EXPECT_TRUE(Has("2"));
+  for (int i = 0; i < stored; ++i) EXPECT_TRUE(Has("a" + std::to_string(i))) << i;
+}
+
+TEST_P(IndexOnAFullDisk, TakesWritesAgainWhenThereIsRoom) {
+  ASSERT_TRUE(Put("a").ok());
+  disk_.Refuse(GetParam());
+  for (int i = 0; i < 20; ++i) ExpectFull("b");
+  EXPECT_TRUE(Has("a"));
+  disk_.Refuse(Refuses::kNothing);
+  ExpectPutSoon("c");
+  index_.reset();
+  Open();
+  EXPECT_TRUE(Has("a"));
+  EXPECT_FALSE(Has("b"));
+  EXPECT_TRUE(Has("c"));
+}
+
+// Nothing is in memory that recovering could move to a file, so nothing that would give RocksDB a
+// reason to begin a new log.
+TEST_P(IndexOnAFullDisk, RecoversWhenTheFirstWriteAfterARecoveryFails) {
+  for (int round = 0; round < 5; ++round) {
+    disk_.Refuse(GetParam());
+    ExpectFull("a");
+    ExpectFull("a");
+    disk_.Refuse(Refuses::kNothing);
+    ExpectPutSoon("b" + std::to_string(round));
+  }
+  index_.reset();
+  Open();
+  EXPECT_FALSE(Has("a"));
+  for (int round = 0; round < 5; ++round) EXPECT_TRUE(Has("b" + std::to_string(round)));
+}
+
+TEST_P(IndexOnAFullDisk, RecoversWhenNothingWasWrittenSinceItWasOpened) {
+  index_.reset();
+  Open();
+  disk_.Refuse(GetParam());
+  ExpectFull("a");
+  disk_.Refuse(Refuses::kNothing);
+  ExpectPutSoon("b");
+  index_.reset();
+  Open();
+  EXPECT_FALSE(Has("a"));
+  EXPECT_TRUE(Has("b"));
 }
 
 TEST_P(IndexOnAFullDisk, IsClosedInOrder) {
@@ -96,29 +170,44 @@ TEST_P(IndexOnAFullDisk, IsClosedInOrder) {
   EXPECT_FALSE(Has("b"));
 }
 
-TEST_P(IndexOnAFullDisk, LosesNothingOfAMemoryTableThatIsFullToo) {
+// A memory table that is full asks for a new log, which cannot be made.
+TEST_P(IndexOnAFullDisk, LosesNothingWhenTheLogCannotBeChanged) {
   int stored = 0;
   for (; stored < 14; ++stored) ASSERT_TRUE(Put("a" + std::to_string(stored), false, 1 << 20).ok());
   disk_.Refuse(GetParam());
-  for (int i = 0; i < 10; ++i) EXPECT_FALSE(Put("refused", false, 4 << 20).ok());
+  for (int i = 0; i < 10; ++i) EXPECT_FALSE(Put("b", false, 4 << 20).ok());
   disk_.Refuse(Refuses::kNothing);
-  ExpectPutSoon("a" + std::to_string(stored++));
-  // Now a flush of the background is what finds no room, or a write beside it.
-  for (int i = 0; i < 18; ++i) {
-    if (i == 17) disk_.Refuse(Refuses::kGrowth);
-    if (Put("a" + std::to_string(stored), false, 1 << 20).ok()) ++stored;
+  for (int i = 0; i < 10; ++i, ++stored) {
+    ExpectPutSoon("a" + std::to_string(stored), 1 << 20);
+    disk_.Refuse(GetParam());
+    (void)Put("b", false, 4 << 20).ok();
+    disk_.Refuse(Refuses::kNothing);
   }
-  disk_.Refuse(Refuses::kNothing);
-  ExpectPutSoon("last");
   index_.reset();
   Open();
-  EXPECT_TRUE(Has("last"));
+  for (int i = 0; i < stored; ++i) EXPECT_TRUE(Has("a" + std::to_string(i))) << i;
+}
+
+// The table is full, and its thread has not begun: the next write wants another log first.
+TEST_P(IndexOnAFullDisk, LosesNothingWhenThereIsNoRoomForANewLogOnly) {
+  int stored = 0;
+  const auto put = [&] { return Put("a" + std::to_string(stored), false, 1 << 20); };
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      disk_.Refuse(i < 13 ? Refuses::kNothing : Refuses::kNewFiles);
+      if (put().ok()) ++stored;
+    }
+    disk_.Refuse(Refuses::kNothing);
+    ExpectPutSoon("a" + std::to_string(stored++));
+  }
+  index_.reset();
+  Open();
   for (int i = 0; i < stored; ++i) EXPECT_TRUE(Has("a" + std::to_string(i))) << i;
 }
 
 TEST_P(IndexOnAFullDisk, ManyThreadsWriteAndSyncWhileItFillsAndEmpties) {
   constexpr int kThreads = 4;
-  constexpr int kRounds = 2;
+  constexpr int kRounds = 20;
   std::atomic<bool> is_over{false};
   std::vector<std::vector<std::string>> stored(kThreads);
   std::atomic<uint64_t> refused{0};

@@ -61,8 +61,8 @@ class IndexDb {
   Result<std::optional<std::string>> Get(Table table, std::string_view row) const;
   /// @param sync wait until the log is on disk
   /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a full disk all are
-  /// refused until there is room and RocksDB, which looks every five seconds, has recovered; reads
-  /// go on.
+  /// refused, without waiting, until there is room and RocksDB, which looks ten times a second, has
+  /// recovered; reads go on.
   Result<void> Write(Batch& batch, bool sync);
   /// Waits until everything written so far is on disk. Errors as Write.
   Result<void> SyncLog();
@@ -78,20 +78,28 @@ class IndexDb {
   static Result<std::unique_ptr<IndexDb>> OpenAs(Access access, const std::string& path,
                                                  uint64_t cache_bytes, rocksdb::Env* env);
 
-  /// Makes writing possible again after a failure, when RocksDB has done its part.
+  /// Makes writing possible again after a failure, when RocksDB has done its part. Does not wait
+  /// for that.
   Result<void> Recover() EXCLUDES(gate_);
-  /// Whether no write is under way that could meet a log which failed. Does not wait.
-  bool MayRecover();
-  rocksdb::Status Resume() REQUIRES(gate_);
+  Result<void> RecoverAlone() REQUIRES(gate_);
+  /// How much of the free bytes RocksDB may know of: it recovers when that is enough.
+  uint64_t RoomFor(uint64_t free) EXCLUDES(gate_);
+  /// Whether RocksDB takes writes.
+  rocksdb::Status Probe() REQUIRES(gate_);
   /// Whether the next write would go to a log that failed.
   bool IsLogFailed() const;
   /// Makes RocksDB begin a new log when it has nothing in memory. Nobody may be writing.
   rocksdb::Status LeaveLog() REQUIRES(gate_);
+  rocksdb::Status ResumeLeaving() REQUIRES(gate_);
+  /// Moves full memory tables out of memory that there was no new log for.
+  rocksdb::Status FlushAll() REQUIRES(gate_);
 
   const std::string path_;
   const std::shared_ptr<IndexWatch> watch_;
   SharedMutex gate_;  ///< shared: writes; alone: recovering
+  bool is_leaving_log_ GUARDED_BY(gate_) = false;
   std::atomic<std::chrono::steady_clock::time_point> next_look_{};
+  std::atomic<bool> is_closing_{false};
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;
 };

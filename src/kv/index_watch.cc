@@ -14,6 +14,16 @@
 #include "observe/log.h"
 
 namespace vr::kv {
+namespace {
+
+/// Free beyond what memory tables hold before recovering from a full disk is tried: their files'
+/// filters and blocks, a manifest, a log.
+constexpr uint64_t kRoomToRecover = 4 << 20;
+
+/// Whether this is the thread in which RocksDB recovers by itself.
+thread_local bool recovers_here = false;
+
+}  // namespace
 
 void IndexLog::Logv(rocksdb::InfoLogLevel level, const char* format, va_list args) {
   if (level < GetInfoLogLevel() || level >= rocksdb::InfoLogLevel::HEADER_LEVEL) return;
@@ -50,47 +60,80 @@ uint64_t IndexWatch::CurrentLog() const {
 
 void IndexWatch::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) {
   using Reason = rocksdb::BackgroundErrorReason;
+  rocksdb::DB* const db = db_.load(std::memory_order_acquire);
   // Called by the thread whose write failed, before any other write can begin and without
   // RocksDB's mutex.
-  if (reason == Reason::kWriteCallback && db_.load(std::memory_order_acquire) != nullptr) {
+  if (reason == Reason::kWriteCallback && db != nullptr) {
     const uint64_t log = CurrentLog();
     failed_log_.store(log != 0 ? log : UINT64_MAX, std::memory_order_release);
   }
-  if (reason == Reason::kMemTable && leaves_log_.load(std::memory_order_acquire)) {
-    *error = rocksdb::Status(*error, rocksdb::Status::kHardError);
+  if (reason == Reason::kMemTable) {
+    // RocksDB takes this for the end, which only opening anew helps against. But the memory table
+    // is whole.
+    if (leaves_log_.load(std::memory_order_acquire) || (error->IsNoSpace() && recovers_here)) {
+      *error = rocksdb::Status(*error, rocksdb::Status::kHardError);
+    } else if (error->IsNoSpace()) {
+      // And it would not recover by itself. There is no need to: old log and memory table stay.
+      *error = rocksdb::Status::OK();
+      set_lacks_log(true);
+      set_broken(true);
+      return;
+    }
   }
   // A compaction is tried again, and stops nothing but for a damaged file.
-  if (reason != Reason::kCompaction || error->severity() >= rocksdb::Status::kHardError) {
-    set_broken(true);
+  if (reason == Reason::kCompaction && error->severity() < rocksdb::Status::kHardError) return;
+  uint64_t held = 0;
+  if (db != nullptr) {
+    (void)db->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &held);
   }
+  needed_.store(held + kRoomToRecover, std::memory_order_relaxed);
+  set_broken(true);
 }
 
 namespace {
 
 class Room final : public rocksdb::FileSystemWrapper {
  public:
-  Room(const std::shared_ptr<rocksdb::FileSystem>& files, std::function<bool()> may_recover)
-      : FileSystemWrapper(files), may_recover_(std::move(may_recover)) {}
+  Room(const std::shared_ptr<rocksdb::FileSystem>& files,
+       std::function<uint64_t(uint64_t free)> room)
+      : FileSystemWrapper(files), room_(std::move(room)) {}
   const char* Name() const override { return "IndexRoom"; }
   rocksdb::IOStatus GetFreeSpace(const std::string& path, const rocksdb::IOOptions& options,
                                  uint64_t* free, rocksdb::IODebugContext* dbg) override {
+    recovers_here = true;
     rocksdb::IOStatus s = target()->GetFreeSpace(path, options, free, dbg);
-    if (!may_recover_()) *free = 0;
+    if (s.ok()) *free = room_(*free);
     return s;
   }
 
  private:
-  const std::function<bool()> may_recover_;
+  const std::function<uint64_t(uint64_t free)> room_;
+};
+
+/// RocksDB 7.8 waits five seconds between two looks, until a moment that it takes from its clock.
+/// This clock is late by all but a tenth of a second of that.
+class LateClock final : public rocksdb::EnvWrapper {
+ public:
+  using EnvWrapper::EnvWrapper;
+  uint64_t NowMicros() override { return target()->NowMicros() - 4'900'000; }
+};
+
+struct RoomKeeper {
+  std::unique_ptr<LateClock> clock;
+  std::unique_ptr<rocksdb::SstFileManager> files;
 };
 
 }  // namespace
 
-std::shared_ptr<rocksdb::SstFileManager> NewRoomKeeper(rocksdb::Env* env,
-                                                       std::shared_ptr<rocksdb::Logger> log,
-                                                       std::function<bool()> may_recover) {
-  auto room = std::make_shared<Room>(env->GetFileSystem(), std::move(may_recover));
-  return std::shared_ptr<rocksdb::SstFileManager>(
-      rocksdb::NewSstFileManager(env, std::move(room), std::move(log)));
+std::shared_ptr<rocksdb::SstFileManager> NewRoomKeeper(
+    rocksdb::Env* env, std::function<uint64_t(uint64_t free)> room) {
+  auto keeper = std::make_shared<RoomKeeper>();
+  keeper->clock = std::make_unique<LateClock>(env);
+  auto files = std::make_shared<Room>(env->GetFileSystem(), std::move(room));
+  // Without a log: what it would say at every look is that the disk is full.
+  keeper->files.reset(
+      rocksdb::NewSstFileManager(keeper->clock.get(), std::move(files), /*info_log=*/nullptr));
+  return {keeper, keeper->files.get()};
 }
 
 }  // namespace vr::kv

@@ -39,7 +39,8 @@ class IndexLog final : public rocksdb::Logger {
   Guarded<Minute> minute_;
 };
 
-/// Remembers what failed, and in which write-ahead log. Thread-safe.
+/// Remembers what failed, and in which write-ahead log, and sees to it that RocksDB recovers by
+/// itself from every failure for want of room. Thread-safe.
 class IndexWatch final : public rocksdb::EventListener {
  public:
   /// Before the first write. `db` outlives the watch's use.
@@ -53,6 +54,11 @@ class IndexWatch final : public rocksdb::EventListener {
   uint64_t CurrentLog() const;
   /// While set, RocksDB's refusal to leave a failed log can be recovered from.
   void set_leaves_log(bool leaves) { leaves_log_.store(leaves, std::memory_order_release); }
+  /// Whether there was no room for a new log: a memory table that is full is still written to.
+  bool lacks_log() const { return lacks_log_.load(std::memory_order_acquire); }
+  void set_lacks_log(bool lacks) { lacks_log_.store(lacks, std::memory_order_release); }
+  /// Bytes free on the disk that recovering needs.
+  uint64_t needed() const { return needed_.load(std::memory_order_relaxed); }
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
 
@@ -61,12 +67,14 @@ class IndexWatch final : public rocksdb::EventListener {
   std::atomic<bool> is_broken_{false};
   std::atomic<uint64_t> failed_log_{0};
   std::atomic<bool> leaves_log_{false};
+  std::atomic<bool> lacks_log_{false};
+  std::atomic<uint64_t> needed_{0};
 };
 
-/// How RocksDB sees the room there is when it asks whether it may recover from a full disk: none
-/// until `may_recover` agrees. It asks every five seconds.
+/// Decides when RocksDB recovers from a full disk. It asks ten times a second how much room there
+/// is, with a mutex of its own held; `room` is told the bytes that are free and says how many
+/// RocksDB is to believe in. 0 means not yet.
 std::shared_ptr<rocksdb::SstFileManager> NewRoomKeeper(rocksdb::Env* env,
-                                                       std::shared_ptr<rocksdb::Logger> log,
-                                                       std::function<bool()> may_recover);
+                                                       std::function<uint64_t(uint64_t free)> room);
 
 }  // namespace vr::kv

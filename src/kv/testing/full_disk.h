@@ -17,12 +17,20 @@ class FullDisk {
   FullDisk() : env_(rocksdb::NewCompositeEnv(std::make_shared<Files>(*this))) {}
   rocksdb::Env* env() { return env_.get(); }
 
-  /// kGrowth: nothing can be appended to a file. kAll: nor can a file be made.
-  enum class Refuses { kNothing, kGrowth, kAll };
+  /// kGrowth: nothing can be appended to a file. kNewFiles: no file can be made. kAll: both.
+  enum class Refuses { kNothing, kGrowth, kNewFiles, kAll };
   void Refuse(Refuses what) { refuses_.store(what, std::memory_order_relaxed); }
 
  private:
-  bool IsFull() const { return refuses_.load(std::memory_order_relaxed) != Refuses::kNothing; }
+  bool IsFull() const { return RefusesGrowth() || RefusesFiles(); }
+  bool RefusesGrowth() const {
+    const Refuses what = refuses_.load(std::memory_order_relaxed);
+    return what == Refuses::kGrowth || what == Refuses::kAll;
+  }
+  bool RefusesFiles() const {
+    const Refuses what = refuses_.load(std::memory_order_relaxed);
+    return what == Refuses::kNewFiles || what == Refuses::kAll;
+  }
   /// As RocksDB's own file system reports ENOSPC.
   static rocksdb::IOStatus NoSpace() {
     rocksdb::IOStatus s = rocksdb::IOStatus::NoSpace("full");
@@ -37,7 +45,7 @@ class FullDisk {
     using FSWritableFileOwnerWrapper::Append;
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
                              rocksdb::IODebugContext* dbg) override {
-      if (!disk_.IsFull()) return target()->Append(data, options, dbg);
+      if (!disk_.RefusesGrowth()) return target()->Append(data, options, dbg);
       const rocksdb::Slice half(data.data(), data.size() / 2);
       (void)target()->Append(half, options, dbg);
       return NoSpace();
@@ -60,7 +68,7 @@ class FullDisk {
     rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                       std::unique_ptr<rocksdb::FSWritableFile>* result,
                                       rocksdb::IODebugContext* dbg) override {
-      if (disk_.refuses_.load(std::memory_order_relaxed) == Refuses::kAll) return NoSpace();
+      if (disk_.RefusesFiles()) return NoSpace();
       std::unique_ptr<rocksdb::FSWritableFile> file;
       rocksdb::IOStatus s = target()->NewWritableFile(path, options, &file, dbg);
       if (s.ok()) *result = std::make_unique<File>(disk_, std::move(file));
