@@ -307,8 +307,8 @@ TEST(KvFullDiskChild, DISABLED_FillsItsDiskFromManyThreads) {
   const std::string body = BytesFor(40'000);
   constexpr size_t kThreads = 4;
   std::vector<std::vector<std::string>> stored(kThreads);
-  // Each time more than the memory tables hold, even if next to nothing is in them.
-  for (int megabytes = 12; megabytes <= 108; megabytes += 24) {
+  // Each time more than recovering needs if the memory tables are full.
+  for (int megabytes = 12; megabytes <= 132; megabytes += 60) {
     const std::string size = "size=" + std::to_string(megabytes) + "m";
     ASSERT_EQ(::mount("tmpfs", dir.c_str(), "tmpfs", MS_REMOUNT, size.c_str()), 0);
     // Or this round would be over before RocksDB has seen the room.
