@@ -27,6 +27,10 @@ if(VR_SANITIZE)
   endif()
   target_compile_definitions(vr_flags INTERFACE VR_SANITIZED=1)
 endif()
+if(VR_FUZZ)
+  # Counters in every room, not only in the targets: without them libFuzzer sees nothing of what its inputs reach.
+  target_compile_options(vr_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 find_program(VR_MOLD mold)
 if(VR_MOLD)

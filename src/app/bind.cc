@@ -126,6 +126,10 @@ void BindCache(Object& o, Settings& s) {
              .allowed = "a query parameter's name: A-Z a-z 0-9 - _ .",
              .check = [](const std::string& name) { return OnlyAlnumAnd(name, "-_."); }},
             100);
+  Text prefix = CacheTag();
+  prefix.max_length = 100;
+  prefix.allowed = "1..100 printable ASCII characters without comma and space";
+  o.Field("tagPrefix", s.variant.tag_prefix, prefix);
   o.Field("allowPublicBypass", s.delivery.allow_public_bypass);
   o.Duration("productionTimeout", s.cache.production_timeout, {1s, 86400s});
   o.Duration("coldRangeWait", s.cache.cold_range_wait, {0s, 3600s});

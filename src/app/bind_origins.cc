@@ -119,6 +119,9 @@ void BindSource(Object& o, SourceOptions& source) {
   value.warn_inline = false;
   o.Texts("headers", headers, value);
   source.headers.assign(headers.begin(), headers.end());
+  std::map<std::string, std::string, std::less<>> query(source.query.begin(), source.query.end());
+  o.Texts("query", query, value);
+  source.query.assign(query.begin(), query.end());
   if (!o.reading()) return;
   for (const auto& [name, text] : headers) {
     if (!IsToken(name))
@@ -138,6 +141,7 @@ void BindSource(Object& o, SourceOptions& source) {
       Refuse(o, "redirects", "type \"http\"");
     Refuse(o, "auth", "type \"http\"");
     Refuse(o, "headers", "type \"http\"");
+    Refuse(o, "query", "type \"http\"");
   }
   if (type != SourceType::kS3) Refuse(o, "bucket", "type \"s3\"");
 }

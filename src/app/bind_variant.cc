@@ -20,6 +20,10 @@ std::optional<Node> Text(const std::optional<T>& value) {
   return Node::String(std::string(variant::ToString(*value)));
 }
 
+std::optional<Node> Flag(const std::optional<bool>& value) {
+  return value ? std::optional(Node::Bool(*value)) : std::nullopt;
+}
+
 std::optional<Node> Count(const std::optional<uint32_t>& value) {
   return value ? std::optional(Number(*value)) : std::nullopt;
 }
@@ -84,9 +88,7 @@ constexpr Option kOptions[] = {
     {"duration", "string or number", kTimes,
      [](const Derivative& d) { return Seconds(d.options.duration); }},
     {"audio", "boolean", "true or false",
-     [](const Derivative& d) {
-       return d.options.audio ? std::optional(Node::Bool(*d.options.audio)) : std::nullopt;
-     }},
+     [](const Derivative& d) { return Flag(d.options.audio); }},
     {"fps", "number", "frames per second, over 0",
      [](const Derivative& d) { return Decimal(d.options.fps); }},
     {"speed", "number", "0.25..4", [](const Derivative& d) { return Decimal(d.options.speed); }},
@@ -106,6 +108,16 @@ constexpr Option kOptions[] = {
      [](const Derivative& d) { return Count(d.options.rows); }},
     {"interval", "string or number", kTimes,
      [](const Derivative& d) { return Seconds(d.options.interval); }},
+    {"loop", "boolean", "true or false", [](const Derivative& d) { return Flag(d.playback.loop); }},
+    {"autoplay", "boolean", "true or false",
+     [](const Derivative& d) { return Flag(d.playback.autoplay); }},
+    {"muted", "boolean", "true or false",
+     [](const Derivative& d) { return Flag(d.playback.muted); }},
+    {"preload", "string", R"("none", "metadata", "auto")",
+     [](const Derivative& d) -> std::optional<Node> {
+       if (d.playback.preload.empty()) return std::nullopt;
+       return Node::String(d.playback.preload);
+     }},
 };
 
 /// "must be 10-8192" is to follow "allowed: ".

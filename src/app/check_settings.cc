@@ -8,6 +8,7 @@
 #include "app/warn_origins.h"
 #include "config/units.h"
 #include "origin/origin_table.h"
+#include "variant/parse.h"
 
 namespace vr::app {
 namespace {
@@ -17,23 +18,26 @@ std::string At(std::string_view list, size_t index, std::string_view rest = {}) 
 }
 
 /// Paths that a matcher beginning with `prefix` may be meant for.
-std::vector<std::string> Samples(const std::string& prefix) {
+std::vector<std::string> Samples(const std::string& prefix,
+                                 const std::vector<std::string>& formats) {
+  std::vector<std::string> extensions = {"mp4", "webm", "mov", "mkv", "avi", "m4v",
+                                         "ts",  "gif",  "jpg", "MP4", "html"};
+  extensions.insert(extensions.end(), formats.begin(), formats.end());
   std::vector<std::string> out;
   for (const char* name : {"", "a", "a.", "a.b.", "A1-b_c.", "a/b/c.", "2024/a b."}) {
-    for (const char* extension :
-         {"mp4", "webm", "mov", "mkv", "avi", "m4v", "ts", "gif", "jpg", "MP4", "html"}) {
-      out.push_back(prefix + name + extension);
-    }
+    for (const std::string& extension : extensions) out.push_back(prefix + name + extension);
   }
   return out;
 }
 
 /// Whether a regular expression is a part of another cannot be asked of RE2, so this tries names:
 /// enough to find the catch-all that was written too early, which is how origins are shadowed in
-/// practice.
+/// practice. Judged as requests are routed (delivery/router.cc): an origin that transforms
+/// gets videos only, so what is no video goes past it to those that pass through.
 void CheckShadows(const Settings& s, std::vector<Finding>& out) {
   RE2::Options options;
   options.set_log_errors(false);
+  const std::vector<std::string>& formats = s.variant.video_formats;
   std::vector<std::unique_ptr<RE2>> matchers;
   for (size_t i = 0; i < s.origins.size(); ++i) {
     matchers.push_back(std::make_unique<RE2>(s.origins[i].matcher, options));
@@ -44,15 +48,20 @@ void CheckShadows(const Settings& s, std::vector<Finding>& out) {
     // assign: `prefix = "/"` is a false -Wstringop-overflow of g++ 12 at -O3.
     if (!mine.PossibleMatchRange(&prefix, &last, 200) || prefix.empty() || prefix[0] != '/')
       prefix.assign(1, '/');
-    std::vector<std::string> samples = Samples(prefix);
-    std::erase_if(samples, [&](const std::string& path) { return !RE2::PartialMatch(path, mine); });
+    const auto is_for = [&](size_t origin, const std::string& path) {
+      return RE2::PartialMatch(path, *matchers[origin]) &&
+             (s.origins[origin].mode == origin::OriginMode::kPassthrough ||
+              variant::IsVideoPath(path, formats));
+    };
+    std::vector<std::string> samples = Samples(prefix, formats);
+    std::erase_if(samples, [&](const std::string& path) { return !is_for(i, path); });
     for (size_t k = 0; k < i; ++k) {
-      const RE2& earlier = *matchers[k];
+      const bool is_twin =
+          s.origins[k].matcher == s.origins[i].matcher && s.origins[k].mode == s.origins[i].mode;
       const bool takes_all =
-          s.origins[k].matcher == s.origins[i].matcher ||
-          (earlier.ok() && !samples.empty() &&
-           std::all_of(samples.begin(), samples.end(),
-                       [&](const std::string& path) { return RE2::PartialMatch(path, earlier); }));
+          is_twin || (matchers[k]->ok() && !samples.empty() &&
+                      std::all_of(samples.begin(), samples.end(),
+                                  [&](const std::string& path) { return is_for(k, path); }));
       if (!takes_all) continue;
       out.push_back({At("/origins", i, "/matcher"), config::Quote(s.origins[i].matcher),
                      "paths that origin " + config::Quote(s.origins[k].name) + " (" +
@@ -74,9 +83,17 @@ void CheckOrigins(const Settings& s, std::vector<Finding>& out) {
   for (size_t i = 0; i < s.origins.size(); ++i) {
     if (s.origins[i].mode != origin::OriginMode::kPassthrough) continue;
     for (size_t k = 0; k < s.origins[i].sources.size(); ++k) {
-      if (s.origins[i].sources[k].type == origin::SourceType::kHttp) continue;
-      out.push_back({At(At("/origins", i, "/sources"), k, "/type"), "another type than \"http\"",
-                     "\"http\": an origin of mode \"passthrough\" speaks HTTP"});
+      const origin::SourceOptions& source = s.origins[i].sources[k];
+      if (source.type == origin::SourceType::kHttp) continue;
+      if (source.type == origin::SourceType::kS3) {
+        if (!source.place || source.place->root.empty()) continue;
+        out.push_back({At(At("/origins", i, "/sources"), k, "/bucket"),
+                       "a bucket that is a directory",
+                       "a bucket of an S3 server: an origin of mode \"passthrough\" speaks HTTP"});
+        continue;
+      }
+      out.push_back({At(At("/origins", i, "/sources"), k, "/type"), "\"file\"",
+                     "\"http\" or \"s3\": an origin of mode \"passthrough\" speaks HTTP"});
     }
   }
   CheckShadows(s, out);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -56,6 +57,30 @@ config::Problem LedBack(const ImportOutcome& outcome, const config::Problem& pro
   return out;
 }
 
+/// What the import says of matchers and paths in the input's own terms, config check says of the
+/// result in other words: once is enough.
+bool IsSaidAlready(const import::Report& report, const config::Problem& led) {
+  struct Topic {
+    std::string_view import, check;
+    bool is_said_once;  ///< by the import, for all matchers
+  };
+  static constexpr Topic kTopics[] = {
+      {"stops at the first dot", "which ends at the first dot", false},
+      {"not anchored at its end", "\"$\" at its end", false},
+      {"letter case counts", "\"(?i)\" at its beginning", true},
+      {"not in passthrough.formats", "extensions of \"passthrough.formats\"", true},
+      {"lost the file's extension", "one with the extension", false}};
+  for (const Topic& topic : kTopics) {
+    if (led.allowed.find(topic.check) == std::string::npos) continue;
+    return std::any_of(report.warnings.begin(), report.warnings.end(),
+                       [&](const import::Warning& warning) {
+                         return warning.text.find(topic.import) != std::string::npos &&
+                                (topic.is_said_once || warning.pointer == led.pointer);
+                       });
+  }
+  return false;
+}
+
 /// Whole or not at all.
 bool WriteFile(const std::string& path, const std::string& text) {
   const std::string aside = path + ".new-" + std::to_string(::getpid());
@@ -100,6 +125,7 @@ ImportOutcome ImportChecked(const import::ImportRequest& request,
     outcome.problems.push_back(LedBack(outcome, problem));
   for (const config::Problem& warning : loaded.warnings) {
     const config::Problem led = LedBack(outcome, warning);
+    if (IsSaidAlready(outcome.report, led)) continue;
     outcome.report.warnings.push_back(
         {led.place, led.pointer, "found " + led.found + ", allowed: " + led.allowed});
   }

@@ -93,7 +93,37 @@ TEST(ConfigImport, ShadowedOriginsAreWarningsAboutTheInput) {
   for (const import::Warning& warning : outcome.report.warnings) {
     if (warning.text.find("out of reach") != std::string::npos) shadowed.push_back(warning.pointer);
   }
-  EXPECT_THAT(shadowed, Contains("/video/origins/items/8/matcher"));
+  // Not the one that passes through what is no video, and stands last.
+  EXPECT_THAT(shadowed, ElementsAre("/video/origins/items/8/matcher"));
+}
+
+TEST(ConfigImport, WhatBothImportAndCheckWarnOfIsSaidOnce) {
+  const import::ImportOutcome outcome = ImportChecked(
+      {.main = Shipped("v1-worker-config.json"), .bucket_roots = {{"VIDEOS", "/x"}}}, {});
+  const auto at = [&](const std::string& pointer) {
+    std::vector<std::string> out;
+    for (const import::Warning& warning : outcome.report.warnings) {
+      if (warning.pointer == pointer) out.push_back(warning.text);
+    }
+    return out;
+  };
+  EXPECT_THAT(at("/video/origins/items/0/matcher"),
+              ElementsAre(HasSubstr("first dot"), HasSubstr("not anchored"),
+                          HasSubstr("letter case"), HasSubstr("passthrough.formats")));
+  EXPECT_THAT(at("/video/origins/items/0/sources/2/path"), ElementsAre(HasSubstr("extension")));
+  EXPECT_THAT(at("/video/origins/items/2/matcher"),
+              ElementsAre(HasSubstr("first dot"), HasSubstr("not anchored")));
+  // What only the check knows stays.
+  EXPECT_THAT(
+      at("/video/origins/items/8/matcher"),
+      ElementsAre(HasSubstr("first dot"), HasSubstr("not anchored"), HasSubstr("out of reach")));
+  const import::ImportOutcome fixed =
+      ImportChecked({.main = {"w", R"({"origins": [{"name": "a", "matcher": "^/a/(.+)$", "sources":
+          [{"type": "remote", "url": "https://h", "path": "b.mp4"}]}]})"}},
+                    {});
+  std::vector<std::string> pointers;
+  for (const import::Warning& warning : fixed.report.warnings) pointers.push_back(warning.pointer);
+  EXPECT_THAT(pointers, ElementsAre("/origins/0/sources/0/path"));
 }
 
 class ConfigImportFiles : public testing::Test {

@@ -118,6 +118,12 @@ Result<delivery::SnapshotRef> ServerApp::MakeSnapshot(const Settings& settings) 
   TRY(snapshot->access, delivery::MakeAccessPolicy(settings.access, settings.cors));
   TRY(auto table, origin::OriginTable::Create(origins));
   snapshot->origins = std::move(table);
+  for (const origin::OriginOptions& options : origins) {
+    auto& breakers = snapshot->breakers.emplace_back();
+    for (const origin::SourceOptions& source : options.sources) {
+      breakers.push_back(origin::BreakerOf(*spools_, options, source));
+    }
+  }
   snapshot->opener =
       origin::MakeOpener(settings.fetch, origins, *blocking_, *client_, metrics_, spools_);
   return delivery::SnapshotRef(std::move(snapshot));
@@ -191,6 +197,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   http::ClientOptions passthrough_client;
   passthrough_client.max_connections = kPassthroughConnections;
   passthrough_client.max_connections_per_host = kPassthroughConnectionsPerHost;
+  passthrough_client.via = client_options.via;
   TRY(app->passthrough_client_, http::Client::Create(passthrough_client));
   app->passthrough_ =
       std::make_unique<delivery::PassthroughEndpoint>(delivery::PassthroughEndpoint::Deps{

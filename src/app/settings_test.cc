@@ -240,6 +240,36 @@ TEST(Settings, OriginsThatCannotWorkAreRefusedOrShadowsPointedOut) {
       shadows({"^/([^.]+)\\\\.(mp4|webm|mov)", "^/([^.]+)", "^/secure/([^.]+)\\\\.(mp4|webm)"}),
       ElementsAre("/origins/2/matcher"));
   EXPECT_THAT(shadows({"^/[^.]+\\\\.mp4$", "^/[^.]+\\\\.(mp4|webm)$"}), IsEmpty());
+
+  // Origins that transform get videos only: what is no video is left for one that passes through.
+  const auto mixed = [&](std::vector<std::pair<std::string, bool>> list) {
+    std::string text;
+    for (const auto& [matcher, passes] : list) {
+      text += (text.empty() ? "" : ",") + std::string(R"({"name": "o)") +
+              std::to_string(text.size()) + R"(", "matcher": ")" + matcher + R"(", "mode": ")" +
+              (passes ? "passthrough" : "transform") +
+              R"(", "sources": [{"type": "http", "url": "http://o.example"}]})";
+    }
+    LoadOutcome outcome = LoadWith("{\"origins\": [" + text + "]}");
+    EXPECT_TRUE(outcome.settings);
+    std::erase_if(outcome.warnings, [](const config::Problem& w) {
+      return w.ToString().find("take first") == std::string::npos;
+    });
+    return Pointers(outcome.warnings);
+  };
+  constexpr bool kPasses = true, kTransforms = false;
+  EXPECT_THAT(mixed({{".*", kTransforms}, {".*", kPasses}}), IsEmpty());
+  EXPECT_THAT(mixed({{"^/([^.]+)", kTransforms}, {"^/", kPasses}}), IsEmpty());
+  EXPECT_THAT(mixed({{"^/", kTransforms}, {"^/assets/", kPasses}}), IsEmpty());
+  EXPECT_THAT(mixed({{"^/", kTransforms}, {"^/a/.+\\\\.html$", kPasses}}), IsEmpty());
+  // But a video goes to neither of these second ones.
+  EXPECT_THAT(mixed({{"^/", kTransforms}, {"^/a/.+\\\\.(mp4|webm)$", kPasses}}),
+              ElementsAre("/origins/1/matcher"));
+  EXPECT_THAT(mixed({{"^/", kPasses}, {"^/videos/", kTransforms}}),
+              ElementsAre("/origins/1/matcher"));
+  EXPECT_THAT(mixed({{".*", kTransforms}, {"^/", kPasses}, {"^/assets/", kPasses}}),
+              ElementsAre("/origins/2/matcher"));
+  EXPECT_THAT(mixed({{".*", kPasses}, {".*", kPasses}}), ElementsAre("/origins/1/matcher"));
 }
 
 /// Warnings of one origin: matcher, names of groups, path of its only source, further keys.
@@ -308,6 +338,22 @@ TEST(Settings, CacheControlBelongsToOriginsThatTransform) {
   EXPECT_THAT(Pointers(load("").warnings), IsEmpty());
   EXPECT_THAT(Pointers(load(R"(, "mode": "passthrough")").problems),
               ElementsAre("/origins/0/cacheControl"));
+}
+
+TEST(Settings, WhatPassesThroughComesByHttp) {
+  const auto load = [](const std::string& source) {
+    return LoadWith(R"({"buckets": {"B": {"endpoint": "http://h", "bucket": "b", "signing": "none"},
+                                    "D": {"root": "/srv"}},
+                        "origins": [{"name": "a", "matcher": "^/", "mode": "passthrough",
+                                     "sources": [)" +
+                    source + "]}]}");
+  };
+  EXPECT_TRUE(load(R"({"type": "http", "url": "http://x"})").settings);
+  EXPECT_TRUE(load(R"({"type": "s3", "bucket": "B"})").settings);
+  EXPECT_THAT(Pointers(load(R"({"type": "s3", "bucket": "D"})").problems),
+              ElementsAre("/origins/0/sources/0/bucket"));
+  EXPECT_THAT(Pointers(load(R"({"type": "file", "root": "/srv"})").problems),
+              ElementsAre("/origins/0/sources/0/type"));
 }
 
 TEST(Settings, DamagedSyntaxIsReportedWithoutItsConsequences) {
@@ -407,6 +453,52 @@ TEST(Settings, PresetsReplaceShippedOnesAsAWholeAndNullRemoves) {
   EXPECT_FALSE(table.at("mobile").options.height);
   EXPECT_FALSE(table.contains("tablet"));
   EXPECT_TRUE(table.contains("desktop"));
+}
+
+TEST(Settings, AQueryOfASourceIsReadCheckedAndMasked) {
+  const std::map<std::string, std::string> environment = {{"SIG", "s-signature"}};
+  const auto source = [&](std::string_view rest) {
+    return LoadWith(R"({"origins": [{"name": "a", "matcher": "^/", "sources": [{)" +
+                        std::string(rest) + "}]}]}",
+                    environment);
+  };
+  const LoadOutcome good =
+      source(R"("type": "http", "url": "http://h", "query": {"b": "${SIG}", "a": "1"})");
+  ASSERT_TRUE(good.settings) << testing::PrintToString(Lines(good.problems));
+  EXPECT_THAT(Lines(good.warnings), IsEmpty());
+  EXPECT_THAT(good.settings->origins[0].sources[0].query,
+              ElementsAre(testing::Pair("a", "1"), testing::Pair("b", "s-signature")));
+  EXPECT_THAT(PrintEffective(*good.settings), testing::Not(HasSubstr("s-signature")));
+  EXPECT_THAT(Pointers(source(R"("type": "file", "root": "/x", "query": {"a": "1"})").problems),
+              ElementsAre("/origins/0/sources/0/query"));
+  const LoadOutcome bad = source(R"("type": "http", "url": "http://h", "query": {"": "1"})");
+  EXPECT_THAT(Pointers(bad.problems), ElementsAre("/origins/0/sources/0/query"));
+}
+
+TEST(Settings, PresetsHavePlaybackHintsAndTagsAPrefix) {
+  const LoadOutcome outcome = LoadWith(WithOrigin(R"("cache": {"tagPrefix": "video-prod-"},
+      "derivatives": {"mobile": {"width": 100, "loop": true, "muted": false, "preload": "none"}})"));
+  ASSERT_TRUE(outcome.settings) << testing::PrintToString(Lines(outcome.problems));
+  EXPECT_EQ(outcome.settings->variant.tag_prefix, "video-prod-");
+  EXPECT_EQ(outcome.settings->variant.derivatives.at("mobile").playback,
+            (variant::PlaybackHints{true, std::nullopt, false, "none"}));
+  const std::string printed = PrintEffective(*outcome.settings);
+  for (const char* text : {R"("loop": true)", R"("muted": false)", R"("preload": "none")",
+                           R"("tagPrefix": "video-prod-")"}) {
+    EXPECT_THAT(printed, HasSubstr(text));
+  }
+  EXPECT_THAT(printed, testing::Not(HasSubstr("autoplay")));
+  for (const char* prefix : {"", "a b", "a,b"}) {
+    EXPECT_THAT(
+        Pointers(LoadWith(WithOrigin(R"("cache": {"tagPrefix": ")" + std::string(prefix) + "\"}"))
+                     .problems),
+        ElementsAre("/cache/tagPrefix"));
+  }
+  EXPECT_THAT(
+      Lines(
+          LoadWith(WithOrigin(R"("derivatives": {"x": {"loop": 1, "preload": "all"}})")).problems),
+      ElementsAre(HasSubstr("allowed: true or false"),
+                  HasSubstr("allowed: none, metadata or auto")));
 }
 
 TEST(Settings, BucketsOfEveryFormLoadAndPrintToTheSame) {

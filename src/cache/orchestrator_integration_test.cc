@@ -584,6 +584,17 @@ TEST_F(OrchestratorTest, WithoutAnEdgeTheNextRequestStillHits) {
   RunUntil([&] { return second->has_value(); });
   ASSERT_TRUE((*second)->ok());
   EXPECT_EQ((**second)->layer, Layer::kKv) << "what waits for its commit counts as held by the KV";
+  std::optional<Result<Answer>> peeked;
+  auto peek = [&]() -> Task<void> {
+    Query query = Ask("k");
+    auto producer = std::make_shared<FakeProducer>(kitchen_);
+    peeked.emplace(co_await orchestrator_->Peek(Context(), std::move(query), std::move(producer)));
+  };
+  boost::asio::co_spawn(context_.get_executor(), peek, boost::asio::detached);
+  RunUntil([&] { return peeked.has_value(); });
+  ASSERT_TRUE(peeked->ok());
+  EXPECT_EQ((*peeked)->layer, Layer::kKv) << "a HEAD is told the same";
+  EXPECT_NE((*peeked)->entity, nullptr);
   EXPECT_EQ(kitchen_->calls, 1);
   EXPECT_EQ(Count("video_resizer_joins_total"), 0) << "nobody waited";
   *is_allowed = true;

@@ -200,6 +200,14 @@ Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
     is_held = held && held->meta.plan_digest == query.digest;
   }
   if (!is_held && query.read_kv) {
+    // Made already, on its way into the KV: as in Fetch().
+    const ProductionRef made = query.join ? InFlight(query.key, query.digest) : nullptr;
+    if (made && made->Look().phase == Production::Phase::kDone) {
+      Outcome outcome = made->outcome();
+      if (outcome.entity && outcome.entity->kv_backed) {
+        co_return Answer{std::move(outcome.entity), nullptr, Layer::kKv, outcome.freshness};
+      }
+    }
     const std::string flight = ApartFlightOf(query);
     bool leads = false;
     Settler settler(*this, flight, JoinOrLead(query, flight, &leads));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "delivery/bucket_answer.h"
+#include "delivery/cf_resized.h"
 #include "delivery/job_events.h"
 #include "delivery/refusal.h"
 #include "delivery/request_log.h"
@@ -105,8 +107,10 @@ struct AccessGate::Admitted {
   Request request;
   std::string target;
   std::optional<int64_t> expires;
+  std::string key_id;
 
-  Admitted(const Request& from, http::VerifiedUrl verified) : expires(verified.expires) {
+  Admitted(const Request& from, http::VerifiedUrl verified)
+      : expires(verified.expires), key_id(std::move(verified.key_id)) {
     target.reserve(from.path.size() + 1 + verified.query.size());
     target = from.path;
     if (!verified.query.empty()) target += '?' + verified.query;
@@ -138,8 +142,11 @@ int64_t AccessGate::NowSeconds() const {
 void AccessGate::Complete(const Request& request, const AccessPolicy& policy,
                           Response& response) const {
   const Admitted* const admitted = AdmittedOf(request);
-  if (admitted && admitted->expires) {
-    CapLifetime(response, std::chrono::seconds(*admitted->expires - NowSeconds()));
+  if (admitted) {
+    SignLocation(response, policy.keys, admitted->key_id, admitted->expires);
+    if (admitted->expires) {
+      CapLifetime(response, std::chrono::seconds(*admitted->expires - NowSeconds()));
+    }
   }
   policy.cors.Apply(request, response);
 }
@@ -158,9 +165,10 @@ std::optional<Response> AccessGate::TryGuarded(const Request& request) {
     request.client_address =
         http::ClientAddressOf(request, policy.trusted_proxies, policy.proxy_header);
   }
-  // A passthrough origin answers for itself.
-  if (policy.cors.is_on() && Cors::IsPreflight(request) && !MatchPassthrough(*snapshot, request)) {
-    return policy.cors.AnswerPreflight(request);
+  if (policy.cors.is_on() && Cors::IsPreflight(request)) {
+    // A passthrough origin answers for itself; a bucket cannot.
+    const auto passed = MatchPassthrough(*snapshot, request);
+    if (!passed || HasBucket(*passed)) return policy.cors.AnswerPreflight(request);
   }
   const bool is_checked = policy.has_signing() && !IsService(request.path) &&
                           (policy.signing_required || http::HasSignature(request.query));
@@ -170,6 +178,7 @@ std::optional<Response> AccessGate::TryGuarded(const Request& request) {
         http::VerifyUrl(request.path, request.query, policy.keys, NowSeconds());
     if (!verified.ok()) {
       answer = Refusal(request, verified.error());
+      if (IsMediaUrl(*snapshot, request)) AddCfResized(*answer);
       policy.cors.Apply(request, *answer);
       return answer;
     }
@@ -268,6 +277,27 @@ std::string CappedCacheControl(std::string_view value, std::chrono::seconds age,
   if (!has_lifetime) add("no-cache");
   if (has_lifetime && !must_revalidate) add("must-revalidate");
   return out;
+}
+
+void SignLocation(Response& response, const http::SigningKeys& keys, std::string_view key_id,
+                  std::optional<int64_t> expires) {
+  const auto* note = dynamic_cast<const RequestNote*>(response.note.get());
+  const auto key = keys.find(key_id);
+  if (!note || !note->is_redirect_within || key == keys.end()) return;
+  std::string fields;
+  fields.reserve(response.fields.size() + 128);
+  ForEachLine(response.fields,
+              [&](std::string_view line, std::string_view name, std::string_view value) {
+                if (http::EqualsNoCase(name, "Location")) {
+                  const auto made = http::SignTarget(value, key_id, key->second, expires);
+                  if (made.ok()) {
+                    fields += "Location: " + *made + "\r\n";
+                    return;
+                  }
+                }
+                fields += line;
+              });
+  response.fields = std::move(fields);
 }
 
 void CapLifetime(Response& response, std::chrono::seconds remaining) {

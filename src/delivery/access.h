@@ -3,8 +3,8 @@
 // What it does, in this order: admin routes (when configured) go to the admin handler; the client's
 // address is found out behind trusted proxies; preflights are answered; signatures are checked.
 // What goes on to the next handler is the request without its signature, and the answer to a signed
-// URL is never fresh for longer than the signature. With all of it off a request costs one look at
-// a flag. Thread-safe.
+// URL is never fresh for longer than the signature. A redirect that stays with the same source is
+// signed as the request was. With all of it off a request costs one look at a flag. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -80,5 +80,10 @@ std::string CappedCacheControl(std::string_view value, std::chrono::seconds age,
                                std::chrono::seconds remaining);
 /// The same for a whole answer, wherever its fields are.
 void CapLifetime(http::Response& response, std::chrono::seconds remaining);
+
+/// Signs the Location of an answer whose note says that it stays within what was asked
+/// (RequestNote::is_redirect_within), with the key and the expiry of the request's own signature.
+void SignLocation(http::Response& response, const http::SigningKeys& keys, std::string_view key_id,
+                  std::optional<int64_t> expires);
 
 }  // namespace vr::delivery

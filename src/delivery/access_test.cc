@@ -6,6 +6,7 @@
 #include "base/testing/manual_clock.h"
 #include "delivery/request_log.h"
 #include "http/testing/make_request.h"
+#include "io/testing/run_sync.h"
 
 namespace vr::delivery {
 namespace {
@@ -127,9 +128,15 @@ class Echo final : public http::Handler {
   void Finished(const Request& request, const Response&, const http::Sent&) override {
     seen.push_back("finished " + std::string(request.target));
   }
-  static Response Answer(const Request& request) {
+  Response Answer(const Request& request) const {
     Response response;
     response.Add("Cache-Control", "max-age=1000");
+    if (!location.empty()) {
+      response.Add("Location", location);
+      auto note = std::make_shared<RequestNote>();
+      note->is_redirect_within = stays_within;
+      response.note = std::move(note);
+    }
     response.SetBody(std::string(request.path) + "?" + std::string(request.query));
     return response;
   }
@@ -137,6 +144,8 @@ class Echo final : public http::Handler {
   std::string client;
   bool is_tls = false;
   bool waits = false;
+  std::string location;
+  bool stays_within = false;
 };
 
 class AccessGateTest : public ::testing::Test {
@@ -179,6 +188,46 @@ TEST_F(AccessGateTest, ASignatureGoesNoFurther) {
               ::testing::ElementsAre("now /v/a.mp4?h=1&w=2", "finished /v/a.mp4?h=1&w=2"));
 }
 
+TEST_F(AccessGateTest, ARedirectThatStaysWithinIsSignedAsTheRequestWas) {
+  signing_.signing_keys["k2"] = "other";
+  Use(signing_);
+  echo_.location = "/v/b.mp4?w=2&h=1";
+  const auto location = [&](const std::string& target) {
+    const Request request = Get(target);
+    const auto answer = gate_.TryNow(request);
+    EXPECT_EQ(answer->status, 200);
+    const size_t at = answer->fields.find("Location: ") + 10;
+    return answer->fields.substr(at, answer->fields.find("\r\n", at) - at);
+  };
+  echo_.stays_within = true;
+  EXPECT_EQ(location(Signed("/v/a.mp4?w=2&h=1", 1'000'060)), Signed(echo_.location, 1'000'060));
+  EXPECT_EQ(location(http::SignTarget("/v/a.mp4", "k2", "other", std::nullopt).value()),
+            http::SignTarget(echo_.location, "k2", "other", std::nullopt).value());
+  echo_.stays_within = false;
+  EXPECT_EQ(location(Signed("/v/a.mp4", 1'000'060)), echo_.location);
+  signing_.signing_required = false;
+  Use(signing_);
+  echo_.stays_within = true;
+  EXPECT_EQ(location("/v/a.mp4"), echo_.location) << "nobody showed a signature";
+}
+
+TEST_F(AccessGateTest, WhatIsAnsweredLaterIsSignedTooWhileTheKeyIsThere) {
+  Use(signing_);
+  echo_.waits = true;
+  echo_.location = "/v/b.mp4";
+  echo_.stays_within = true;
+  const auto answer_after = [&](const AccessOptions& reloaded) {
+    const Request request = Get(Signed("/v/a.mp4", 1'000'060));
+    EXPECT_FALSE(gate_.TryNow(request));
+    Use(reloaded);
+    return io::testing::RunSync(gate_.Handle(Context(), request));
+  };
+  EXPECT_THAT(answer_after(signing_).fields,
+              HasSubstr("Location: " + Signed("/v/b.mp4", 1'000'060) + "\r\n"));
+  const AccessOptions rotated{.signing_required = true, .signing_keys = {{"k9", "new"}}};
+  EXPECT_THAT(answer_after(rotated).fields, HasSubstr("Location: /v/b.mp4\r\n"));
+}
+
 TEST_F(AccessGateTest, WhatCameThroughTlsStillDidWithoutItsSignature) {
   Use(signing_);
   Request request = Get(Signed("/v/a.mp4", 1'000'060));
@@ -204,6 +253,28 @@ TEST_F(AccessGateTest, RefusalsSayWhyAndReachNobody) {
     const Request request = Get(open);
     EXPECT_EQ(gate_.TryNow(request)->status, 200) << open;
   }
+}
+
+TEST_F(AccessGateTest, RefusalsOfMediaUrlsCarryTheirNumber) {
+  Use(signing_);
+  const std::string media = "/cdn-cgi/media/width=10/v/a.mp4";
+  for (const std::string& target : {media, Signed(media, 1'000'000), Signed(media, 1'000'001) + "x",
+                                    media + "?%zz", std::string("/cdn-cgi/media")}) {
+    const Request request = Get(target);
+    const auto answer = gate_.TryNow(request);
+    EXPECT_GE(answer->status, 400);
+    EXPECT_THAT(answer->fields, HasSubstr("Cf-Resized: err=9406\r\n")) << target;
+  }
+  for (const char* other : {"/v/a.mp4", "/cdn-cgi/mediaX/width=10/v/a.mp4"}) {
+    const Request request = Get(other);
+    EXPECT_THAT(gate_.TryNow(request)->fields, Not(HasSubstr("Cf-Resized"))) << other;
+  }
+  auto off = std::make_shared<Snapshot>();
+  off->access = MakeAccessPolicy(signing_, {}).value();
+  off->delivery.media_urls.enabled = false;
+  holder_.Set(std::move(off));
+  const Request request = Get(media);
+  EXPECT_THAT(gate_.TryNow(request)->fields, Not(HasSubstr("Cf-Resized"))) << "a path like others";
 }
 
 TEST_F(AccessGateTest, WhatIsNotRequiredMustStillHold) {

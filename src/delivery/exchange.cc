@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
 
+#include "delivery/bucket_answer.h"
 #include "http/ascii.h"
 #include "http/date.h"
 #include "http/forwarding.h"
@@ -12,6 +14,7 @@
 #include "http/status.h"
 #include "io/files.h"
 #include "observe/log.h"
+#include "origin/spool.h"
 
 namespace vr::delivery {
 
@@ -73,10 +76,19 @@ http::FieldList Received(const http::ResponseHead& head, int64_t now_ms) {
 Exchange::Exchange(ExchangeDeps deps, ExchangeSpec spec)
     : deps_(deps),
       spec_(std::move(spec)),
-      request_ms_(ToUnixMillis(deps.clock.Now())),
       asked_(StoreRequestOf(spec_.request)),
-      is_common_(IsCommon(asked_)),
-      epoch_(deps.store.epoch()) {}
+      is_common_(IsCommon(asked_)) {}
+
+void Exchange::Bind(std::weak_ptr<http::Transfer> transfer, bool is_bucket) {
+  transfer_ = std::move(transfer);
+  is_bucket_ = is_bucket;
+  refusal_.reset();
+  refusal_body_.clear();
+  request_ms_ = ToUnixMillis(deps_.clock.Now());
+  epoch_ = deps_.store.epoch();
+  MutexLock lock(mutex_);
+  was_sent_ = false;
+}
 
 // ---- the client's side
 
@@ -92,11 +104,30 @@ void Exchange::OnInterim(const http::ResponseHead& head) {
   {
     MutexLock lock(mutex_);
     interims_.push_back(std::move(interim));
+    had_interims_ = true;
   }
   notifier_.NotifyAll();
 }
 
 Result<void> Exchange::OnHead(const http::ResponseHead& head) {
+  if (course_) course_->Answered(head);
+  if (!is_bucket_) return TakeHead(head);
+  if (IsBucketRefusal(head)) return TakeRefusal(head);
+  return TakeHead(CleanBucketHead(head));
+}
+
+Result<void> Exchange::TakeRefusal(const http::ResponseHead& head) {
+  if (!head.is_gone() && MayUseHeldOnError(false, 0, ToUnixMillis(deps_.clock.Now()))) {
+    FinishStored(spec_.held, false);
+    return Error(Code::kCancelled, "a stored response answers", "stale-if-error");
+  }
+  // Whether it is followed by another try or not: its body says why.
+  if (course_) std::ignore = course_->Dismisses(head);
+  refusal_ = head;
+  return {};
+}
+
+Result<void> Exchange::TakeHead(const http::ResponseHead& head) {
   const http::ExchangeTimes times{request_ms_, ToUnixMillis(deps_.clock.Now())};
   const http::Request& request = spec_.request;
   if (!http::IsSafeMethod(request.method_name)) Invalidate(head);
@@ -108,6 +139,10 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
     FinishStored(spec_.held, false);
     return Error(Code::kCancelled, "a stored response answers", "stale-if-error");
   }
+  if (course_ && course_->Dismisses(head)) {
+    return Error(Code::kUnavailable, "the origin is busy", "asked again")
+        .WithFact("upstream", std::to_string(head.status));
+  }
   if (request.is_head()) UpdateByHead(head, times);
 
   auto answer = std::make_shared<Answer>();
@@ -116,7 +151,8 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
   answer->fields = Received(head, times.response_ms);
   answer->policy = http::PolicyOf(asked_, head.status, answer->fields, times, spec_.rules);
   answer->length = head.content_length;
-  answer->has_body = !request.is_head() && !http::HasNoBody(head.status);
+  answer->has_body =
+      !request.is_head() && !http::HasNoBody(head.status) && (!is_bucket_ || HasBucketBody(head));
   SharedFd file;
   if (answer->has_body) {
     TRY(file, NewFile(*answer));
@@ -149,6 +185,11 @@ Result<void> Exchange::OnHead(const http::ResponseHead& head) {
 }
 
 Result<http::BodySink::Flow> Exchange::OnData(std::string_view bytes) {
+  if (refusal_) {
+    refusal_body_ += bytes.substr(0, origin::kMaxRefusalBytes - refusal_body_.size());
+    if (refusal_body_.size() < origin::kMaxRefusalBytes) return Flow::kMore;
+    return Error(Code::kCancelled, "cancelled", "the refusal said enough");
+  }
   const std::shared_ptr<const Answer> answer = this->answer();
   if (!answer || !answer->has_body) return Flow::kMore;  // of what a stored response answers for
   CHECK_OK(Rotate());
@@ -188,6 +229,20 @@ Result<void> Exchange::Rotate() {
 }
 
 void Exchange::OnDone(Result<void> result) {
+  if (refusal_) {
+    Error refused = BucketRefusal(*refusal_, refusal_body_);
+    const bool is_missing = refused.code == Code::kNotFound;
+    if (is_missing && spec_.held && is_common_ && !spec_.request.is_head()) {
+      deps_.store.Remove(spec_.key, spec_.held);
+    }
+    result = std::move(refused);
+  }
+  const bool has_answer = Look().phase != Phase::kWaiting;
+  if (course_ && course_->Ended(result, has_answer)) return;
+  Finish(result);
+}
+
+void Exchange::Finish(const Result<void>& result) {
   Settle(result);
   if (spec_.on_end) spec_.on_end(*this, result);
 }
@@ -201,7 +256,8 @@ void Exchange::Settle(const Result<void>& result) {
     answer = answer_;
   }
   if (phase == Phase::kStored) return;
-  if (phase == Phase::kWaiting && !result.ok() &&
+  // A refusal is an answer; whether a stored one may stand in for it was asked before.
+  if (phase == Phase::kWaiting && !result.ok() && !refusal_ &&
       MayUseHeldOnError(true, spec_.disconnected_ms, ToUnixMillis(deps_.clock.Now()))) {
     return FinishStored(spec_.held, false);
   }
@@ -446,6 +502,10 @@ std::shared_ptr<const Error> Exchange::error() const {
 bool Exchange::was_sent() const {
   MutexLock lock(mutex_);
   return was_sent_;
+}
+bool Exchange::had_interims() const {
+  MutexLock lock(mutex_);
+  return had_interims_;
 }
 std::vector<Exchange::Interim> Exchange::TakeInterims() {
   MutexLock lock(mutex_);

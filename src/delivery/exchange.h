@@ -32,6 +32,10 @@ namespace vr::delivery {
 /// What keys of passed-through URLs begin with; the URL follows.
 inline constexpr std::string_view kPassthroughKeyPrefix = "passthrough:";
 
+/// Request fields that make an answer depend on what the client has already.
+inline constexpr std::string_view kConditionFields[] = {
+    "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"};
+
 /// What all exchanges share; outlives them.
 struct ExchangeDeps {
   cache::HttpStore& store;
@@ -40,6 +44,22 @@ struct ExchangeDeps {
 };
 
 class Exchange;
+
+/// Takes an exchange's request to an origin, and on to the next one when need be. The calls come
+/// from the client's thread, those of one try after the other.
+class Course {
+ public:
+  virtual ~Course() = default;
+  /// The head of a final answer is there.
+  virtual void Answered(const http::ResponseHead& head) = 0;
+  /// Whether that answer is for nobody, since another try follows: Ended() will hear of it as of a
+  /// failure.
+  virtual bool Dismisses(const http::ResponseHead& head) = 0;
+  /// A try is over. @param result how; may be changed to what those who wait are told
+  /// @param has_answer they have an answer already, wherever from
+  /// @return another try follows, and they go on waiting
+  virtual bool Ended(Result<void>& result, bool has_answer) = 0;
+};
 
 /// What an exchange is for.
 struct ExchangeSpec {
@@ -93,8 +113,12 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
 
   Exchange(ExchangeDeps deps, ExchangeSpec spec);
 
-  /// Once, before the transfer starts.
-  void Bind(std::weak_ptr<http::Transfer> transfer) { transfer_ = std::move(transfer); }
+  /// Once, before the first try. Without a course there is one try, and its end is the exchange's.
+  void Follow(std::shared_ptr<Course> course) { course_ = std::move(course); }
+  /// Before the transfer of each try starts. @param is_bucket it goes to an S3 server
+  void Bind(std::weak_ptr<http::Transfer> transfer, bool is_bucket = false);
+  /// Ends it without a try, or after the last one.
+  void Finish(const Result<void>& result);
 
   // http::BodySink
   void OnConnected() override;
@@ -115,6 +139,8 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   std::shared_ptr<const Error> error() const;    ///< set in kFailed
   /// Whether the origin may have seen the request.
   bool was_sent() const;
+  /// Whether something of an answer may have been passed on already.
+  bool had_interims() const;
   std::vector<Interim> TakeInterims();
 
   // Readers of the body.
@@ -131,6 +157,9 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   const ExchangeSpec& spec() const { return spec_; }
 
  private:
+  Result<void> TakeHead(const http::ResponseHead& head);
+  /// A refusal of an S3 server, whose body is awaited; or who answers in its stead.
+  Result<void> TakeRefusal(const http::ResponseHead& head);
   void Settle(const Result<void>& result);
   /// One body's file that may stay small, and so in memory.
   Result<SharedFd> NewFile(const Answer& answer) const;
@@ -167,13 +196,17 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
 
   const ExchangeDeps deps_;
   const ExchangeSpec spec_;
-  const int64_t request_ms_;
   const http::StoreRequest asked_;
   const bool is_common_;
-  std::weak_ptr<http::Transfer> transfer_;
+  std::shared_ptr<Course> course_;
+  std::weak_ptr<http::Transfer> transfer_;  ///< unchanged once there is an answer
 
-  // The client's thread only.
-  uint64_t epoch_;
+  // The client's thread only, or between two tries.
+  int64_t request_ms_ = 0;
+  uint64_t epoch_ = 0;
+  bool is_bucket_ = false;
+  std::optional<http::ResponseHead> refusal_;
+  std::string refusal_body_;
   uint64_t written_ = 0;
   bool is_stored_ = false;
 
@@ -183,6 +216,7 @@ class Exchange final : public http::BodySink, public std::enable_shared_from_thi
   cache::StoredRef stored_ GUARDED_BY(mutex_);
   bool is_validated_ GUARDED_BY(mutex_) = false;
   bool was_sent_ GUARDED_BY(mutex_) = false;
+  bool had_interims_ GUARDED_BY(mutex_) = false;
   bool is_paused_ GUARDED_BY(mutex_) = false;
   bool is_kept_ GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Error> error_ GUARDED_BY(mutex_);

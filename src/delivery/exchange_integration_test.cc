@@ -259,6 +259,93 @@ TEST_F(ExchangeTest, ARestThatDoesNotFitFailsAndForgetsThePart) {
   EXPECT_EQ(Stored(), nullptr);
 }
 
+/// Dismisses what is busy, and follows every failure by another try as long as it has some.
+class FakeCourse final : public Course {
+ public:
+  void Answered(const http::ResponseHead& head) override { answered.push_back(head.status); }
+  bool Dismisses(const http::ResponseHead& head) override { return head.is_busy() && tries > 0; }
+  bool Ended(Result<void>& result, bool has_answer) override {
+    if (result.ok() || has_answer || tries-- <= 0) return false;
+    if (auto waiting = exchange.lock()) waiting->Bind({}, is_bucket);
+    return true;
+  }
+  std::vector<int> answered;
+  int tries = 1;
+  bool is_bucket = false;
+  std::weak_ptr<Exchange> exchange;
+};
+
+TEST_F(ExchangeTest, AnotherTryAnswersThoseWhoWaitedThroughTheFirst) {
+  auto course = std::make_shared<FakeCourse>();
+  auto exchange = Start(SpecOf(MakeGet()));
+  exchange->Follow(course);
+  course->exchange = exchange;
+  exchange->OnConnected();
+  exchange->OnDone(exchange->OnHead(Head(503, {{"Retry-After", "0"}})));
+  EXPECT_EQ(exchange->Look().phase, Phase::kWaiting) << "nobody was told of the first answer";
+  EXPECT_FALSE(exchange->was_sent()) << "the next source has seen nothing yet";
+  ASSERT_TRUE(exchange->OnHead(Head(503, {}, 4)).ok()) << "no try is left: it is passed on";
+  EXPECT_EQ(exchange->answer()->status, 503);
+  exchange->OnDone(Error(Code::kUnavailable, "broke off"));
+  EXPECT_EQ(exchange->Look().phase, Phase::kFailed);
+  EXPECT_EQ(course->answered, (std::vector<int>{503, 503}));
+}
+
+TEST_F(ExchangeTest, AgeCountsFromTheTryThatWasAnswered) {
+  auto course = std::make_shared<FakeCourse>();
+  auto exchange = Start(SpecOf(MakeGet()));
+  exchange->Follow(course);
+  course->exchange = exchange;
+  clock_.Advance(std::chrono::seconds(50));
+  exchange->OnDone(Error(Code::kUnavailable, "no connection"));
+  ASSERT_TRUE(exchange->OnHead(Head(200, {{"Cache-Control", "max-age=60"}}, 0)).ok());
+  EXPECT_EQ(exchange->answer()->policy.AgeMs(ToUnixMillis(clock_.Now())), 0);
+}
+
+TEST_F(ExchangeTest, ABucketsRefusalIsToldInOurWords) {
+  auto exchange = Start(SpecOf(MakeGet()));
+  exchange->Bind(transfer_, true);
+  ASSERT_TRUE(exchange->OnHead(Head(403, {{"Content-Type", "application/xml"}})).ok());
+  ASSERT_TRUE(exchange->OnData("<Error><Code>Access").ok());
+  ASSERT_TRUE(exchange->OnData("Denied</Code><Message>secret</Message></Error>").ok());
+  EXPECT_EQ(exchange->Look().phase, Phase::kWaiting);
+  exchange->OnDone(Result<void>());
+  ASSERT_EQ(exchange->Look().phase, Phase::kFailed);
+  EXPECT_EQ(exchange->answer(), nullptr);
+  EXPECT_EQ(exchange->error()->reason, "ALL_SOURCES_FAILED");
+  EXPECT_EQ(exchange->error()->ToLogString().find("secret"), std::string::npos);
+}
+
+TEST_F(ExchangeTest, OfAnEndlessRefusalTheBeginningIsEnough) {
+  auto exchange = Start(SpecOf(MakeGet()));
+  exchange->Bind(transfer_, true);
+  ASSERT_TRUE(exchange->OnHead(Head(404, {})).ok());
+  Result<http::BodySink::Flow> flow = http::BodySink::Flow::kMore;
+  int pieces = 0;
+  while (flow.ok() && pieces < 1000) {
+    flow = exchange->OnData(std::string(1000, 'x'));
+    ++pieces;
+  }
+  ASSERT_FALSE(flow.ok());
+  EXPECT_LT(pieces, 20);
+  exchange->OnDone(flow.error());
+  EXPECT_EQ(exchange->error()->reason, "NOT_FOUND");
+}
+
+TEST_F(ExchangeTest, WhatABucketHasNoMoreIsForgottenAndStandsInForNothing) {
+  const cache::StoredRef held = Store("abcd", {{"Cache-Control", "max-age=0"}, {"ETag", "\"a\""}});
+  ASSERT_NE(held, nullptr);
+  ExchangeSpec spec = SpecOf(MakeGet());
+  spec.held = held;
+  spec.is_validation = true;
+  auto exchange = Start(std::move(spec));
+  exchange->Bind(transfer_, true);
+  ASSERT_TRUE(exchange->OnHead(Head(404, {})).ok());
+  exchange->OnDone(Result<void>());
+  EXPECT_EQ(exchange->Look().phase, Phase::kFailed);
+  EXPECT_EQ(Stored(), nullptr);
+}
+
 TEST_F(ExchangeTest, WhatIsNotKeptPausesForItsSlowestReaderAndEndsWithTheLast) {
   auto exchange = Start(SpecOf(MakeGet()));
   ASSERT_TRUE(exchange->OnHead(Head(200, {{"Cache-Control", "no-store"}})).ok());

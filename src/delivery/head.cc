@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
+#include <cmath>
 #include <utility>
 
 #include "http/cache_status.h"
@@ -18,6 +18,17 @@ void AppendNumber(std::string& fields, std::string_view name, int64_t value) {
   char digits[24];
   const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
   AppendField(fields, name, std::string_view(digits, static_cast<size_t>(end - digits)));
+}
+
+/// "12.34"; what is negative counts as 0.
+void AppendHundredths(std::string& fields, double value) {
+  const auto hundredths = static_cast<int64_t>(std::lround(std::clamp(value, 0.0, 1e12) * 100));
+  char digits[32];
+  char* at = std::to_chars(digits, digits + sizeof digits, hundredths / 100).ptr;
+  *at++ = '.';
+  *at++ = static_cast<char>('0' + hundredths / 10 % 10);
+  *at++ = static_cast<char>('0' + hundredths % 10);
+  fields.append(digits, static_cast<size_t>(at - digits));
 }
 
 void AppendCommon(std::string& fields, std::string_view key, const cache::Metadata& meta) {
@@ -38,6 +49,20 @@ void AppendCommon(std::string& fields, std::string_view key, const cache::Metada
     AppendField(fields, "X-Transform-Warnings", warnings);
   }
   AppendField(fields, "Via", "1.1 video-resizer");
+}
+
+/// Whether the origin's own words are the answer's Cache-Control.
+bool HasOwnWords(const AnswerFacts& facts) {
+  const cache::Entity* entity = facts.entity;
+  const bool is_good = entity ? entity->meta.status == http::kOk : facts.is_stored_form;
+  return !facts.is_debug && is_good && !facts.cache_control.empty();
+}
+
+/// Whether Cache-Control is what remains of our TTL. That counts from this answer on: a receiver
+/// would take an Age beside it off once more (RFC 9111 section 4.2).
+bool CountsFromNow(const AnswerFacts& facts) {
+  return !facts.is_debug && !HasOwnWords(facts) && facts.entity &&
+         facts.entity->meta.expires_at_ms != 0;
 }
 
 /// Which request fields had a say, and which we would like to see.
@@ -160,8 +185,7 @@ std::string RenderLiveHead(std::string_view key, const cache::Metadata& meta, bo
 std::string CacheControlOf(const AnswerFacts& facts) {
   const cache::Entity* entity = facts.entity;
   if (facts.is_debug) return "no-store";
-  const bool is_good = entity ? entity->meta.status == http::kOk : facts.is_stored_form;
-  if (is_good && !facts.cache_control.empty()) return std::string(facts.cache_control);
+  if (HasOwnWords(facts)) return std::string(facts.cache_control);
   int64_t lifetime = facts.lifetime.count();
   if (entity) {
     if (entity->meta.expires_at_ms == 0) return {};
@@ -173,6 +197,36 @@ std::string CacheControlOf(const AnswerFacts& facts) {
 }
 
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
+  AppendSharedFields(fields, facts);
+  AppendOwnFields(fields, facts);
+}
+
+void AppendOwnFields(std::string& fields, const AnswerFacts& facts) {
+  using cache::Layer;
+  const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
+  fields += "Server-Timing: cache;desc=\"";
+  fields += cache::ToString(facts.layer);
+  fields += "\", total;dur=";
+  AppendHundredths(fields, facts.elapsed_ms);
+  fields += "\r\n";
+  AppendField(fields, "X-Request-ID", facts.request_id);
+  if (!is_hit) AppendNumber(fields, "X-Processing-Time-Ms", static_cast<int64_t>(facts.elapsed_ms));
+}
+
+int64_t HeadHoldsUntil(const cache::Metadata& meta, int64_t now_ms) {
+  constexpr int64_t kSecond = 1000;
+  const int64_t age_ms = now_ms - meta.created_at_ms;
+  // One from another clock's future has age 0 for that long.
+  int64_t until = age_ms < 0 ? meta.created_at_ms + kSecond : now_ms + kSecond - age_ms % kSecond;
+  if (meta.expires_at_ms != 0) {
+    const int64_t left_ms = meta.expires_at_ms - now_ms;
+    const int64_t into = (left_ms % kSecond + kSecond) % kSecond;  // of the second that is going
+    until = std::min(until, now_ms + into + 1);
+  }
+  return until;
+}
+
+void AppendSharedFields(std::string& fields, const AnswerFacts& facts) {
   using cache::Layer;
   const cache::Entity* entity = facts.entity;
   int64_t age = 0;
@@ -183,7 +237,7 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
       remaining = std::max<int64_t>(0, (entity->meta.expires_at_ms - facts.now_ms) / 1000);
     }
   }
-  AppendNumber(fields, "Age", age);
+  AppendNumber(fields, "Age", CountsFromNow(facts) ? 0 : age);
   AppendVary(fields, facts);
 
   const bool is_hit = facts.layer == Layer::kEdge || facts.layer == Layer::kKv;
@@ -202,14 +256,6 @@ void AppendAnswerFields(std::string& fields, const AnswerFacts& facts) {
   }
 
   AppendCacheStatusField(fields, facts);
-
-  char timing[96];
-  const std::string_view layer = cache::ToString(facts.layer);
-  const int n = std::snprintf(timing, sizeof timing, "cache;desc=\"%.*s\", total;dur=%.2f",
-                              static_cast<int>(layer.size()), layer.data(), facts.elapsed_ms);
-  AppendField(fields, "Server-Timing", std::string_view(timing, static_cast<size_t>(n)));
-  AppendField(fields, "X-Request-ID", facts.request_id);
-  if (!is_hit) AppendNumber(fields, "X-Processing-Time-Ms", static_cast<int64_t>(facts.elapsed_ms));
 
   if (!facts.parsed) return;
   const variant::Parsed& parsed = *facts.parsed;

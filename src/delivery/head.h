@@ -58,8 +58,15 @@ struct AnswerFacts {
   /// The origin's own Cache-Control for good answers; empty: none.
   std::string_view cache_control;
 };
-/// Everything but Cache-Control, which an answer that refuses does not share.
+/// Everything but Cache-Control, which an answer that refuses does not share. Age is the entity's,
+/// or 0 where Cache-Control says what remains.
 void AppendAnswerFields(std::string& fields, const AnswerFacts& facts);
+/// Of those, what another request for the same entity gets too, until HeadHoldsUntil().
+void AppendSharedFields(std::string& fields, const AnswerFacts& facts);
+/// Of those, what is this request's alone: its id and how long it took.
+void AppendOwnFields(std::string& fields, const AnswerFacts& facts);
+/// When a number among the shared fields (or in Cache-Control) changes, ms; > now_ms.
+int64_t HeadHoldsUntil(const cache::Metadata& meta, int64_t now_ms);
 
 /// What remains of the entity's TTL, or the origin's own words for a good answer; `no-store` for
 /// debug and for what only streams; empty = say nothing.

@@ -61,11 +61,53 @@ TEST(AnswerFields, AHitCountsDownWithItsAge) {
   facts.request_id = "r1";
   const std::string fields = FieldsOf(facts);
   for (const char* line :
-       {"Age: 400", "Cache-Control: public, max-age=85999", "X-Cache-Status: HIT",
+       {"Age: 0", "Cache-Control: public, max-age=85999", "X-Cache-Status: HIT",
         "X-Cache-Source: KV", "X-KV-Cache-Age: 400", "X-KV-Cache-TTL: 85999", "X-Request-ID: r1",
         "Cache-Status: KV; hit; ttl=85999, edge; fwd=miss; stored"}) {
     EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
   }
+}
+
+// What a cache behind us makes of an answer (RFC 9111 §4.2): max-age less Age.
+int64_t FreshFor(const std::string& fields) {
+  const auto number = [&](std::string_view before) {
+    const size_t at = fields.find(before);
+    EXPECT_NE(at, std::string::npos) << before << "\n" << fields;
+    return std::stoll(fields.substr(at + before.size()));
+  };
+  return number("max-age=") - number("Age: ");
+}
+
+TEST(AnswerFields, ACacheBehindUsKeepsItAsLongAsWeDo) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  AnswerFacts facts;
+  facts.entity = stored.get();
+  for (const int status : {200, 301, 404, 502}) {
+    stored->meta.status = status;
+    for (const int64_t age : {0, 1, 40'000, 86'399}) {
+      facts.now_ms = stored->meta.created_at_ms + age * 1000;
+      EXPECT_EQ(FreshFor(FieldsOf(facts)), 86'400 - age) << status;
+    }
+  }
+  // An origin's own words count from when the body was made.
+  stored->meta.status = 200;
+  facts.cache_control = "max-age=600";
+  facts.now_ms = stored->meta.created_at_ms + 100'000;
+  EXPECT_EQ(FreshFor(FieldsOf(facts)), 500);
+  stored->meta.status = 404;
+  EXPECT_EQ(FreshFor(FieldsOf(facts)), 86'300) << "not for a failure";
+}
+
+TEST(AnswerFields, WithoutALifetimeAgeIsTheBodys) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  AnswerFacts facts;
+  facts.entity = stored.get();
+  facts.now_ms = stored->meta.created_at_ms + 5'000;
+  facts.is_debug = true;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Age: 5"));
+  facts.is_debug = false;
+  stored->meta.expires_at_ms = 0;
+  EXPECT_TRUE(Has(FieldsOf(facts), "Age: 5")) << "somebody may guess one";
 }
 
 TEST(AnswerFields, AStaleAnswerSaysSoAndPromisesNothing) {
@@ -77,7 +119,7 @@ TEST(AnswerFields, AStaleAnswerSaysSoAndPromisesNothing) {
   facts.now_ms = stored->meta.expires_at_ms + 30'000;
   const std::string fields = FieldsOf(facts);
   for (const char* line : {"X-Cache-Status: STALE", "Cache-Control: public, max-age=0",
-                           "Cache-Status: edge; hit; ttl=-30", "Age: 86430"}) {
+                           "Cache-Status: edge; hit; ttl=-30", "Age: 0"}) {
     EXPECT_TRUE(Has(fields, line)) << line << "\n" << fields;
   }
 }
@@ -243,6 +285,47 @@ TEST(AnswerFields, VaryNamesWhatHadASay) {  // R-55
   EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Accept, Sec-CH-Viewport-Width, Width, CF-Device-Type"));
   parsed.selection.vary = 0;
   EXPECT_TRUE(Has(FieldsOf(facts), "Vary: Accept"));
+}
+
+TEST(SharedFields, HoldExactlyAsLongAsSaid) {
+  const std::shared_ptr<cache::Entity> stored = Stored();
+  cache::Entity& entity = *stored;
+  for (const int64_t expires : {int64_t{0}, int64_t{1'000'000 + 86'400'000}, int64_t{1'003'333}}) {
+    entity.meta.expires_at_ms = expires;
+    AnswerFacts facts;
+    facts.layer = cache::Layer::kEdge;
+    facts.entity = &entity;
+    for (int64_t now = 1'000'000 - 2500; now < 1'000'000 + 5000; now += 7) {
+      const auto at = [&](int64_t ms) {
+        facts.now_ms = ms;
+        std::string fields;
+        AppendSharedFields(fields, facts);
+        return fields;
+      };
+      const int64_t until = HeadHoldsUntil(entity.meta, now);
+      ASSERT_GT(until, now);
+      ASSERT_LE(until, std::max<int64_t>(now, 1'000'000) + 1000);
+      const std::string fields = at(now);
+      for (int64_t ms = now; ms < until; ++ms) ASSERT_EQ(at(ms), fields) << now << " " << ms;
+    }
+  }
+}
+
+TEST(OwnFields, SayHowLongItTook) {
+  AnswerFacts facts;
+  facts.request_id = "id";
+  for (const auto& [ms, text] : std::vector<std::pair<double, std::string>>{{0, "0.00"},
+                                                                            {0.004, "0.00"},
+                                                                            {0.006, "0.01"},
+                                                                            {1.5, "1.50"},
+                                                                            {1234.567, "1234.57"},
+                                                                            {-1, "0.00"}}) {
+    facts.elapsed_ms = ms;
+    std::string fields;
+    AppendOwnFields(fields, facts);
+    EXPECT_EQ(fields,
+              "Server-Timing: cache;desc=\"edge\", total;dur=" + text + "\r\nX-Request-ID: id\r\n");
+  }
 }
 
 }  // namespace

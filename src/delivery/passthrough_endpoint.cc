@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "delivery/bucket_answer.h"
 #include "delivery/request_log.h"
 #include "delivery/status.h"
 #include "http/ascii.h"
@@ -12,10 +13,10 @@
 #include "http/forwarding.h"
 #include "http/range.h"
 #include "http/respond.h"
+#include "http/status.h"
 #include "http/url.h"
 #include "io/loop.h"
 #include "observe/log.h"
-#include "origin/credentials.h"
 
 namespace vr::delivery {
 
@@ -27,9 +28,6 @@ using http::Response;
 /// How long requests for a URL whose answer could not be shared go to the origin side by side.
 constexpr std::chrono::seconds kUnshared{10};
 constexpr size_t kMaxUnshared = 10'000;
-
-constexpr std::string_view kConditions[] = {
-    "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range", "Range"};
 
 constexpr std::string_view kAllow = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
@@ -109,13 +107,6 @@ std::optional<http::ByteRange> CoveredRange(const cache::StoredResponse& stored,
   return set.one;
 }
 
-/// How a source failed, in a word that names no host.
-std::string AttemptText(const Error& error) {
-  if (error.code == Code::kDeadlineExceeded) return "http: timeout";
-  if (error.code == Code::kResourceExhausted) return "http: not asked";
-  return http::IsUnreachable(error) ? "http: unreachable" : "http: no answer";
-}
-
 http::Validators ValidatorsFor(const cache::StoredResponse& stored) {
   return http::Validators{stored.etag, stored.last_modified};
 }
@@ -134,7 +125,9 @@ struct PassthroughEndpoint::Asked {
   cache::StoredRef part;   ///< the newest part
 };
 
-PassthroughEndpoint::PassthroughEndpoint(Deps deps) : deps_(std::move(deps)) {
+PassthroughEndpoint::PassthroughEndpoint(Deps deps)
+    : deps_(std::move(deps)),
+      forwarder_(Forwarder::Deps{deps_.client, deps_.metrics, deps_.pseudonym}) {
   auto bytes = deps_.metrics.GetGauge("video_resizer_passthrough_bytes",
                                       "Memory of stored passthrough responses");
   auto entries = deps_.metrics.GetGauge("video_resizer_passthrough_entries",
@@ -276,20 +269,8 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
       co_return RespondFailure(request, asked, error);
     }
 
-    Flight flight = StartOrJoin(request, asked, may_join);
-    std::string attempts;  // of the sources before the last one
-    for (size_t location = 1; flight.leads; ++location) {
-      co_await WaitForAnswer(ctx, request, flight.exchange, true);
-      // An origin that has not seen the request does not mind if another one gets it.
-      const bool is_unreachable =
-          flight.exchange->Look().phase == Exchange::Phase::kFailed && !flight.exchange->was_sent();
-      if (!is_unreachable || location >= asked.resolved.locations.size()) break;
-      attempts += AttemptText(*flight.exchange->error()) + ", ";
-      const Ready next = Prepare(request, asked, location);
-      next.transfer->Start();
-      flight.exchange = next.exchange;
-    }
-    if (!flight.leads) co_await WaitForAnswer(ctx, request, flight.exchange, false);
+    Flight flight = StartOrJoin(request, asked, may_join, ctx.deadline);
+    co_await WaitForAnswer(ctx, request, flight.exchange, flight.leads);
 
     const Exchange& exchange = *flight.exchange;
     const Exchange::Phase phase = exchange.Look().phase;
@@ -298,11 +279,8 @@ Task<Response> PassthroughEndpoint::Handle(Context ctx, const Request& request,
       co_return RespondFailure(request, asked, late);
     }
     const std::shared_ptr<const Exchange::Answer> answer = exchange.answer();
-    const bool may_fail_over = !exchange.was_sent() && asked.resolved.locations.size() > 1;
-    if (phase == Exchange::Phase::kFailed && !answer && (flight.leads || !may_fail_over)) {
-      Error failed = *exchange.error();
-      failed.facts.emplace_back("attempts", attempts + AttemptText(failed));
-      co_return RespondFailure(request, asked, failed);
+    if (phase == Exchange::Phase::kFailed && !answer) {
+      co_return RespondFailure(request, asked, *exchange.error());
     }
     if (phase == Exchange::Phase::kStored) {
       // What a validation brought is the leader's; the others find what of it is for all in the
@@ -341,6 +319,13 @@ std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
     response.Add("Allow", kAllow);
     return response;
   }
+  if (!IsRead(request) && HasBucket(asked.resolved)) {
+    const Error refused =
+        Error(Code::kInvalidArgument, "this is read only").WithReason("METHOD_NOT_ALLOWED");
+    Response response = RespondFailure(request, asked, refused);
+    response.Add("Allow", "GET, HEAD");
+    return response;
+  }
   if (request.method == http::Method::kOptions && request.Get("Max-Forwards") == "0") {
     // RFC 9110 §7.6.2: the request ends here.
     Response response;
@@ -355,7 +340,8 @@ std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
 }
 
 PassthroughEndpoint::Flight PassthroughEndpoint::StartOrJoin(const Request& request,
-                                                             const Asked& asked, bool may_join) {
+                                                             const Asked& asked, bool may_join,
+                                                             SteadyTime deadline) {
   const http::CacheDirectives& cc = asked.directives;
   const bool has_wishes =
       cc.no_store || cc.no_cache || cc.max_age.is_present || cc.min_fresh.is_present;
@@ -364,7 +350,7 @@ PassthroughEndpoint::Flight PassthroughEndpoint::StartOrJoin(const Request& requ
       (!asked.whole && HasAny(request, {"If-None-Match", "If-Modified-Since"}));
   const bool is_common = request.method == http::Method::kGet && !has_wishes && !is_conditional &&
                          request.body.empty() && !request.Get("Authorization");
-  Ready ready;
+  ExchangeRef exchange;
   if (is_common && may_join) {
     MutexLock lock(mutex_);
     const auto unshared = unshared_.find(asked.key);
@@ -379,18 +365,22 @@ PassthroughEndpoint::Flight PassthroughEndpoint::StartOrJoin(const Request& requ
           return {std::move(running), false};
         }
       }
-      ready = Prepare(request, asked, 0);
-      slot = ready.exchange;
+      exchange = Prepare(request, asked);
+      slot = exchange;
     }
   }
-  if (!ready.exchange) ready = Prepare(request, asked, 0);
+  if (!exchange) exchange = Prepare(request, asked);
+  std::shared_ptr<const std::string> body;
+  if (HasAny(request, {"Content-Length", "Transfer-Encoding"})) {
+    body = std::make_shared<const std::string>(request.body);
+  }
   // Not under the lock: an exchange may end at once, and says so to Leave().
-  ready.transfer->Start();
-  return {std::move(ready.exchange), true};
+  forwarder_.Start(exchange, asked.snapshot, asked.resolved, std::move(body), deadline);
+  return {std::move(exchange), true};
 }
 
-PassthroughEndpoint::Ready PassthroughEndpoint::Prepare(const Request& request, const Asked& asked,
-                                                        size_t location) {
+PassthroughEndpoint::ExchangeRef PassthroughEndpoint::Prepare(const Request& request,
+                                                              const Asked& asked) {
   const Snapshot& config = *asked.snapshot;
   ExchangeSpec spec;
   spec.key = asked.key;
@@ -407,7 +397,7 @@ PassthroughEndpoint::Ready PassthroughEndpoint::Prepare(const Request& request, 
   if (request.method == http::Method::kGet) {
     spec.is_validation = asked.whole && http::ValidatorsOf(asked.whole->fields).any();
     const cache::StoredRef& part = asked.part;
-    const bool is_conditional = HasAny(request, kConditions);
+    const bool is_conditional = HasAny(request, kConditionFields);
     if (part && !asked.whole && part->part->first == 0 && !part->strong_etag().empty() &&
         part->size < part->part->complete && !is_conditional &&
         http::JudgeReuse(part->policy, asked.directives, asked.now_ms) == http::Reuse::kFresh) {
@@ -415,92 +405,10 @@ PassthroughEndpoint::Ready PassthroughEndpoint::Prepare(const Request& request, 
       spec.held = part;
     }
   }
-  spec.on_end = [this, origin = spec.origin, key = asked.key](const Exchange& exchange,
-                                                              const Result<void>& result) {
+  spec.on_end = [this, key = asked.key](const Exchange& exchange, const Result<void>&) {
     Leave(key, &exchange);
-    const Code code = result.ok() ? Code::kInternal : result.error().code;
-    CountExchange(origin, result.ok()                       ? "ok"
-                          : code == Code::kCancelled        ? "cancelled"
-                          : code == Code::kDeadlineExceeded ? "timeout"
-                                                            : "error");
   };
-  http::ClientRequest forwarded = ForwardedRequest(request, asked, spec, location);
-  Ready ready;
-  ready.exchange = std::make_shared<Exchange>(deps_.exchange, std::move(spec));
-  ready.transfer = deps_.client.Prepare(std::move(forwarded), ready.exchange);
-  ready.exchange->Bind(ready.transfer);
-  return ready;
-}
-
-http::ClientRequest PassthroughEndpoint::ForwardedRequest(const Request& request,
-                                                          const Asked& asked,
-                                                          const ExchangeSpec& spec,
-                                                          size_t location) const {
-  const origin::Location& place = asked.resolved.locations[location];
-  const origin::SourceOptions& source =
-      asked.snapshot->origins->origin(asked.resolved.origin_index).sources[place.source_index];
-  const origin::FetchOptions& fetch = asked.snapshot->passthrough.fetch;
-  http::ClientRequest out;
-  out.url = place.base + "/";
-  out.connect_timeout = fetch.connect_timeout;
-  out.first_byte_timeout = fetch.first_byte_timeout;
-  out.idle_timeout = fetch.idle_timeout;
-  out.total_timeout = std::chrono::milliseconds(0);  // a stream may go on for ever
-  out.max_redirects = 0;
-
-  http::FieldList fields = http::EndToEndFields(request.fields);
-  for (const char* name : {"Host", "Expect"}) http::EraseFields(fields, name);
-  if (spec.is_validation || spec.is_completion) {
-    for (const std::string_view name : kConditions) http::EraseFields(fields, name);
-  }
-  if (spec.is_validation) {
-    const http::StoredValidators validators = http::ValidatorsOf(spec.held->fields);
-    if (!validators.raw_etag.empty()) fields.emplace_back("If-None-Match", validators.raw_etag);
-    if (validators.last_modified) {
-      fields.emplace_back("If-Modified-Since", validators.last_modified_text);
-    }
-  }
-  if (spec.is_completion) {
-    fields.emplace_back("Range", "bytes=" + std::to_string(spec.held->size) + "-");
-    fields.emplace_back("If-Range", spec.held->strong_etag());
-  }
-  if (const auto left = request.Get("Max-Forwards");
-      left && request.method == http::Method::kOptions) {
-    int hops = 0;
-    for (const char c : left->substr(0, 6)) hops = c >= '0' && c <= '9' ? hops * 10 + c - '0' : 0;
-    http::EraseFields(fields, "Max-Forwards");
-    fields.emplace_back("Max-Forwards", std::to_string(std::max(0, hops - 1)));
-  }
-  http::SetForwardedFields(fields, request);
-  http::AppendVia(fields, request.minor_version, deps_.pseudonym);
-
-  origin::Credentials credentials = origin::CredentialsOf(source);
-  for (const auto& [name, value] : credentials.fields) http::EraseFields(fields, name);
-  fields.insert(fields.end(), credentials.fields.begin(), credentials.fields.end());
-  out.fields = std::move(fields);
-
-  http::Forwarded forwarded;
-  forwarded.method = request.method_name;
-  // The prefix of the source's URL, then the path as it came, or as its template makes it.
-  const size_t prefix = place.base.find('/', place.base.find("://") + 3);
-  if (prefix != std::string::npos) forwarded.target = place.base.substr(prefix);
-  if (source.path.empty()) {
-    forwarded.target += request.target;
-  } else {
-    forwarded.target += '/' + http::PercentEncode(place.path, http::kPathChars);
-    if (request.target.size() > request.path.size()) {
-      forwarded.target += request.target.substr(request.path.size());
-    }
-  }
-  if (!credentials.query.empty()) {
-    forwarded.target += forwarded.target.find('?') == std::string::npos ? '?' : '&';
-    forwarded.target += credentials.query;
-  }
-  if (HasAny(request, {"Content-Length", "Transfer-Encoding"})) {
-    forwarded.body = std::make_shared<const std::string>(request.body);
-  }
-  out.forwarded = std::move(forwarded);
-  return out;
+  return std::make_shared<Exchange>(deps_.exchange, std::move(spec));
 }
 
 Task<void> PassthroughEndpoint::WaitForAnswer(Context ctx, const Request& request,
@@ -566,6 +474,9 @@ Response PassthroughEndpoint::RespondLive(const Request& request, const Asked& a
       return response;
     }
   }
+  // Of a bucket's failed condition nothing but the head goes on.
+  const bool has_no_body = request.is_head() || http::HasNoBody(answer->status);
+  if (!answer->has_body && !has_no_body) return response;
   http::StreamBody body;
   body.length = answer->length;
   if (answer->has_body) {
@@ -612,7 +523,7 @@ void PassthroughEndpoint::ValidateBehind(const Request& request, const Asked& as
   Request neutral = http::CloneHead(request);
   std::erase_if(neutral.fields, [](const http::Field& field) {
     return http::EqualsNoCase(field.name, "Cache-Control") ||
-           std::any_of(std::begin(kConditions), std::end(kConditions),
+           std::any_of(std::begin(kConditionFields), std::end(kConditionFields),
                        [&](std::string_view name) { return http::EqualsNoCase(field.name, name); });
   });
   neutral.method = http::Method::kGet;
@@ -631,8 +542,8 @@ void PassthroughEndpoint::EndValidation(const std::string& key) {
 
 Task<void> PassthroughEndpoint::RunValidation(std::shared_ptr<const Request> request,
                                               std::shared_ptr<const Asked> asked) {
-  const Flight flight = StartOrJoin(*request, *asked, true);
   const Context ctx;
+  const Flight flight = StartOrJoin(*request, *asked, true, ctx.deadline);
   co_await WaitForAnswer(ctx, *request, flight.exchange, false);
   EndValidation(asked->key);
   if (flight.leads) flight.exchange->Abandon();
@@ -640,7 +551,8 @@ Task<void> PassthroughEndpoint::RunValidation(std::shared_ptr<const Request> req
 
 bool PassthroughEndpoint::Drain(SteadyTime deadline) {
   group_.Close();
-  return group_.WaitEmpty(deadline);
+  const bool is_empty = group_.WaitEmpty(deadline);
+  return forwarder_.Drain(deadline) && is_empty;
 }
 
 void PassthroughEndpoint::Leave(const std::string& key, const Exchange* exchange) {
@@ -654,13 +566,6 @@ void PassthroughEndpoint::Leave(const std::string& key, const Exchange* exchange
   if (!answer || answer->is_kept) return;
   if (unshared_.size() >= kMaxUnshared) unshared_.clear();
   unshared_[key] = std::chrono::steady_clock::now() + kUnshared;
-}
-
-void PassthroughEndpoint::CountExchange(const std::string& origin, std::string_view result) {
-  deps_.metrics
-      .GetCounter("video_resizer_origin_requests_total", "Requests to origins, by result",
-                  {{"origin", origin}, {"result", std::string(result)}})
-      .Add();
 }
 
 }  // namespace vr::delivery

@@ -17,6 +17,7 @@
 #include "base/mutex.h"
 #include "cache/http_store.h"
 #include "delivery/exchange.h"
+#include "delivery/forwarder.h"
 #include "delivery/snapshot.h"
 #include "http/client.h"
 #include "http/message.h"
@@ -60,14 +61,10 @@ class PassthroughEndpoint {
   /// What the client's request may not be forwarded for: methods that end here.
   std::optional<http::Response> AnswerHere(const http::Request& request, const Asked& asked) const;
   /// The exchange of this request: a new one, or, when joining makes sense, the one under way.
-  Flight StartOrJoin(const http::Request& request, const Asked& asked, bool may_join);
-  struct Ready {
-    ExchangeRef exchange;
-    std::shared_ptr<http::Transfer> transfer;  ///< to be started
-  };
-  Ready Prepare(const http::Request& request, const Asked& asked, size_t location);
-  http::ClientRequest ForwardedRequest(const http::Request& request, const Asked& asked,
-                                       const ExchangeSpec& spec, size_t location) const;
+  /// @param deadline nobody waits for further tries after it
+  Flight StartOrJoin(const http::Request& request, const Asked& asked, bool may_join,
+                     SteadyTime deadline);
+  ExchangeRef Prepare(const http::Request& request, const Asked& asked);
   /// Waits for the head of an answer and passes interim ones on.
   Task<void> WaitForAnswer(Context ctx, const http::Request& request, ExchangeRef exchange,
                            bool passes_interims);
@@ -84,9 +81,9 @@ class PassthroughEndpoint {
   http::Response RespondFailure(const http::Request& request, const Asked& asked,
                                 const Error& error) const;
   void Leave(const std::string& key, const Exchange* exchange);
-  void CountExchange(const std::string& origin, std::string_view result);
 
   const Deps deps_;
+  Forwarder forwarder_;
   Mutex mutex_;
   /// Exchanges that others may join, by key.
   std::unordered_map<std::string, std::weak_ptr<Exchange>> flights_ GUARDED_BY(mutex_);

@@ -5,6 +5,7 @@
 
 #include "http/url.h"
 #include "origin/source.h"
+#include "variant/parse.h"
 
 namespace vr::delivery {
 
@@ -39,6 +40,8 @@ std::optional<std::string> OurPath(std::string_view ours, std::string_view asked
   std::string mapped = "/";
   mapped += ours.substr(0, ours.size() - common);
   mapped += path.substr(theirs.size());
+  // Two slashes first would be another host.
+  if (mapped.starts_with("//")) return std::nullopt;
   return mapped;
 }
 
@@ -74,6 +77,16 @@ std::string LocationFor(std::string_view location, std::string_view query) {
     out += query;
   }
   return out;
+}
+
+bool StaysWithin(const Snapshot& config, const origin::Resolved& asked, std::string_view location) {
+  if (!location.starts_with('/') || asked.locations.size() != 1) return false;
+  const Result<std::string> path = http::PercentDecode(location);
+  if (!path.ok() || !variant::IsVideoPath(*path, config.variant.video_formats)) return false;
+  const std::optional<origin::Resolved> there = config.origins->Match(*path);
+  return there && there->origin_index == asked.origin_index && there->locations.size() == 1 &&
+         there->locations[0].source_index == asked.locations[0].source_index &&
+         there->locations[0].base == asked.locations[0].base;
 }
 
 }  // namespace vr::delivery

@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "delivery/snapshot.h"
+#include "origin/source.h"
 
 namespace vr::delivery {
 
@@ -20,5 +22,11 @@ Error ForOurClients(Error error, std::string_view our_path);
 /// The Location of one answer. A path of ours gets the query of the request, so that the variant is
 /// still the one asked for.
 std::string LocationFor(std::string_view location, std::string_view query);
+
+/// Whether a signature for what was `asked` may be carried over to `location`: a path of ours that
+/// leads to the very source that said so. That source decides alone what is at either path, so
+/// nobody sees more than it would have shown at the first. Not so where another origin (of mode
+/// passthrough: for what is no video), or another source of the same origin, might answer.
+bool StaysWithin(const Snapshot& config, const origin::Resolved& asked, std::string_view location);
 
 }  // namespace vr::delivery

@@ -35,6 +35,59 @@ TEST(Redirect, APathAtTheOriginBecomesThePathOfOursThatLeadsThere) {
       << "outside of what our path leads to";
 }
 
+TEST(Redirect, NoPathOfOursReadsLikeAnotherHost) {
+  EXPECT_EQ(Mapped("a.mp4", "/a.mp4", "//evil.example/x.mp4"), "http://origin//evil.example/x.mp4");
+  EXPECT_EQ(Mapped("a.mp4", "/a.mp4", "/%2Fevil.example/x.mp4"),
+            "http://origin/%2Fevil.example/x.mp4");
+  EXPECT_EQ(Mapped("r/a.mp4", "/a.mp4", "//x.mp4"), "/r//x.mp4");
+}
+
+class StaysWithinTest : public ::testing::Test {
+ protected:
+  static origin::OriginOptions Origin(std::string name, std::string matcher,
+                                      std::vector<std::string> urls) {
+    origin::OriginOptions options;
+    options.name = std::move(name);
+    options.matcher = std::move(matcher);
+    options.capture_groups = {"path"};
+    for (std::string& url : urls) {
+      origin::SourceOptions source;
+      source.type = origin::SourceType::kHttp;
+      source.url = std::move(url);
+      source.path = "${path}";
+      source.redirects = origin::RedirectPolicy::kPass;
+      options.sources.push_back(std::move(source));
+    }
+    return options;
+  }
+  bool Stays(std::string_view asked, std::string_view location) {
+    std::vector<origin::OriginOptions> origins;
+    origins.push_back(Origin("inner", "^/remote/inner/(.+)$", {"http://inner.example"}));
+    origins.push_back(Origin("remote", "^/remote/(.+)$", {"http://o.example"}));
+    origins.push_back(Origin("spare", "^/spare/(.+)$", {"http://a.example", "http://b.example"}));
+    Snapshot config;
+    config.origins = origin::OriginTable::Create(std::move(origins)).value();
+    return StaysWithin(config, *config.origins->Match(asked), location);
+  }
+};
+
+TEST_F(StaysWithinTest, WhereTheSameSourceAnswersAlone) {
+  EXPECT_TRUE(Stays("/remote/a.mp4", "/remote/b.mp4"));
+  EXPECT_TRUE(Stays("/remote/a.mp4", "/remote/deep/er%20/b.webm"));
+  EXPECT_TRUE(Stays("/remote/inner/a.mp4", "/remote/inner/b.mp4"));
+}
+
+TEST_F(StaysWithinTest, NotWhereSomebodyElseMight) {
+  for (const char* location :
+       {"/remote/inner/b.mp4", "/spare/b.mp4", "/nowhere/b.mp4", "https://o.example/b.mp4", "",
+        "/remote/b.html", "/remote/b", "/remote/%2e%2e/spare/b.mp4", "/remote/../spare/b.mp4",
+        "/remote/b%zz.mp4", "/remote%2Finner/b.mp4"}) {
+    EXPECT_FALSE(Stays("/remote/a.mp4", location)) << location;
+  }
+  EXPECT_FALSE(Stays("/remote/inner/a.mp4", "/remote/b.mp4"));
+  EXPECT_FALSE(Stays("/spare/a.mp4", "/spare/b.mp4")) << "the other source may have another b.mp4";
+}
+
 TEST(Redirect, WhatLeadsAwayStaysAsItIs) {
   const Error away = ForOurClients(Elsewhere("https://cdn.example.com/b.mp4"), "remote/a.mp4");
   EXPECT_EQ(LocationOf(away), "https://cdn.example.com/b.mp4");

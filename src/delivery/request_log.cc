@@ -1,6 +1,8 @@
 #include "delivery/request_log.h"
 
-#include <fmt/format.h>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 
 #include "http/url_signature.h"
 #include "observe/log.h"
@@ -27,6 +29,22 @@ std::string WithoutSignature(std::string_view target) {
     out.replace(at, end - at, "=***");
   }
   return out;
+}
+
+void AppendNumber(std::string& line, std::string_view name, uint64_t value) {
+  char digits[24];
+  line += name;
+  line.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+}
+
+/// In milliseconds: "12.345".
+void AppendMillis(std::string& line, std::string_view name, double seconds) {
+  const auto micros = static_cast<uint64_t>(std::llround(std::clamp(seconds, 0.0, 1e9) * 1e6));
+  AppendNumber(line, name, micros / 1000);
+  const char rest[] = {'.', static_cast<char>('0' + micros / 100 % 10),
+                       static_cast<char>('0' + micros / 10 % 10),
+                       static_cast<char>('0' + micros % 10)};
+  line.append(rest, sizeof rest);
 }
 
 void AppendString(std::string& line, std::string_view name, std::string_view value) {
@@ -80,8 +98,9 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
   if (note && note->saved_seconds > 0) saved_.Add(note->saved_seconds);
   if (!LogEnabled(LogLevel::kInfo)) return;
 
-  std::string line;
-  line.reserve(384);
+  constexpr size_t kKept = 4096;
+  thread_local std::string line;
+  line.clear();
   line += "\"method\":";
   AppendJsonString(line, request.method_name);
   const std::string_view target = request.target.substr(0, 2048);
@@ -90,11 +109,12 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
   } else {
     AppendString(line, "target", WithoutSignature(target));
   }
-  fmt::format_to(
-      std::back_inserter(line),
-      ",\"status\":{},\"layer\":\"{}\",\"bytes\":{},\"ms\":{:.3f},\"first_byte_ms\":{:.3f}",
-      response.status, kLayerNames[layer], sent.body_bytes, sent.seconds * 1e3,
-      sent.first_byte_seconds * 1e3);
+  AppendNumber(line, ",\"status\":", static_cast<uint64_t>(std::max(response.status, 0)));
+  line += ",\"layer\":\"";
+  line += kLayerNames[layer];
+  AppendNumber(line, "\",\"bytes\":", sent.body_bytes);
+  AppendMillis(line, ",\"ms\":", sent.seconds);
+  AppendMillis(line, ",\"first_byte_ms\":", sent.first_byte_seconds);
   line += sent.complete ? ",\"complete\":true" : ",\"complete\":false";
   if (!sent.error.empty()) AppendString(line, "error", sent.error);
   if (note) {
@@ -108,6 +128,7 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
   if (!request.client_address.empty()) AppendString(line, "client", request.client_address);
   AppendString(line, "request_id", request.id);
   LogRendered(LogLevel::kInfo, "request", line);
+  if (line.capacity() > kKept) line = std::string();
 }
 
 }  // namespace vr::delivery

@@ -13,7 +13,7 @@
 
 namespace vr::delivery {
 
-/// What the endpoint knows of an answer and the log wants to say.
+/// What the endpoint knows of an answer and the log, or who stands in front, wants to know.
 struct RequestNote final : http::ResponseNote {
   cache::Layer layer = cache::Layer::kTransform;
   bool has_layer = false;       ///< false: refused before any layer was asked
@@ -24,6 +24,8 @@ struct RequestNote final : http::ResponseNote {
   std::string reason;        ///< API error code
   std::string detail;        ///< for the log only
   double saved_seconds = 0;  ///< CPU seconds that a hit saved
+  /// A redirect to a path of ours that whoever may ask for this one may ask for too (StaysWithin).
+  bool is_redirect_within = false;
 };
 
 class RequestLog {

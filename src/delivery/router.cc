@@ -11,15 +11,15 @@ namespace vr::delivery {
 
 namespace {
 
-bool IsMediaUrl(const Snapshot& snapshot, const http::Request& request) {
-  return variant::IsMediaUrl(request.path) && snapshot.delivery.media_urls.enabled;
-}
-
 bool IsHealthCheck(std::string_view path) {
   return path == "/healthz" || path == "/readyz";
 }
 
 }  // namespace
+
+bool IsMediaUrl(const Snapshot& snapshot, const http::Request& request) {
+  return variant::IsMediaUrl(request.path) && snapshot.delivery.media_urls.enabled;
+}
 
 std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
                                                  const http::Request& request) {
@@ -42,11 +42,16 @@ std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
 
 std::optional<http::Response> Router::TryNow(const http::Request& request) {
   if (JobEvents::IsMine(request.path)) return events_.Answer(request);
-  if (auto loop = loops_.Refuse(request); loop && !IsHealthCheck(request.path)) return loop;
   SnapshotRef snapshot = snapshots_.Get();
-  std::optional<origin::Resolved> match = MatchPassthrough(*snapshot, request);
+  if (auto loop = loops_.Refuse(request); loop && !IsHealthCheck(request.path)) {
+    if (IsMediaUrl(*snapshot, request)) AddCfResized(*loop);
+    return loop;
+  }
+  std::optional<http::Response> answer = video_.TryKnown(request, *snapshot);
+  std::optional<origin::Resolved> match;
+  if (!answer) match = MatchPassthrough(*snapshot, request);
   if (!match) {
-    std::optional<http::Response> answer = video_.TryNow(request);
+    if (!answer) answer = video_.TryNow(request);
     if (answer && IsMediaUrl(*snapshot, request)) AddCfResized(*answer);
     return answer;
   }

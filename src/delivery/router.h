@@ -44,6 +44,9 @@ class Router final : public http::Handler {
   const LoopGuard& loops_;
 };
 
+/// Whether a request is one in the scheme of /cdn-cgi/media/, whose failures carry Cf-Resized.
+bool IsMediaUrl(const Snapshot& snapshot, const http::Request& request);
+
 /// Where a request is passed through to; nullopt: it is not.
 std::optional<origin::Resolved> MatchPassthrough(const Snapshot& snapshot,
                                                  const http::Request& request);

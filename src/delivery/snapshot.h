@@ -12,6 +12,7 @@
 #include "delivery/options.h"
 #include "http/caching.h"
 #include "origin/allowed_sources.h"
+#include "origin/breaker.h"
 #include "origin/options.h"
 #include "origin/origin_table.h"
 #include "origin/source.h"
@@ -38,7 +39,18 @@ struct PassthroughPolicy {
   uint64_t max_object_bytes = 1ull << 30;  ///< larger bodies are not kept
 };
 
+/// A number that no other call in this process gives.
+inline uint64_t NextGeneration() {
+  static std::atomic<uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 struct Snapshot {
+  Snapshot() = default;
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+  const uint64_t generation = NextGeneration();
   variant::Options variant;
   Options delivery;
   transform::Options transform;
@@ -47,6 +59,9 @@ struct Snapshot {
   std::vector<OriginPolicy> policies;  ///< by origin index
   std::shared_ptr<const origin::OriginTable> origins;
   std::shared_ptr<origin::Opener> opener;
+  /// Of the sources, by origin index and place in its `sources`; null: asked however often it
+  /// failed.
+  std::vector<std::vector<std::shared_ptr<origin::Breaker>>> breakers;
   bool kv_enabled = true;
   PassthroughPolicy passthrough;
   bool has_passthrough = false;  ///< an origin has that mode

@@ -6,6 +6,7 @@
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/job_events.h"
+#include "delivery/known_targets.h"
 #include "delivery/loop_guard.h"
 #include "delivery/production_stream.h"
 #include "delivery/redirect.h"
@@ -86,12 +87,39 @@ class FieldsOf final : public variant::RequestFields {
  public:
   explicit FieldsOf(const Request& request) : request_(request) {}
   std::optional<std::string_view> Get(std::string_view name) const override {
+    is_asked_ = true;
     return request_.Get(name);
   }
+  bool is_asked() const { return is_asked_; }
 
  private:
   const Request& request_;
+  mutable bool is_asked_ = false;
 };
+
+/// Of this thread. Loops come and go with the server; what they know goes with them.
+KnownTargets& Known() {
+  thread_local const auto known = std::make_unique<KnownTargets>();
+  return *known;
+}
+
+http::Representation Represent(const cache::Entity& entity) {
+  http::Representation whole;
+  whole.status = entity.meta.status;
+  whole.refuses_with_shared_fields = true;
+  whole.content_type = entity.meta.content_type;
+  whole.etag = entity.meta.etag;
+  whole.last_modified = LastModifiedOf(entity.meta);
+  if (entity.memory) {
+    whole.body = entity.memory;
+  } else {
+    http::FileBody file;
+    file.file = entity.file;
+    file.size = entity.size();
+    whole.body = std::move(file);
+  }
+  return whole;
+}
 
 /// "host[:port]" of a URL, without the port that its scheme has by itself.
 std::string AuthorityOf(std::string_view url) {
@@ -196,15 +224,18 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   p.snapshot = deps_.snapshots.Get();
   const Snapshot& config = *p.snapshot;
   std::optional<variant::MediaUrl> media;
+  p.is_targets_alone = true;
   if (variant::IsMediaUrl(request.path) && config.delivery.media_urls.enabled) {
     TRY(media, ReadMediaUrl(request, config));
     const bool is_ours = !media->is_absolute();
+    p.is_targets_alone = media->host.empty();  // else ours by the Host field
     TRY(p.parsed, variant::ParseMediaOptions(
                       media->options, is_ours ? media->path : media->canonical(),
                       is_ours ? request.query : std::string_view(), config.media_variant));
   } else {
     const FieldsOf fields(request);
     TRY(p.parsed, variant::Parse(request.path, request.query, config.variant, &fields));
+    p.is_targets_alone = !fields.is_asked();
   }
   variant::VariantRequest& asked = p.parsed.request;
   const bool is_elsewhere = media && media->is_absolute();
@@ -224,6 +255,7 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
   p.resolved = std::move(*resolved);
   p.resolved.via = KinOf(request);
   p.policy = &config.policies[p.resolved.origin_index];
+  if (asked.resolved.format == variant::Format::kAuto) p.is_targets_alone = false;
   if (asked.resolved.format == variant::Format::kAuto &&
       variant::NegotiateFormat(asked, request.Get("Accept").value_or(""), kNegotiable)) {
     p.vary = "Accept";
@@ -232,6 +264,7 @@ Result<VideoEndpoint::Prepared> VideoEndpoint::Prepare(const Request& request) c
 
   const Options& rules = config.delivery;
   variant::Flags& flags = p.parsed.flags;
+  if (rules.debug_enabled || flags != variant::Flags()) p.is_targets_alone = false;
   const bool is_trusted = Contains(rules.debug_addresses, request.client());
   if (!rules.allow_public_bypass && !is_trusted && !rules.debug_enabled) flags = variant::Flags();
   p.is_debug = flags.debug || rules.debug_enabled || (is_trusted && AsksForDebug(request));
@@ -301,22 +334,8 @@ AnswerFacts VideoEndpoint::FactsFor(const Request& request, const Prepared& p, L
 Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
                                       cache::EntityRef entity, Layer layer,
                                       cache::Freshness freshness) const {
-  http::Representation whole;
-  whole.status = entity->meta.status;
+  http::Representation whole = Represent(*entity);
   whole.shared_fields = entity->head;
-  whole.refuses_with_shared_fields = true;
-  whole.content_type = entity->meta.content_type;
-  whole.etag = entity->meta.etag;
-  whole.last_modified = LastModifiedOf(entity->meta);
-  if (entity->memory) {
-    whole.body = entity->memory;
-  } else {
-    http::FileBody file;
-    file.file = entity->file;
-    file.size = entity->size();
-    whole.body = std::move(file);
-  }
-
   AnswerFacts facts = FactsFor(request, p, layer);
   facts.freshness = freshness;
   facts.entity = entity.get();
@@ -324,7 +343,14 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   whole.fields.reserve(640);
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
+  const bool is_within = StaysWithin(*p.snapshot, p.resolved, entity->location);
+  Response response = Conclude(request, std::move(whole), entity, layer);
+  static_cast<RequestNote&>(*response.note).is_redirect_within = is_within;
+  return response;
+}
 
+Response VideoEndpoint::Conclude(const Request& request, http::Representation whole,
+                                 cache::EntityRef entity, Layer layer) {
   auto note = std::make_shared<RequestNote>();
   note->layer = layer;
   note->has_layer = true;
@@ -450,6 +476,7 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   note->reason = ReasonOf(error);
   note->detail = error.detail;
   note->key = p.key;
+  note->is_redirect_within = StaysWithin(*p.snapshot, p.resolved, LocationOf(error));
   response.note = std::move(note);
   return response;
 }
@@ -495,11 +522,69 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     return std::nullopt;
   }
   FollowUp(request, p, hit);
+  Remember(request, p);
   return RespondEntity(request, p, std::move(hit), Layer::kEdge);
 }
 
+void VideoEndpoint::Remember(const Request& request, const Prepared& p) {
+  if (!p.is_targets_alone || !Known().Offer(request.target, p.snapshot->generation)) return;
+  KnownTarget known;
+  known.target = request.target;
+  known.key = p.key;
+  known.digest = p.digest;
+  known.policy = p.policy;
+  known.parsed = p.parsed;
+  Known().Put(std::move(known));
+}
+
+std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Snapshot& config) {
+  if (request.method != http::Method::kGet && request.method != http::Method::kHead) {
+    return std::nullopt;
+  }
+  const SteadyTime started = std::chrono::steady_clock::now();
+  KnownTarget* const known = Known().Find(request.target, config.generation);
+  if (known == nullptr) return std::nullopt;
+  const auto& trusted = config.delivery.debug_addresses;
+  if (!trusted.empty() && AsksForDebug(request) && Contains(trusted, request.client())) {
+    return std::nullopt;
+  }
+  cache::EntityRef hit = deps_.orchestrator.LookupEdge(known->key, known->digest);
+  // Where a remembered redirect leads is looked at in full.
+  if (!hit || !hit->location.empty()) return std::nullopt;
+  if (io::Loop::Current() && deps_.orchestrator.IsCheckDue(*hit, config.freshness)) {
+    const Result<Prepared> prepared = Prepare(request);
+    if (prepared.ok()) CheckSource(request, *prepared, hit);
+  }
+
+  AnswerFacts facts;
+  facts.now_ms = ToUnixMillis(deps_.clock.Now());
+  facts.entity = hit.get();
+  facts.parsed = &known->parsed;
+  facts.kv_written = hit->kv_backed;
+  facts.kv_asked = config.kv_enabled;
+  facts.request_id = request.id;
+  facts.cache_control = known->policy->cache_control;
+  if (!known->head.Holds(hit, facts.now_ms)) {
+    std::string fields;
+    fields.reserve(1024);
+    AppendSharedFields(fields, facts);
+    if (hit->head) fields += *hit->head;
+    known->head.of = hit;
+    known->head.from_ms = facts.now_ms;
+    known->head.until_ms = HeadHoldsUntil(hit->meta, facts.now_ms);
+    known->head.fields = std::make_shared<const std::string>(std::move(fields));
+  }
+  http::Representation whole = Represent(*hit);
+  whole.shared_fields = known->head.fields;
+  whole.cache_control = CacheControlOf(facts);
+  facts.elapsed_ms = MillisSince(started);
+  whole.fields.reserve(240);
+  AppendOwnFields(whole.fields, facts);
+  return Conclude(request, std::move(whole), std::move(hit), Layer::kEdge);
+}
+
 std::vector<std::string> VideoEndpoint::TagsOf(const Prepared& p) {
-  return variant::TagsOf(p.parsed.request, p.policy->cache_tags);
+  return variant::TagsOf(p.parsed.request, p.policy->cache_tags, p.snapshot->variant.tag_prefix);
 }
 
 ProductionSpec VideoEndpoint::SpecFor(const Prepared& p, transform::Plan plan) const {
@@ -519,13 +604,17 @@ std::shared_ptr<VideoProducer> VideoEndpoint::ProducerFor(const Prepared& p,
 
 void VideoEndpoint::FollowUp(const Request& request, const Prepared& p,
                              const cache::EntityRef& hit) const {
-  io::Loop* const loop = io::Loop::Current();
-  if (!loop || !deps_.orchestrator.IsCheckDue(*hit, p.snapshot->freshness)) return;
+  if (!io::Loop::Current() || !deps_.orchestrator.IsCheckDue(*hit, p.snapshot->freshness)) return;
+  CheckSource(request, p, hit);
+}
+
+void VideoEndpoint::CheckSource(const Request& request, const Prepared& p,
+                                const cache::EntityRef& hit) const {
   Result<transform::Plan> plan = transform::MakePlan(p.parsed.request, p.snapshot->transform);
   if (!plan.ok()) return;
   cache::Query query = QueryFor(request, p);
   query.tags = TagsOf(p);
-  deps_.orchestrator.CheckSource(loop->executor(), hit, std::move(query),
+  deps_.orchestrator.CheckSource(io::Loop::Current()->executor(), hit, std::move(query),
                                  ProducerFor(p, std::move(*plan)));
 }
 

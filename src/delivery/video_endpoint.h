@@ -40,6 +40,9 @@ class VideoEndpoint final : public http::Handler {
   explicit VideoEndpoint(Deps deps) : deps_(deps), log_(deps.metrics) {}
 
   std::optional<http::Response> TryNow(const http::Request& request) override;
+  /// The shorter way of TryNow for a target that was a hit before under this configuration; nullopt
+  /// when it is none, or no hit now.
+  std::optional<http::Response> TryKnown(const http::Request& request, const Snapshot& config);
   Task<http::Response> Handle(Context ctx, const http::Request& request) override;
   void Finished(const http::Request& request, const http::Response& response,
                 const http::Sent& sent) override;
@@ -54,6 +57,8 @@ class VideoEndpoint final : public http::Handler {
     std::string key;
     Hash128 digest;
     bool is_debug = false;
+    /// The target alone says all this: no request field and no address had a say.
+    bool is_targets_alone = false;
     std::string_view vary;  ///< "Accept" when it chose a format; see also parsed.selection. Static
     SteadyTime started;
   };
@@ -72,9 +77,16 @@ class VideoEndpoint final : public http::Handler {
   ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   static std::vector<std::string> TagsOf(const Prepared& prepared);
+  /// For TryKnown, when its target alone says what is asked.
+  static void Remember(const http::Request& request, const Prepared& prepared);
+  /// The last step of every answer that is made of an entity.
+  static http::Response Conclude(const http::Request& request, http::Representation whole,
+                                 cache::EntityRef entity, cache::Layer layer);
   /// After a hit: has its source compared in the background when that is due.
   void FollowUp(const http::Request& request, const Prepared& prepared,
                 const cache::EntityRef& hit) const;
+  void CheckSource(const http::Request& request, const Prepared& prepared,
+                   const cache::EntityRef& hit) const;
   /// Of what is being made.
   http::Response RespondLive(const http::Request& request, const Prepared& prepared,
                              const cache::Answer& answer) const;

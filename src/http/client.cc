@@ -39,6 +39,7 @@ constexpr size_t kMaxLocation = 8 << 10;
 /// costs it its answer: only those are used again that were in use a moment ago.
 constexpr long kForwardedIdleSeconds = 1;
 constexpr const char* kUnreachable = "the origin could not be reached";
+constexpr const char* kKeptConnectionLost = "a kept connection ended without an answer";
 constexpr const char* kQueueTimeout = "no connection became free in time";
 
 bool ParseNumber(std::string_view text, uint64_t& out) {
@@ -159,6 +160,10 @@ bool IsPrivateAddress(const void* address) {
 
 bool IsUnreachable(const Error& error) {
   return error.code == Code::kUnavailable && error.public_message == kUnreachable;
+}
+
+bool IsKeptConnectionLost(const Error& error) {
+  return error.code == Code::kUnavailable && error.detail == kKeptConnectionLost;
 }
 
 class TransferImpl;
@@ -414,7 +419,8 @@ bool TransferImpl::Configure() {
     // A pooled connection has passed no address check of ours, or another one.
     set(CURLOPT_FORBID_REUSE, 1L);
   }
-  set(CURLOPT_FRESH_CONNECT, restricted || needs_fresh ? 1L : 0L);
+  const bool is_fresh = request.forwarded && request.forwarded->is_fresh;
+  set(CURLOPT_FRESH_CONNECT, restricted || needs_fresh || is_fresh ? 1L : 0L);
   error_text[0] = 0;
   address_refused = connected = redirecting = redirect_cut = false;
   head = ResponseHead{};
@@ -794,7 +800,7 @@ void Client::Core::CurlDone(const Ref& transfer, CURLcode code) {
   }
   if (t.resend_refused) {
     return Finish(transfer, Error(Code::kUnavailable, "the origin closed the connection",
-                                  "a kept connection ended without an answer"));
+                                  kKeptConnectionLost));
   }
   const bool in_head = t.connected && !t.head_done;
   if (code == CURLE_OUT_OF_MEMORY && in_head) {  // what libcurl says to a line over 100 KB
@@ -820,7 +826,7 @@ int Client::Core::CheckTimers() {
     if (t.paused) continue;
     SteadyTime deadline = t.total_deadline;
     const char* why = "total timeout";
-    if (!t.in_multi && t.request.forwarded) {
+    if (!t.in_multi && t.total_deadline == SteadyTime::max()) {
       // Somebody waits for it now, and it has no total timeout.
       deadline = std::min(deadline, t.last_activity + t.request.connect_timeout);
       why = kQueueTimeout;

@@ -114,6 +114,7 @@ struct Forwarded {
   std::string method;                       ///< a token
   std::string target;                       ///< origin-form, or "*"
   std::shared_ptr<const std::string> body;  ///< null: none, and no Content-Length
+  bool is_fresh = false;                    ///< on a connection of its own, not on a kept one
 };
 
 /// Proves requests, each anew at the moment it goes out: for signatures that hold the time.
@@ -220,6 +221,10 @@ inline constexpr std::string_view kPrivateAddress = "a private address";
 /// Whether an error of a transfer says that no answer came because the server could not be reached:
 /// name, connection, TLS, or a reset before the head.
 bool IsUnreachable(const Error& error);
+
+/// Whether it says that a kept connection ended under a forwarded request, before an answer: the
+/// server may have closed it without having read the request, or not.
+bool IsKeptConnectionLost(const Error& error);
 
 /// Loopback, private, link-local, shared, multicast, reserved or translated to one of those.
 /// `address` is a sockaddr of AF_INET or AF_INET6; every other family counts as private.

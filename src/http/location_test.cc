@@ -48,6 +48,14 @@ TEST(Location, NothingButHttpIsPassedOn) {
   }
 }
 
+TEST(Location, WithoutAHostTheFirstSegmentIsOneAndIsLookedUpLikeAnyName) {
+  // As browsers read it, too. What comes of it depends on the name service.
+  const auto parts = ResolveUrl(kAsked, "https:///a");
+  ASSERT_TRUE(parts);
+  EXPECT_EQ(parts->host, "a");
+  EXPECT_EQ(ReadRedirect(kAsked, "https:///a")->url, "https://a/");
+}
+
 TEST(Location, FromHttpsToHttpIsADowngrade) {
   const auto parts = [](const char* url) { return *ResolveUrl({}, url); };
   EXPECT_TRUE(IsDowngrade(parts("https://a/x"), parts("http://a/x")));

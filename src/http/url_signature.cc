@@ -168,6 +168,7 @@ Result<VerifiedUrl> VerifyUrl(std::string_view path, std::string_view query,
     }
   }
   verified.query = Render(std::move(pairs), false);
+  verified.key_id = *key_id;
   return verified;
 }
 

@@ -46,6 +46,7 @@ Result<std::string> SignTarget(std::string_view target, std::string_view key_id,
 struct VerifiedUrl {
   std::string query;  ///< canonical, without our parameters: what was signed is what is used
   std::optional<int64_t> expires;  ///< Unix seconds
+  std::string key_id;
 };
 
 /// Whether a query has any parameter of a signature.

@@ -193,6 +193,10 @@ ImportOutcome Import(const ImportRequest& request) {
       run.ledger.Dropped(*slot->node, "no origin is without one of its own");
     }
   }
+  for (const auto& [name, node] : run.variables) {
+    if (!run.ledger.HasVerdict(*node))
+      run.ledger.Dropped(*node, "no key of ours, and nothing here refers to it");
+  }
   if (!run.problems.empty()) return Refused(run);
   WriteBuckets(run);
   for (const auto& [name, root] : request.bucket_roots) {

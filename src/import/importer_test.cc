@@ -331,10 +331,43 @@ TEST(Import, UserAndQueryDoNotStayInAUrl) {
   const ImportOutcome outcome = OneSource(R"({"type": "remote", "url": "https://u:p@h/x?k=v#f"})");
   EXPECT_EQ(
       SourceOf(outcome),
-      R"({"auth": {"type": "basic", "user": "${ORIGIN_O_USER}", "password": "${ORIGIN_O_PASSWORD}"}, )"
+      R"({"query": {"k": "v"}, )"
+      R"("auth": {"type": "basic", "user": "${ORIGIN_O_USER}", "password": "${ORIGIN_O_PASSWORD}"}, )"
       R"("type": "http", "url": "https://h/x", "priority": 0})");
-  EXPECT_THAT(WarningsAt(outcome, "/origins/0/sources/0/url"), ElementsAre(HasSubstr("its query")));
+  EXPECT_THAT(WarningsAt(outcome, "/origins/0/sources/0/url"), IsEmpty());
   EXPECT_EQ(VerdictAt(outcome, "/origins/0/sources/0/url"), Verdict::kChanged);
+  // Decoded, since ours is encoded again; what sounds like a secret is not copied.
+  const ImportOutcome secret =
+      OneSource(R"({"type": "remote", "url": "https://h/x?a+b=c%20d%26&&flag&X-Api-Key=hush"})");
+  EXPECT_EQ(At(Result(secret), "/origins/0/sources/0/query"),
+            R"({"a b": "c d&", "flag": "", "X-Api-Key": "${ORIGIN_O_X_API_KEY}"})");
+  EXPECT_THAT(ToText(secret.report) + secret.jsonc, Not(HasSubstr("hush")));
+  EXPECT_THAT(LineAt(secret, "/origins/0/sources/0/url")->why, HasSubstr("ORIGIN_O_X_API_KEY"));
+  // What differs from path to path cannot be said, nor what is signed.
+  for (const char* source :
+       {R"({"type": "remote", "url": "https://h/x?id=${id}"})",
+        R"({"type": "remote", "url": "https://s3.example.com/b?x=y", "path": "${id}",
+            "auth": {"type": "aws-s3", "accessKeyVar": "A", "secretKeyVar": "B"}})"}) {
+    const ImportOutcome left_out = OneSource(source);
+    EXPECT_EQ(At(Result(left_out), "/origins/0/sources/0/query"), "");
+    EXPECT_THAT(WarningsAt(left_out, "/origins/0/sources/0/url"),
+                ElementsAre(HasSubstr("its query was left out")));
+  }
+}
+
+TEST(Import, TwoSecretsNeverShareAVariable) {
+  const ImportOutcome outcome = OneSource(
+      R"({"type": "remote", "url": "https://a", "auth": {"type": "bearer", "token": "one"}},
+         {"type": "remote", "url": "https://b", "auth": {"type": "bearer", "token": "two"}},
+         {"type": "remote", "url": "https://c", "auth": {"type": "bearer", "token": "one"}},
+         {"type": "remote", "url": "https://u:p1@d"}, {"type": "remote", "url": "https://u:p2@d"})");
+  const Node root = Result(outcome);
+  EXPECT_EQ(At(root, "/origins/0/sources/0/auth/token"), "\"${ORIGIN_O_TOKEN}\"");
+  EXPECT_EQ(At(root, "/origins/0/sources/1/auth/token"), "\"${ORIGIN_O_TOKEN_2}\"");
+  EXPECT_EQ(At(root, "/origins/0/sources/2/auth/token"), "\"${ORIGIN_O_TOKEN}\"");
+  EXPECT_EQ(At(root, "/origins/0/sources/3/auth/password"), "\"${ORIGIN_O_PASSWORD}\"");
+  EXPECT_EQ(At(root, "/origins/0/sources/4/auth/user"), "\"${ORIGIN_O_USER}\"");
+  EXPECT_EQ(At(root, "/origins/0/sources/4/auth/password"), "\"${ORIGIN_O_PASSWORD_2}\"");
 }
 
 TEST(Import, AFallbackIsAskedLastWhateverItsNumber) {
@@ -366,13 +399,18 @@ TEST(Import, AuthInAllItsForms) {
             R"({"type": "header", "name": "X-Key", "value": "${K}"})");
   EXPECT_EQ(auth(R"("type": "query", "params": {"sig": "${S}"})"),
             R"({"type": "query", "name": "sig", "value": "${S}"})");
-  // More than one header field is sent as headers; more than one parameter cannot be.
+  // More than one header field or parameter goes with every request all the same.
   EXPECT_EQ(At(Result(OneSource(R"({"type": "remote", "url": "https://h", "auth":
               {"type": "header", "headers": {"A": "${X}", "B": "b"}}})")),
                "/origins/0/sources/0/headers"),
             R"({"A": "${X}", "B": "${ORIGIN_O_B}"})");
+  const ImportOutcome two = OneSource(R"({"type": "remote", "url": "https://h", "auth":
+              {"type": "query", "params": {"a": "1", "b": "${B}"}}})");
+  EXPECT_EQ(SourceOf(two), R"({"type": "http", "url": "https://h", )"
+                           R"("query": {"a": "${ORIGIN_O_A}", "b": "${B}"}, "priority": 0})");
+  EXPECT_EQ(VerdictAt(two, "/origins/0/sources/0/auth/params/b"), Verdict::kChanged);
   EXPECT_FALSE(OneSource(R"({"type": "remote", "url": "https://h", "auth":
-              {"type": "query", "params": {"a": "1", "b": "2"}}})")
+              {"type": "query", "params": {}}})")
                    .problems.empty());
 }
 
@@ -474,13 +512,16 @@ TEST(Import, ADirectoryForABucketThatIsNotThereIsAMistake) {
 TEST(Import, ProcessPathFalsePassesThrough) {
   const ImportOutcome outcome =
       OneSource(R"({"type": "r2"}, {"type": "remote", "url": "https://h"})",
-                R"(, "processPath": false, "ttl": {"ok": 5}, "quality": "low")");
+                R"(, "processPath": false, "ttl": {"ok": 5}, "quality": "low",
+                    "cacheControl": {"ok": "public", "serverError": "no-store"})");
   const Node root = Result(outcome);
   EXPECT_EQ(At(root, "/origins/0/mode"), "\"passthrough\"");
   EXPECT_EQ(At(root, "/origins/0/sources"),
             R"([{"type": "http", "url": "https://h", "priority": 0}])");
   EXPECT_EQ(At(root, "/origins/0/ttl"), "");
   EXPECT_EQ(At(root, "/origins/0/quality"), "");
+  EXPECT_EQ(At(root, "/origins/0/cacheControl"), "");
+  EXPECT_THAT(LineAt(outcome, "/origins/0/cacheControl/ok")->why, HasSubstr("bring their own"));
   EXPECT_THAT(WarningsAt(outcome, "/origins/0/sources/0"), ElementsAre(HasSubstr("left out")));
   // Of a bucket alone it cannot be, and is said.
   const ImportOutcome bucket = OneSource(R"({"type": "r2"})", R"(, "processPath": false)");
@@ -521,6 +562,16 @@ TEST(Import, JavaScriptsNamedGroupsAreRewritten) {
   EXPECT_EQ(At(root, "/origins/0/matcher"), R"("^/(?P<a>x)\\(?<b(?:y)(?P<c>z)$")");
 }
 
+TEST(Import, WhatRe2SpellsInAnotherWayIsRewritten) {
+  const auto matcher = [](const std::string& text) {
+    return At(Result(ImportText(R"({"origins": [{"name": "n", "matcher": ")" + text +
+                                R"(", "sources": [{"type": "r2"}]}]})")),
+              "/origins/0/matcher");
+  };
+  EXPECT_EQ(matcher(R"(^\\/a\\_b\\u00e9\\u00g(.+)$)"), R"("^\\/a_b\\x{00e9}\\u00g(.+)$")");
+  EXPECT_EQ(matcher(R"(^/[(?<x]+[\\](?<y]/(?<z>.)$)"), R"("^/[(?<x]+[\\](?<y]/(?P<z>.)$")");
+}
+
 TEST(Import, R105_MistakesThatWorkedByAccidentAreSaid) {
   const auto warnings = [](const std::string& matcher) {
     const ImportOutcome outcome = ImportText(
@@ -533,6 +584,7 @@ TEST(Import, R105_MistakesThatWorkedByAccidentAreSaid) {
                           HasSubstr("passthrough.formats, so they never count as video: avi")));
   EXPECT_THAT(warnings(R"((?i)^/v/(.+)\\.(mp4)$)"), IsEmpty());
   EXPECT_THAT(warnings("^/([^.]+)"), ElementsAre(HasSubstr("the rest of the name is lost")));
+  EXPECT_THAT(warnings("^/my%20videos/(.+)"), ElementsAre(HasSubstr("decoded path")));
   const ImportOutcome lost = ImportText(
       R"({"origins": [{"name": "n", "matcher": "^/(?:v)/(.+)\\.(mp4)$", "captureGroups": ["id", "extension"],
           "sources": [{"type": "r2", "path": "f/${id}"}, {"type": "r2", "path": "f/${id}.mp4"},
@@ -564,12 +616,13 @@ TEST(Import, BreakpointsOfV1BecomeASortedListAndADefault) {
 TEST(Import, DerivativesKeepWhatWeKnowAndCommentTheRest) {
   const ImportOutcome outcome =
       ImportText(R"({"derivatives": {"s": {"mode": "spritesheet", "frames": 9, "interval": "2s",
-     "description": "nine // pictures", "loop": true}}})");
+     "description": "nine // pictures", "loop": true, "preload": "none"}}})");
   EXPECT_EQ(At(Result(outcome), "/derivatives/s"),
-            R"({"mode": "spritesheet", "imageCount": 9, "interval": "2s"})");
+            R"({"mode": "spritesheet", "imageCount": 9, "interval": "2s", "loop": true, )"
+            R"("preload": "none"})");
   EXPECT_THAT(outcome.jsonc, HasSubstr("// nine // pictures\n"));
   EXPECT_EQ(VerdictAt(outcome, "/derivatives/s/frames"), Verdict::kChanged);
-  EXPECT_EQ(VerdictAt(outcome, "/derivatives/s/loop"), Verdict::kDropped);
+  EXPECT_EQ(VerdictAt(outcome, "/derivatives/s/loop"), Verdict::kConverted);
 }
 
 TEST(Import, CacheSettings) {
@@ -585,7 +638,24 @@ TEST(Import, CacheSettings) {
   EXPECT_EQ(VerdictAt(outcome, "/cache/ttl/ok"), Verdict::kDropped);
   EXPECT_EQ(VerdictAt(outcome, "/cache/bypassQueryParameters"), Verdict::kChanged);
   EXPECT_EQ(VerdictAt(outcome, "/cache/storeIndefinitely"), Verdict::kDropped);
-  EXPECT_THAT(WarningsAt(outcome, "/cache/cacheTagPrefix"), Not(IsEmpty()));
+  EXPECT_EQ(At(root, "/cache/tagPrefix"), "\"p-\"");
+  EXPECT_EQ(VerdictAt(outcome, "/cache/cacheTagPrefix"), Verdict::kChanged);
+  const ImportOutcome none = ImportText(R"({"cache": {"cacheTagPrefix": ""}})");
+  EXPECT_EQ(At(Result(none), "/cache"), "");
+  EXPECT_EQ(VerdictAt(none, "/cache/cacheTagPrefix"), Verdict::kConverted);
+}
+
+TEST(Import, NamesOfDebugThatAreOursTooAreConverted) {
+  const ImportOutcome ours = ImportText(
+      R"({"debug": {"debugQueryParam": "debug", "debugViewParam": "view", "debugHeaders": ["X-Debug", "debug"]}})");
+  const ImportOutcome others = ImportText(
+      R"({"debug": {"debugQueryParam": "dbg", "debugViewParam": "v", "debugHeaders": ["X-Debug", "X-Why"]}})");
+  for (const char* key : {"debugQueryParam", "debugViewParam", "debugHeaders"}) {
+    const std::string pointer = std::string("/debug/") + key;
+    EXPECT_EQ(VerdictAt(ours, pointer), Verdict::kConverted) << key;
+    EXPECT_EQ(VerdictAt(others, pointer), Verdict::kDropped) << key;
+    EXPECT_THAT(LineAt(others, pointer)->why, HasSubstr("fixed"));
+  }
 }
 
 TEST(Import, DebugEnabledDoesNotSwitchTheCachesOff) {
@@ -611,7 +681,7 @@ TEST(Import, R104_VariablesAreTypedAndStrongerThanTheFile) {
   EXPECT_EQ(At(root, "/log/level"), "\"off\"");
   EXPECT_EQ(LineAt(outcome, "/cache/ttl/ok")->why,
             "v /vars/CACHE_KV_TTL_OK says it too and is stronger");
-  EXPECT_EQ(LineAt(outcome, "/vars/OTHER")->why, "unknown key");
+  EXPECT_EQ(LineAt(outcome, "/vars/OTHER")->why, "no key of ours, and nothing here refers to it");
   request.wrangler->text = R"({"vars": {"CACHE_ENABLE_KV": "perhaps", "CACHE_KV_TTL_OK": "soon"}})";
   EXPECT_EQ(Import(request).problems.size(), 2u);
 }

@@ -209,7 +209,13 @@ void ConvertPattern(Run& run, const Node& pattern, const Storage& storage) {
   const auto encoding = [&](const Node& object) {
     for (const char* key : {"quality", "compression"}) {
       const Node* node = run.Get(object, key);
-      if (node == nullptr || !is_transformed || origin.Has({key})) continue;
+      if (node == nullptr) continue;
+      if (!is_transformed || origin.Has({key})) {
+        run.ledger.Dropped(*node, is_transformed
+                                      ? "said before"
+                                      : "this origin passes through: nothing is encoded");
+        continue;
+      }
       if (const auto value = run.OneOf(*node, {"low", "medium", "high", "auto"})) {
         origin.Set({key}, Node::String(*value), node);
         run.ledger.Converted(*node, At(pointer, key));
@@ -224,8 +230,8 @@ void ConvertPattern(Run& run, const Node& pattern, const Storage& storage) {
         if (!run.ledger.HasVerdict(member.value) && !member.value.is(Kind::kNull) &&
             IsLeaf(member.value)) {
           run.ledger.Dropped(member.value,
-                             "an origin has defaults for quality and compression "
-                             "only; a derivative can say the rest");
+                             "an origin has defaults for quality and compression only; write a "
+                             "derivative and ask for it, or choose it by responsive.breakpoints");
         }
       }
     }

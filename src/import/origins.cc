@@ -86,7 +86,7 @@ void OriginEncoding(Run& run, const Node& item, Draft& origin, const OriginState
       const auto value = run.OneOf(*node, {"low", "medium", "high", "auto"});
       if (!value) continue;
       if (!state.is_transformed) {
-        run.ledger.Dropped(*node, "this origin passes through");
+        run.ledger.Dropped(*node, "this origin passes through: nothing is encoded");
       } else if (origin.Has({ours})) {
         run.ledger.Dropped(*node, "said before");
       } else {
@@ -103,8 +103,8 @@ void OriginEncoding(Run& run, const Node& item, Draft& origin, const OriginState
     for (const config::Member& member : options->members) {
       if (member.value.is(Kind::kNull) || run.ledger.HasVerdict(member.value)) continue;
       run.ledger.Dropped(member.value,
-                         "an origin has defaults for quality and compression only; a derivative "
-                         "can say the rest");
+                         "an origin has defaults for quality and compression only; write a "
+                         "derivative and ask for it, or choose it by responsive.breakpoints");
     }
   }
 }
@@ -112,6 +112,10 @@ void OriginEncoding(Run& run, const Node& item, Draft& origin, const OriginState
 void OriginCacheControl(Run& run, const Node& item, Draft& origin, const OriginState& state) {
   const Node* control = run.Get(item, "cacheControl");
   if (control == nullptr) return;
+  if (!state.is_transformed) {
+    run.ledger.Dropped(*control, "passed-through answers bring their own Cache-Control");
+    return;
+  }
   if (control->is(Kind::kString)) {
     origin.Set({"cacheControl"}, Node::String(Escaped(control->text)), control);
     run.ledger.Converted(*control, state.pointer + "/cacheControl");
@@ -219,8 +223,9 @@ void ConvertOrigin(Run& run, const Node& item) {
       run.ledger.Changed(*description, state.pointer, "kept as a comment");
     }
   }
-  run.DropKnown(item, {{"priority", "origins are asked in the order of the file"},
-                       {"enabled", "every origin of the file is in use"}});
+  run.DropKnown(
+      item, {{"priority", "origins are asked in the order of the file"},
+             {"enabled", "every origin of the file is in use, as there; take out what is not"}});
   if (!has_sources) return;  // a problem, and what else is wrong has been said
   const bool has_twin = state.is_transformed && run.passes_others && IsCatchAll(matcher->text);
   Draft twin;

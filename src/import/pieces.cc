@@ -2,6 +2,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "import/run.h"
 
@@ -32,8 +33,9 @@ std::optional<std::string> Secret(Run& run, const Node& auth,
       run.ledger.Converted(*node, to);
       return text;
     }
-    run.ledger.Changed(*node, to, "a secret belongs into the environment: set " + named);
-    return "${" + named + "}";
+    const std::string variable = run.SecretVariable(named, *text);
+    run.ledger.Changed(*node, to, "a secret belongs into the environment: set " + variable);
+    return "${" + variable + "}";
   }
   return std::nullopt;
 }
@@ -44,30 +46,105 @@ void Missing(Run& run, const Node& auth, const char* key) {
                           "the name of the variable that holds it"});
 }
 
-/// One name and its secret value out of a map. @return false: there is more than that, or less
-bool OnePair(Run& run, const Node& map, const SourceTarget& target, const char* what) {
+/// A name and its value that is sent with every request: as `headers` or `query` of the source.
+void SendAlways(Run& run, const Node& node, const std::string& name, const std::string& value,
+                const char* key, const SourceTarget& target) {
+  const std::string to = target.to + "/" + key + "/" + name;
+  const bool is_query = std::string_view(key) == "query";
+  if (value.find("${") != std::string::npos) {
+    target.draft.Set({key, name}, Node::String(value), &node);
+    run.ledger.Changed(
+        node, to,
+        is_query ? "several parameters are sent as query" : "several fields are sent as headers");
+    return;
+  }
+  const std::string named =
+      run.SecretVariable("ORIGIN_" + target.owner + "_" + AsVariable(name), value);
+  target.draft.Set({key, name}, Node::String("${" + named + "}"), &node);
+  run.ledger.Changed(node, to, "a secret belongs into the environment: set " + named);
+}
+
+/// Names and their secret values out of a map: one is `auth`, several are headers or parameters
+/// that go with every request. @return false: there is none
+bool Pairs(Run& run, const Node& map, const SourceTarget& target, const std::string& what) {
   Draft& source = target.draft;
-  const std::string& owner = target.owner;
-  const std::string to = target.to + "/auth/value";
   if (!run.NeedObject(map)) return true;
-  if (map.members.size() != 1) {
-    run.Warn(map, std::string("auth by ") + what + " takes one name and value here");
+  if (map.members.empty()) {
+    run.Warn(map, "auth by " + what + " without a name and a value");
     return false;
   }
-  const config::Member& only = map.members.front();
-  const std::string named = "ORIGIN_" + owner + "_" + AsVariable(only.name);
-  const std::optional<std::string> value = run.Text(only.value);
-  if (!value) return true;
-  source.Set({"auth", "type"}, Node::String(what), &map);
-  source.Set({"auth", "name"}, Node::String(Escaped(only.name)), &only.value);
-  if (value->find("${") != std::string::npos) {
-    source.Set({"auth", "value"}, Node::String(*value), &only.value);
-    run.ledger.Converted(only.value, to);
-  } else {
-    source.Set({"auth", "value"}, Node::String("${" + named + "}"), &only.value);
-    run.ledger.Changed(only.value, to, "a secret belongs into the environment: set " + named);
+  const bool is_alone = map.members.size() == 1;
+  for (const config::Member& member : map.members) {
+    const std::optional<std::string> value = run.Text(member.value);
+    if (!value) continue;
+    if (!is_alone) {
+      SendAlways(run, member.value, member.name, *value, what == "header" ? "headers" : "query",
+                 target);
+      continue;
+    }
+    const std::string to = target.to + "/auth/value";
+    source.Set({"auth", "type"}, Node::String(what), &map);
+    source.Set({"auth", "name"}, Node::String(Escaped(member.name)), &member.value);
+    if (value->find("${") != std::string::npos) {
+      source.Set({"auth", "value"}, Node::String(*value), &member.value);
+      run.ledger.Converted(member.value, to);
+      continue;
+    }
+    const std::string named =
+        run.SecretVariable("ORIGIN_" + target.owner + "_" + AsVariable(member.name), *value);
+    source.Set({"auth", "value"}, Node::String("${" + named + "}"), &member.value);
+    run.ledger.Changed(member.value, to, "a secret belongs into the environment: set " + named);
   }
   return true;
+}
+
+bool IsSecretName(const std::string& name) {
+  static constexpr std::string_view kWords[] = {"auth", "token", "key",    "secret",
+                                                "sig",  "pass",  "cookie", "credential"};
+  return std::any_of(std::begin(kWords), std::end(kWords),
+                     [&](std::string_view word) { return name.find(word) != std::string::npos; });
+}
+
+/// "%20" and "+" as what they mean. Broken escapes stay.
+std::string Decoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    unsigned value = 0;
+    const bool is_escape =
+        text[i] == '%' && i + 2 < text.size() &&
+        std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16).ptr ==
+            text.data() + i + 3;
+    out += is_escape ? static_cast<char>(value) : text[i] == '+' ? ' ' : text[i];
+    if (is_escape) i += 2;
+  }
+  return out;
+}
+
+/// The query of a URL as `query` of the source. @return what to say of it
+std::string MoveQuery(Run& run, const Node& url, std::string_view query,
+                      const SourceTarget& target) {
+  std::string variables;
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
+    const size_t equals = std::min(pair.find('='), pair.size());
+    const std::string name = Decoded(pair.substr(0, equals));
+    const std::string value = Decoded(pair.substr(std::min(equals + 1, pair.size())));
+    if (name.empty()) continue;
+    if (target.draft.Has({"query", name}))
+      run.Warn(url, "a parameter of its query stands there twice: the last one is sent");
+    std::string ours = Escaped(value);
+    if (IsSecretName(Lower(name)) && !value.empty()) {
+      const std::string named =
+          run.SecretVariable("ORIGIN_" + target.owner + "_" + AsVariable(name), value);
+      ours = "${" + named + "}";
+      variables += " " + named;
+    }
+    target.draft.Set({"query", name}, Node::String(ours), &url);
+  }
+  return "its query went to \"query\"" +
+         (variables.empty() ? std::string()
+                            : ", its secrets into the environment: set" + variables);
 }
 
 /// The last "(a|b|c)" behind a dot: extensions.
@@ -105,21 +182,35 @@ bool ConvertUrl(Run& run, const Node& url, const SourceTarget& target, std::stri
   const std::string authority = rest.substr(0, rest.find_first_of("/?#"));
   rest.erase(0, authority.size());
   std::string why;
-  if (const size_t query = rest.find_first_of("?#"); query != std::string::npos) {
-    run.Warn(url,
-             "its query was left out: a URL of ours has none (auth type query can send one "
-             "parameter)");
-    why = "without its query";
-    rest.erase(query);
+  if (const size_t end = rest.find_first_of("?#"); end != std::string::npos) {
+    std::string query = rest[end] == '?' ? rest.substr(end + 1) : "";
+    query.erase(std::min(query.find('#'), query.size()));
+    rest.erase(end);
+    if (query.find('$') != std::string::npos) {
+      run.Warn(url,
+               "its query was left out: it has placeholders, and \"query\" of a source is the same "
+               "for every path");
+      why = "without its query";
+    } else if (!query.empty() && !target.takes_query) {
+      run.Warn(url, "its query was left out: what is signed is the bucket's URL and nothing else");
+      why = "without its query";
+    } else if (!query.empty()) {
+      why = MoveQuery(run, url, query, target);
+    }
   }
   std::string host = authority;
   if (const size_t user_end = authority.rfind('@'); user_end != std::string::npos) {
     host.erase(0, user_end + 1);
+    const std::string both = authority.substr(0, user_end);
+    const size_t colon = std::min(both.find(':'), both.size());
+    const std::string user = run.SecretVariable("ORIGIN_" + owner + "_USER", both.substr(0, colon));
+    const std::string password = run.SecretVariable("ORIGIN_" + owner + "_PASSWORD",
+                                                    both.substr(std::min(colon + 1, both.size())));
     source.Set({"auth", "type"}, Node::String("basic"), &url);
-    source.Set({"auth", "user"}, Node::String("${ORIGIN_" + owner + "_USER}"), &url);
-    source.Set({"auth", "password"}, Node::String("${ORIGIN_" + owner + "_PASSWORD}"), &url);
-    why += std::string(why.empty() ? "" : ", ") + "user and password went to auth: set ORIGIN_" +
-           owner + "_USER and _PASSWORD";
+    source.Set({"auth", "user"}, Node::String("${" + user + "}"), &url);
+    source.Set({"auth", "password"}, Node::String("${" + password + "}"), &url);
+    why += std::string(why.empty() ? "" : ", ") + "user and password went to auth: set " + user +
+           " and " + password;
   }
   if (host.find('$') != std::string::npos || host.empty()) {
     run.Warn(url,
@@ -189,21 +280,8 @@ bool ConvertAuth(Run& run, const Node& auth, const SourceTarget& target) {
   } else if (*kind == "header" || *kind == "query") {
     const char* map_key = *kind == "header" ? "headers" : "params";
     const Node* map = run.Get(auth, map_key);
-    if (map != nullptr && *kind == "header" && map->is(Kind::kObject) && map->members.size() > 1) {
-      // Several fields: what a source sends with every request says the same.
-      for (const config::Member& member : map->members) {
-        const std::string named = prefix + "_" + AsVariable(member.name);
-        const std::optional<std::string> value = run.Text(member.value);
-        if (!value) continue;
-        const bool is_reference = value->find("${") != std::string::npos;
-        source.Set({"headers", member.name},
-                   Node::String(is_reference ? *value : "${" + named + "}"), &member.value);
-        run.ledger.Changed(member.value, target.to + "/headers/" + member.name,
-                           is_reference ? "several fields are sent as headers"
-                                        : "a secret belongs into the environment: set " + named);
-      }
-    } else if (map != nullptr) {
-      is_good = OnePair(run, *map, target, kind->c_str());
+    if (map != nullptr) {
+      is_good = Pairs(run, *map, target, *kind);
     } else {
       const char* name_key = *kind == "header" ? "headerName" : "paramName";
       const Node* name = run.Get(auth, name_key);
@@ -236,12 +314,28 @@ std::string ConvertMatcher(Run& run, const Node& matcher) {
   (void)run;
   std::string out;
   const std::string& text = matcher.text;
+  bool is_class = false;  // between [ and ]
   for (size_t i = 0; i < text.size(); ++i) {
-    out += text[i];
     if (text[i] == '\\' && i + 1 < text.size()) {
+      const bool is_unicode =
+          text[i + 1] == 'u' && i + 5 < text.size() &&
+          text.find_first_not_of("0123456789abcdefABCDEF", i + 2) >= std::min(i + 6, text.size());
+      if (is_unicode) {
+        out += "\\x{" + text.substr(i + 2, 4) + "}";
+        i += 5;
+        continue;
+      }
+      // JavaScript takes any character behind a backslash; RE2 knows no escaped underscore.
+      if (text[i + 1] != '_') out += '\\';
       out += text[++i];
       continue;
     }
+    out += text[i];
+    if (is_class) {
+      is_class = text[i] != ']';
+      continue;
+    }
+    is_class = text[i] == '[';
     const bool is_named = text.compare(i, 3, "(?<") == 0 && i + 3 < text.size() &&
                           text[i + 3] != '=' && text[i + 3] != '!';
     if (is_named) {
@@ -254,6 +348,12 @@ std::string ConvertMatcher(Run& run, const Node& matcher) {
 
 void WarnAboutMatcher(Run& run, const Node& matcher, const std::string& text) {
   const std::vector<std::string> extensions = Extensions(text);
+  static const re2::RE2 kEscape("%[0-9A-Fa-f]{2}");
+  if (re2::RE2::PartialMatch(text, kEscape)) {
+    run.Warn(matcher,
+             "matchers see the decoded path here: write the character itself instead of its "
+             "percent-escape");
+  }
   if (text.find("[^.]+") != std::string::npos || text.find("[^.]*") != std::string::npos) {
     run.Warn(matcher,
              extensions.empty()

@@ -187,6 +187,13 @@ void Run::DropKnown(const Node& object, const std::vector<DropRule>& rules) {
   }
 }
 
+std::string Run::SecretVariable(const std::string& name, const std::string& secret) {
+  std::string unique = name;
+  for (int i = 2; secrets.try_emplace(unique, secret).first->second != secret; ++i)
+    unique = name + "_" + std::to_string(i);
+  return unique;
+}
+
 std::optional<std::string> Run::Reference(const Node& name) {
   const std::optional<std::string> text = Text(name);
   if (!text) return std::nullopt;

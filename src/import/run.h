@@ -56,6 +56,9 @@ class Run {
   /// Claim, set, and enter as converted (or, with `why`, as changed).
   void Set(const Node& node, const Draft::Path& path, Node value, std::string why = "");
   void DropKnown(const Node& object, const std::vector<DropRule>& rules);
+  /// The variable for a secret that was written out: `name`, or with a number behind it where
+  /// another secret has that name.
+  std::string SecretVariable(const std::string& name, const std::string& secret);
   /// `${NAME}` for a variable's name, or nullopt after a problem.
   std::optional<std::string> Reference(const Node& name);
 
@@ -92,6 +95,7 @@ class Run {
   const Node* path_patterns = nullptr;           ///< of the wrangler file, text or list
   std::map<std::string, const Node*> variables;  ///< vars of the wrangler file
   std::set<std::string> origin_names;
+  std::map<std::string, std::string> secrets;  ///< that were written out, by their variables
   // What is true of every matcher is said once.
   bool said_letter_case = false;
   std::set<std::string> said_unreachable;
@@ -128,6 +132,7 @@ struct SourceTarget {
   Draft& draft;
   const std::string& to;     ///< its pointer in the result, for the report
   const std::string& owner;  ///< its origin's name as part of a variable's
+  bool takes_query = true;   ///< whether a URL's query can be sent
 };
 /// An `auth` object into a source. @return false: the source cannot be used
 bool ConvertAuth(Run& run, const Node& auth, const SourceTarget& source);

@@ -12,7 +12,8 @@ using Kind = Node::Kind;
 
 constexpr std::string_view kByDigest =
     "what a preset or an origin means is part of every stored entry: a change makes it a miss";
-constexpr std::string_view kByTtl = "max-age is what is left of the entry's lifetime (kvTtl)";
+constexpr std::string_view kByTtl =
+    "max-age is what is left of the entry's lifetime (kvTtl); origins[].cacheControl says another";
 
 bool IsAddress(const std::string& text) {
   in6_addr address;
@@ -143,17 +144,20 @@ void ImportCache(Run& run, const Node& cache) {
       if (*on) {
         run.ledger.Converted(*node, "/cache");
       } else {
-        run.ledger.Dropped(*node, "answers always carry Cache-Tag: purge needs them");
+        run.ledger.Dropped(*node,
+                           "answers always carry Cache-Tag; a proxy in front can take it off");
       }
     }
   }
   if (const Node* node = run.Get(cache, "cacheTagPrefix")) {
     if (const auto prefix = run.Text(*node)) {
-      if (!prefix->empty()) {
-        run.Warn(*node, "tags have no prefix here: what purges by tag must leave it out");
+      if (prefix->empty()) {
+        run.ledger.Converted(*node, "our default too: video-");
+      } else {
+        run.Set(*node, {"cache", "tagPrefix"}, Node::String(Escaped(*prefix)),
+                "tags of derivative-, format- and mode- are spelled as there; that of a path is " +
+                    *prefix + "<path> (purge by \"source\" needs none)");
       }
-      run.ledger.Dropped(*node,
-                         "tags are video-<path>, video-derivative-<name> ... without prefix");
     }
   }
   run.DropKnown(
@@ -168,17 +172,19 @@ void ImportCache(Run& run, const Node& cache) {
        {"respectOriginHeaders",
         "lifetimes of variants come from kvTtl; passthrough origins go by "
         "their headers"},
-       {"cacheEverything", "every good variant is cached"},
+       {"cacheEverything", "every good variant is cached; a lifetime (ttl.ok) of 0 says not to"},
        {"bypassHeaderValue",
-        "the query parameters of bypassQueryParameters bypass; a client's "
-        "Cache-Control does not"},
+        "a client's Cache-Control does not bypass, every reload of a page would; the parameters of "
+        "bypassQueryParameters do"},
        {"ttlRefresh",
         "an entry that was compared with its source and found unchanged gets its full "
         "lifetime again"},
        {"maxSizeBytes",
-        "the store takes bodies of any size as one; transform.maxOutputBytes limits "
-        "outputs"},
-       {"fallback", "all sources of an origin are asked in turn"},
+        "the store takes bodies of any size as one; transform.maxOutputBytes limits outputs, "
+        "cache.kv.maxBytes all together"},
+       {"fallback",
+        "all sources of an origin are asked in turn; a source that cannot be transformed is an "
+        "error and not its own answer"},
        {"mimeTypes", "the type is that of what was made; passthrough.formats says what is video"},
        {"varyHeaders", "Vary names what chose the variant, by itself"},
        {"kvReadCacheTtl", "the store is consistent: reads need no cache"},
@@ -191,16 +197,31 @@ void ImportDebug(Run& run, const Node& debug) {
   if (const Node* node = run.Get(debug, "allowedIps")) ImportAddresses(run, *node, false);
   constexpr std::string_view kView = "?debug=view answers with JSON";
   constexpr std::string_view kHeaders = "the diagnostic headers are the same on every answer";
+  // Names that are ours too.
+  for (const auto& [key, ours] :
+       {std::pair("debugQueryParam", "debug"), std::pair("debugViewParam", "view"),
+        std::pair("debugHeaders", "")}) {
+    const Node* node = run.Get(debug, key);
+    if (node == nullptr) continue;
+    bool is_ours = node->is(Kind::kString) && node->text == ours;
+    if (node->is(Kind::kArray)) {
+      is_ours = std::all_of(node->items.begin(), node->items.end(), [](const Node& name) {
+        const std::string text = Lower(name.text);
+        return text == "x-debug" || text == "x-debug-enabled" || text == "debug";
+      });
+    }
+    if (is_ours) run.ledger.Converted(*node, "the same name here");
+  }
   run.DropKnown(debug, {{"verbose", kHeaders},
                         {"includeHeaders", kHeaders},
                         {"includePerformance", "Server-Timing is always there"},
                         {"dashboardMode", kView},
                         {"viewMode", kView},
                         {"headerMode", kHeaders},
-                        {"debugQueryParam", "it is \"debug\""},
-                        {"debugViewParam", "it is ?debug=view"},
+                        {"debugQueryParam", "the name is fixed: debug"},
+                        {"debugViewParam", "the name is fixed: ?debug=view"},
                         {"preserveDebugParams", "debug flags are never part of a key"},
-                        {"debugHeaders", "the names are fixed"},
+                        {"debugHeaders", "the names are fixed: X-Debug, X-Debug-Enabled, Debug"},
                         {"renderStaticHtml", kView},
                         {"includeStackTrace", "errors never hold one"},
                         {"maxContentLength", kView},

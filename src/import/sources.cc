@@ -29,7 +29,7 @@ void SourceHeaders(Run& run, const Node& headers, Draft& source, const std::stri
     if (!value) continue;
     const std::string name = Lower(member.name);
     if (std::find(std::begin(kRefused), std::end(kRefused), name) != std::end(kRefused)) {
-      run.ledger.Dropped(node, "this field is our own business when we ask an origin");
+      run.ledger.Dropped(node, "the server writes this field itself when it asks a source");
       continue;
     }
     const bool is_secret =
@@ -37,7 +37,8 @@ void SourceHeaders(Run& run, const Node& headers, Draft& source, const std::stri
                     [&](std::string_view word) { return name.find(word) != std::string::npos; });
     const Draft::Path path{"headers", member.name};
     if (is_secret && value->find("${") == std::string::npos) {
-      const std::string variable = "ORIGIN_" + owner + "_" + AsVariable(member.name);
+      const std::string variable =
+          run.SecretVariable("ORIGIN_" + owner + "_" + AsVariable(member.name), *value);
       source.Set(path, Node::String("${" + variable + "}"), &node);
       run.ledger.Changed(node, to + "/headers/" + member.name,
                          "a secret belongs into the environment: set " + variable);
@@ -130,15 +131,16 @@ bool ConvertSigned(Run& run, const Node& source, const Node& auth, const std::st
     run.ledger.Dropped(*expires, "requests are signed one by one");
   }
   run.ledger.Changed(*type, at, "a bucket of its own, signed by us (SigV4)");
+  if (const Node* enabled = run.Get(auth, "enabled")) run.ledger.Converted(*enabled, at);
   if (const Node* token = run.Get(auth, "sessionTokenVar")) {
     if (const auto text = run.Reference(*token)) {
       entry.Set({"sessionToken"}, Node::String(*text), token);
       run.ledger.Converted(*token, at + "/sessionToken");
     }
   }
-  run.DropKnown(
-      auth,
-      {{"service", "it is S3"}, {"headers", "not part of SigV4"}, {"params", "not part of SigV4"}});
+  run.DropKnown(auth, {{"service", "a bucket is S3"},
+                       {"headers", "what is signed is the bucket's request and nothing else"},
+                       {"params", "what is signed is the bucket's request and nothing else"}});
   // Another server's bucket of this name, or another key: a bucket of its own.
   const std::string wanted = name;
   for (int i = 2;; ++i) {
@@ -168,12 +170,13 @@ bool ConvertRemote(Run& run, const Node& source, Draft& made, std::string& path_
     return false;
   }
   Draft http;
-  if (!ConvertUrl(run, *url, {http, to, state.owner}, path_prefix, is_complete)) {
+  const bool is_signed = IsSigned(run, source);
+  if (!ConvertUrl(run, *url, {http, to, state.owner, !is_signed}, path_prefix, is_complete)) {
     run.ledger.Dropped(source, "see the warning about its URL");
     return false;
   }
   const Node* auth = run.Get(source, "auth");
-  if (IsSigned(run, source)) {
+  if (is_signed) {
     const std::string base = http.node().Find("url")->value.text;
     if (!ConvertSigned(run, source, *auth, base, path_prefix, path, made)) {
       run.ledger.Dropped(source, "see the warning about its bucket");
@@ -181,7 +184,7 @@ bool ConvertRemote(Run& run, const Node& source, Draft& made, std::string& path_
     }
     run.ledger.Changed(*url, to, "the bucket's endpoint and name, and the path below it");
     if (const Node* headers = run.Get(source, "headers")) {
-      run.ledger.Dropped(*headers, "requests to a bucket are signed as they are");
+      run.ledger.Dropped(*headers, "what is signed is the bucket's request and nothing else");
     }
     return true;
   }
@@ -319,9 +322,9 @@ void ConvertSource(Run& run, const Node& source, Draft& origin, OriginState& sta
   }
   made.Set({"priority"}, Node::Number(std::to_string(priority)), run.Get(source, "priority"));
   state.last_priority = std::max(state.last_priority, priority);
-  run.DropKnown(source, {{"cacheTtl", "lifetimes are the origin's: ttl"},
-                         {"name", "sources have no names"},
-                         {"description", "a remark"}});
+  run.DropKnown(source, {{"cacheTtl", "lifetimes are the origin's: origins[].ttl"},
+                         {"name", "sources have no names; write a comment"},
+                         {"description", "a remark; write a comment"}});
   origin.Append({"sources"}, std::move(made));
 }
 

@@ -98,10 +98,14 @@ class Worker {
       if (on && *on)
         run_.Warn(*all,
                   "the first origin that matches is the only one asked here; give it the "
-                  "sources of the others");
+                  "sources of the others, with later priorities");
       if (on) run_.ledger.Dropped(*all, "the first origin that matches is the one");
     }
-    run_.DropKnown(node, {{"maxRetries", "asking again is for all sources: fetch.retries"}});
+    run_.DropKnown(
+        node,
+        {{"maxRetries",
+          "every source is asked in turn, however many; how often all of them are asked again is "
+          "fetch.retries"}});
   }
 
   void Passthrough(const Node& node) {
@@ -192,9 +196,10 @@ class Worker {
 
   void Derivative(const Node& node, const std::string& name) {
     static constexpr std::string_view kSame[] = {
-        "mode",    "width",      "height",  "fit",  "format",  "quality", "compression",
-        "time",    "duration",   "audio",   "fps",  "speed",   "rotate",  "crop",
-        "bitrate", "imageCount", "columns", "rows", "interval"};
+        "mode",        "width", "height",   "fit",        "format",  "quality",
+        "compression", "time",  "duration", "audio",      "fps",     "speed",
+        "rotate",      "crop",  "bitrate",  "imageCount", "columns", "rows",
+        "interval",    "loop",  "autoplay", "muted",      "preload"};
     const std::string at = "/derivatives/" + name;
     Draft made;
     std::string description;
@@ -210,12 +215,7 @@ class Worker {
       }
       std::string key = member.name;
       if (key == "frames") key = "imageCount";
-      if (std::find(std::begin(kSame), std::end(kSame), key) == std::end(kSame)) {
-        if (key == "loop" || key == "preload" || key == "autoplay" || key == "muted") {
-          run_.ledger.Dropped(value, "a playback hint is given in the URL");
-        }
-        continue;
-      }
+      if (std::find(std::begin(kSame), std::end(kSame), key) == std::end(kSame)) continue;
       if (!IsLeaf(value) || value.is(Kind::kArray) || value.is(Kind::kObject)) {
         run_.Wrong(value, "a text, a number, true or false");
         continue;
@@ -311,15 +311,21 @@ class Worker {
       }
       WritePoints(std::move(points));
     } else if (list != nullptr) {
-      run_.ledger.Dropped(*list, "widths without derivatives choose nothing");
+      run_.ledger.Dropped(*list,
+                          "widths without derivatives choose nothing; responsiveBreakpoints name "
+                          "both");
     }
     if (const Node* name = run_.Get(node, "defaultDerivative")) DefaultDerivative(*name);
-    constexpr std::string_view kWhy =
-        "the breakpoints' derivatives choose; device and network are not guessed from tables";
-    run_.DropKnown(node, {{"availableQualities", kWhy},
-                          {"deviceWidths", kWhy},
-                          {"networkQuality", kWhy},
-                          {"browserCapabilities", "format=auto goes by the Accept field"}});
+    run_.DropKnown(
+        node,
+        {{"availableQualities", "sizes are those of the URL or of the derivative that is chosen"},
+         {"deviceWidths",
+          "devices choose among the breakpoints' derivatives, as responsive.headers says "
+          "(\"all\": by the User-Agent too)"},
+         {"networkQuality",
+          "networks are not measured; Save-Data chooses the next smaller derivative "
+          "(responsive.saveData)"},
+         {"browserCapabilities", "format=auto goes by the Accept field"}});
   }
 
   /// v1: {name: {min, max, derivative}}; the one without max is what is left.
@@ -398,9 +404,12 @@ class Worker {
                  is_short ? "at least a second" : "");
       }
     }
-    constexpr std::string_view kQuality = "each quality has its own rate factors per codec";
+    constexpr std::string_view kQuality =
+        "each quality has its own rate factors per codec; quality takes 1..100 too, compression "
+        "is the encoder's effort";
     run_.DropKnown(node, {{"enabled", "every transform is made by our own workers"},
-                          {"maxOutputForCache", "outputs of any size are stored"},
+                          {"maxOutputForCache",
+                           "outputs of any size are stored, up to transform.maxOutputBytes"},
                           {"quality", kQuality},
                           {"sleepAfter", "workers are processes of the server"},
                           {"maxInstances",
@@ -428,9 +437,11 @@ class Worker {
     if (const Node* node = Section("validOptions"))
       run_.ledger.Dropped(*node,
                           "values have a grammar of their own; wrong ones are dropped with "
-                          "X-Param-Warnings (validation)");
+                          "X-Param-Warnings or refused (validation), names can be limited "
+                          "(access.allowedParameters)");
     if (const Node* node = Section("caching"))
-      run_.ledger.Dropped(*node, "the cache section says how things are cached");
+      run_.ledger.Dropped(*node,
+                          "the section \"cache\" says how things are cached, there and here");
     for (const char* key : {"cdnCgiSizeLimit", "bindingSizeLimit"}) {
       if (const Node* node = Section(key))
         run_.ledger.Dropped(*node,

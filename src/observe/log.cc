@@ -2,42 +2,27 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <spdlog/async.h>
-#include <spdlog/sinks/ansicolor_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
-#include <memory>
-#include <mutex>
+
+#include "observe/log_writer.h"
 
 namespace vr {
 
 namespace {
 
-struct Sink {
-  std::shared_ptr<spdlog::details::thread_pool> pool;
-  std::shared_ptr<spdlog::logger> logger;
-};
-
 std::atomic<LogLevel> current_level{LogLevel::kInfo};
 std::atomic<bool> as_json{true};
 
-Sink& TheSink() {
-  static Sink* sink = [] {
-    auto* s = new Sink;  // never destroyed: other threads may log until the very end
-    s->pool = std::make_shared<spdlog::details::thread_pool>(8192, 1);
-    auto out = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-    auto logger = std::make_shared<spdlog::async_logger>(
-        "vr", out, s->pool, spdlog::async_overflow_policy::overrun_oldest);
-    logger->set_pattern("%v");
-    logger->set_level(spdlog::level::trace);
-    logger->flush_on(spdlog::level::info);
-    s->logger = std::move(logger);
-    return s;
-  }();
-  return *sink;
+std::string DescribeDropped(uint64_t lines);
+
+LogWriter& TheWriter() {
+  // Never destroyed: other threads may log until the very end.
+  static LogWriter* const writer =
+      new LogWriter(STDERR_FILENO, LogWriter::Limits{}, DescribeDropped);
+  return *writer;
 }
 
 std::string_view Name(LogLevel level) {
@@ -56,40 +41,69 @@ std::string_view Name(LogLevel level) {
   return "off";
 }
 
+/// RFC 3339 with milliseconds. The seconds are rendered once for all lines of a second.
 void AppendNow(std::string& out) {
   const auto now = std::chrono::system_clock::now();
   const auto ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
-  fmt::format_to(std::back_inserter(out), "{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-                 fmt::gmtime(static_cast<std::time_t>(ms / 1000)), ms % 1000);
+  struct Rendered {
+    int64_t second = -1;
+    char text[24];
+    size_t length = 0;
+  };
+  thread_local Rendered last;
+  if (last.second != ms / 1000) {
+    last.second = ms / 1000;
+    const auto end = fmt::format_to_n(last.text, sizeof last.text, "{:%Y-%m-%dT%H:%M:%S}.",
+                                      fmt::gmtime(static_cast<std::time_t>(last.second)));
+    last.length = end.size;
+  }
+  out.append(last.text, last.length);
+  const auto rest = static_cast<int>(ms % 1000);
+  const char digits[] = {static_cast<char>('0' + rest / 100),
+                         static_cast<char>('0' + rest / 10 % 10),
+                         static_cast<char>('0' + rest % 10), 'Z'};
+  out.append(digits, sizeof digits);
+}
+
+void Render(std::string& line, LogLevel level, std::string_view event, std::string_view members) {
+  if (as_json.load(std::memory_order_relaxed)) {
+    line += "{\"time\":\"";
+    AppendNow(line);
+    line += "\",\"level\":\"";
+    line += Name(level);
+    line += "\",\"event\":";
+    AppendJsonString(line, event);
+    if (!members.empty()) {
+      line += ',';
+      line += members;
+    }
+    line += '}';
+    return;
+  }
+  AppendNow(line);
+  line += ' ';
+  line += Name(level);
+  line += ' ';
+  line += event;
+  line += ' ';
+  line += members;
+}
+
+std::string DescribeDropped(uint64_t lines) {
+  std::string line;
+  Render(line, LogLevel::kWarn, "log_lines_dropped", "\"lines\":" + std::to_string(lines));
+  return line;
 }
 
 void Write(LogLevel level, std::string_view event, std::string_view members) {
   try {
-    std::string line;
-    line.reserve(96 + members.size());
-    if (as_json.load(std::memory_order_relaxed)) {
-      line += "{\"time\":\"";
-      AppendNow(line);
-      line += "\",\"level\":\"";
-      line += Name(level);
-      line += "\",\"event\":";
-      AppendJsonString(line, event);
-      if (!members.empty()) {
-        line += ',';
-        line += members;
-      }
-      line += '}';
-    } else {
-      AppendNow(line);
-      line += ' ';
-      line += Name(level);
-      line += ' ';
-      line += event;
-      line += ' ';
-      line += members;
-    }
-    TheSink().logger->log(spdlog::level::info, line);
+    constexpr size_t kKept = 4096;
+    thread_local std::string line;
+    line.clear();
+    Render(line, level, event, members);
+    TheWriter().Add(line, level >= LogLevel::kWarn);
+    if (line.capacity() > kKept) line = std::string();
   } catch (...) {  // logging never fails a request
   }
 }
@@ -102,12 +116,8 @@ void InitLog(LogOptions options) {
 }
 
 void FlushLog() {
-  // Destroying nothing: push a flush and wait until the queue has been worked off.
-  auto& sink = TheSink();
-  sink.logger->flush();
-  for (int i = 0; i < 200 && sink.pool->queue_size() > 0; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  constexpr std::chrono::seconds kMost{1};
+  TheWriter().Flush(kMost);
 }
 
 bool LogEnabled(LogLevel level) {
@@ -115,12 +125,24 @@ bool LogEnabled(LogLevel level) {
 }
 
 uint64_t LogLinesDropped() {
-  return TheSink().pool->overrun_counter();
+  return TheWriter().dropped();
 }
+
+namespace {
+
+/// Stands in a JSON string as it is, and is a character by itself.
+bool IsPlain(char c) {
+  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+}  // namespace
 
 void AppendJsonString(std::string& out, std::string_view text) {
   out += '"';
-  for (size_t i = 0; i < text.size(); ++i) {
+  size_t plain = 0;  // what nearly every string consists of
+  while (plain < text.size() && IsPlain(text[plain])) ++plain;
+  out += text.substr(0, plain);
+  for (size_t i = plain; i < text.size(); ++i) {
     const unsigned char c = static_cast<unsigned char>(text[i]);
     switch (c) {
       case '"':

@@ -1,6 +1,7 @@
 // Structured log: one JSON object per line on stderr (or human-readable text), written by a
-// background thread. A full queue drops the oldest lines and counts them: logging never stops a
-// request. All functions are thread-safe and never throw.
+// background thread (LogWriter): warnings and errors at once, the rest within 50 ms. While nobody
+// reads, lines beyond 4 MiB are dropped and counted: logging never stops a request. All functions
+// are thread-safe and never throw.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,7 @@ struct LogField {
 };
 
 void InitLog(LogOptions options);
-/// Writes out what is queued. Call before exit.
+/// Writes out what is queued; waits a second at most. Call before exit.
 void FlushLog();
 bool LogEnabled(LogLevel level);
 uint64_t LogLinesDropped();

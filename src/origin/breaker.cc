@@ -39,6 +39,13 @@ void BreakerState::Open(SteadyTime now) {
   opened_ = now;
 }
 
+std::chrono::milliseconds BreakerState::WaitFor(SteadyTime now,
+                                                const BreakerOptions& options) const {
+  if (state_ != State::kOpen) return std::chrono::milliseconds(0);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(opened_ + options.cooldown - now);
+  return std::max(left, std::chrono::milliseconds(0));
+}
+
 void BreakerState::Record(Verdict was, Outcome outcome, SteadyTime now,
                           const BreakerOptions& options) {
   if (was == Verdict::kProbe) {
@@ -125,6 +132,11 @@ void Breaker::Record(BreakerState::Verdict was, Outcome outcome, const BreakerOp
 BreakerState::State Breaker::state() const {
   MutexLock lock(mutex_);
   return machine_.state();
+}
+
+std::chrono::milliseconds Breaker::WaitFor(const BreakerOptions& options) const {
+  MutexLock lock(mutex_);
+  return machine_.WaitFor(clock_.SteadyNow(), options);
 }
 
 void Breaker::Tell(BreakerState::State before, BreakerState::State now) {

@@ -42,6 +42,8 @@ class BreakerState {
   /// opened says nothing any more once it has.
   void Record(Verdict was, Outcome outcome, SteadyTime now, const BreakerOptions& options);
   State state() const { return state_; }
+  /// How long until a request may try it; 0 unless it is open.
+  std::chrono::milliseconds WaitFor(SteadyTime now, const BreakerOptions& options) const;
 
  private:
   void Open(SteadyTime now);
@@ -80,6 +82,8 @@ class Breaker : public std::enable_shared_from_this<Breaker> {
   /// The end of a request that asked for no leave: a further part of a source that is open.
   void Note(Outcome outcome, const BreakerOptions& options);
   BreakerState::State state() const;
+  /// How long until a request may try it; 0 unless it is open.
+  std::chrono::milliseconds WaitFor(const BreakerOptions& options) const;
 
  private:
   void Record(BreakerState::Verdict was, Outcome outcome, const BreakerOptions& options);

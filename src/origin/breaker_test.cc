@@ -115,6 +115,18 @@ TEST_F(BreakerStateTest, ZeroSwitchesItOff) {
   EXPECT_EQ(Ask(), Verdict::kGo) << "a reload may switch it off while it is open";
 }
 
+TEST_F(BreakerStateTest, TellsHowLongItStaysOpen) {
+  EXPECT_EQ(machine_.WaitFor(now_, options_), 0ms);
+  Fail(4);
+  EXPECT_EQ(machine_.WaitFor(now_, options_), 10s);
+  now_ += 9s + 999500us;
+  EXPECT_EQ(machine_.WaitFor(now_, options_), 1ms) << "never too early";
+  now_ += 1h;
+  EXPECT_EQ(machine_.WaitFor(now_, options_), 0ms);
+  ASSERT_EQ(Ask(), Verdict::kProbe);
+  EXPECT_EQ(machine_.WaitFor(now_, options_), 0ms);
+}
+
 TEST_F(BreakerStateTest, OneFailureCanBeEnough) {
   options_.failures = 1;
   End(Outcome::kSuccess);

@@ -24,11 +24,19 @@ std::string Base64(std::string_view text) {
   return out;
 }
 
+void AppendPair(std::string& query, std::string_view name, std::string_view value) {
+  if (!query.empty()) query += '&';
+  query += http::PercentEncode(name);
+  query += '=';
+  query += http::PercentEncode(value);
+}
+
 }  // namespace
 
 Credentials CredentialsOf(const SourceOptions& source) {
   Credentials out;
   out.fields = source.headers;
+  for (const auto& [name, value] : source.query) AppendPair(out.query, name, value);
   const AuthOptions& auth = source.auth;
   switch (auth.type) {
     case AuthType::kNone:
@@ -43,7 +51,7 @@ Credentials CredentialsOf(const SourceOptions& source) {
       out.fields.emplace_back(auth.name, auth.value);
       break;
     case AuthType::kQuery:
-      out.query = http::PercentEncode(auth.name) + "=" + http::PercentEncode(auth.value);
+      AppendPair(out.query, auth.name, auth.value);
       break;
   }
   return out;

@@ -78,12 +78,13 @@ class FileSource final : public Source {
 
 }  // namespace
 
-Error TooLarge(uint64_t limit_bytes) {
-  Error error(Code::kResourceExhausted, "the source is larger than allowed");
-  error.reason = "SOURCE_TOO_LARGE";
-  error.facts.emplace_back("limit", "bytes");
-  error.facts.emplace_back("maxBytes", std::to_string(limit_bytes));
-  return error;
+Error TooLarge(std::optional<uint64_t> size, uint64_t limit_bytes) {
+  const std::string allowed = std::to_string(limit_bytes);
+  return Error(Code::kResourceExhausted, "the source is larger than allowed")
+      .WithReason("SOURCE_TOO_LARGE")
+      .WithFact("limit", "bytes")
+      .WithFact("value", size ? std::to_string(*size) : "more than " + allowed)
+      .WithFact("allowed", allowed);
 }
 
 Result<SourceRef> OpenFileSource(const FileRequest& request) {
@@ -116,7 +117,7 @@ Result<SourceRef> OpenFileSource(const FileRequest& request) {
   if (::fstat(fd, &st) != 0) return ErrnoError(errno, "fstat of a source file");
   if (!S_ISREG(st.st_mode)) return NotFound("not a regular file");
   const auto size = static_cast<uint64_t>(st.st_size);
-  if (size > request.max_bytes) return TooLarge(request.max_bytes);
+  if (size > request.max_bytes) return TooLarge(size, request.max_bytes);
   SourceInfo info;
   info.size = size;
   info.last_modified_ms = int64_t{st.st_mtim.tv_sec} * 1000 + st.st_mtim.tv_nsec / 1'000'000;

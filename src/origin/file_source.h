@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -31,7 +32,7 @@ struct FileRequest {
 ///         kResourceExhausted (SOURCE_TOO_LARGE; or no descriptor left), kUnavailable
 Result<SourceRef> OpenFileSource(const FileRequest& request);
 
-/// The error for a source over the byte limit.
-Error TooLarge(uint64_t limit_bytes);
+/// The error for a source over the byte limit. @param size nullopt: more, it is not known how much
+Error TooLarge(std::optional<uint64_t> size, uint64_t limit_bytes);
 
 }  // namespace vr::origin

@@ -160,6 +160,9 @@ TEST_F(FileSourceTest, TheSizeLimitIsCheckedBeforeAnythingIsRead) {
   ASSERT_FALSE(opened.ok());
   EXPECT_EQ(opened.error().code, Code::kResourceExhausted);
   EXPECT_EQ(opened.error().reason, "SOURCE_TOO_LARGE");
+  const std::vector<std::pair<std::string, std::string>> facts = {
+      {"limit", "bytes"}, {"value", "5"}, {"allowed", "4"}};
+  EXPECT_EQ(opened.error().facts, facts);
 }
 
 TEST_F(FileSourceTest, AMissingRootIsTheOriginsFailureNotAMissingSource) {

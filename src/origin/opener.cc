@@ -22,22 +22,6 @@ constexpr std::string_view kPathChars = "/!$&'()*,;=:@";
 constexpr uint32_t kSmallestBlock = 4 << 10;
 constexpr uint32_t kLargestBlock = 64 << 20;
 
-/// Null for what has none: files, and what clients name, since that is many places, of which one
-/// must not stand for the others.
-std::shared_ptr<Breaker> BreakerOf(SpoolCache& spools, const OriginOptions& origin,
-                                   const SourceOptions& source) {
-  if (source.allowed) return nullptr;
-  if (source.type == SourceType::kHttp) {
-    const auto parts = http::ResolveUrl({}, source.url);
-    return spools.BreakerOf(origin.name, source.url, source.path,
-                            parts ? parts->host + ":" + parts->port : source.url);
-  }
-  const bool is_server =
-      source.type == SourceType::kS3 && source.place && source.place->root.empty();
-  if (!is_server) return nullptr;
-  return spools.BreakerOf(origin.name, S3Identity(*source.place), source.path, source.bucket);
-}
-
 class OpenerImpl final : public Opener {
  public:
   OpenerImpl(FetchOptions fetch, std::vector<OriginOptions> origins, io::Blocking& blocking,
@@ -223,19 +207,7 @@ struct Attempt {
 /// "http: 404, http: 503 (3 tries), http: 503 then timeout".
 std::string AttemptsText(const std::vector<Attempt>& attempts) {
   std::string out;
-  for (const Attempt& attempt : attempts) {
-    if (attempt.tries.empty()) continue;
-    if (!out.empty()) out += ", ";
-    out += attempt.location->type + ": " + attempt.tries.front();
-    const bool is_same =
-        std::all_of(attempt.tries.begin(), attempt.tries.end(),
-                    [&](const std::string& text) { return text == attempt.tries.front(); });
-    if (is_same && attempt.tries.size() > 1) {
-      out += " (" + std::to_string(attempt.tries.size()) + " tries)";
-    }
-    for (size_t i = 1; i < attempt.tries.size() && !is_same; ++i)
-      out += " then " + attempt.tries[i];
-  }
+  for (const Attempt& attempt : attempts) AddAttempt(out, attempt.location->type, attempt.tries);
   return out;
 }
 
@@ -340,6 +312,31 @@ io::Task<Result<SourceRef>> OpenerImpl::Open(Context ctx, Resolved resolved) {
 }
 
 }  // namespace
+
+void AddAttempt(std::string& text, std::string_view type, const std::vector<std::string>& tries) {
+  if (tries.empty()) return;
+  if (!text.empty()) text += ", ";
+  text += type;
+  text += ": " + tries.front();
+  const bool is_same = std::all_of(tries.begin(), tries.end(),
+                                   [&](const std::string& one) { return one == tries.front(); });
+  if (is_same && tries.size() > 1) text += " (" + std::to_string(tries.size()) + " tries)";
+  for (size_t i = 1; i < tries.size() && !is_same; ++i) text += " then " + tries[i];
+}
+
+std::shared_ptr<Breaker> BreakerOf(SpoolCache& spools, const OriginOptions& origin,
+                                   const SourceOptions& source) {
+  if (source.allowed) return nullptr;
+  if (source.type == SourceType::kHttp) {
+    const auto parts = http::ResolveUrl({}, source.url);
+    return spools.BreakerOf(origin.name, source.url, source.path,
+                            parts ? parts->host + ":" + parts->port : source.url);
+  }
+  const bool is_server =
+      source.type == SourceType::kS3 && source.place && source.place->root.empty();
+  if (!is_server) return nullptr;
+  return spools.BreakerOf(origin.name, S3Identity(*source.place), source.path, source.bucket);
+}
 
 std::unique_ptr<Opener> MakeOpener(FetchOptions fetch, std::vector<OriginOptions> origins,
                                    io::Blocking& blocking, http::Client& client, Metrics& metrics,

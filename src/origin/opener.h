@@ -12,6 +12,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "http/client.h"
@@ -35,5 +37,13 @@ std::unique_ptr<Opener> MakeOpener(FetchOptions fetch, std::vector<OriginOptions
                                    io::Blocking& blocking, http::Client& client, Metrics& metrics,
                                    std::shared_ptr<SpoolCache> spools = nullptr,
                                    Pause pause = nullptr);
+
+/// The breaker of a source, shared with all who ask it. Null for what has none: files, and what
+/// clients name, since that is many places, of which one must not stand for the others.
+std::shared_ptr<Breaker> BreakerOf(SpoolCache& spools, const OriginOptions& origin,
+                                   const SourceOptions& source);
+
+/// Appends what came of one source: "http: 404", "http: 503 (3 tries)", "http: 503 then timeout".
+void AddAttempt(std::string& text, std::string_view type, const std::vector<std::string>& tries);
 
 }  // namespace vr::origin

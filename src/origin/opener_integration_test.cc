@@ -552,6 +552,8 @@ TEST_F(OpenerTest, ASourceThatGrowsOverTheLimitIsCutOff) {
   auto got = Ensure(source, 0, 1ull << 40);
   ASSERT_FALSE(got.ok());
   EXPECT_EQ(got.error().reason, "SOURCE_TOO_LARGE");
+  EXPECT_EQ(Fact(got.error(), "limit"), "bytes");
+  EXPECT_EQ(Fact(got.error(), "allowed"), std::to_string(fetch_.max_source_bytes));
   EXPECT_LE(spools_->bytes(), fetch_.max_source_bytes);
 }
 
@@ -1091,6 +1093,13 @@ TEST_F(OpenerTest, ARedirectCanBeTheAnswer) {
   source.auth = {.type = AuthType::kBearer, .token = "s3cr3t"};
   location = "https://cdn.example.com/b.mp4?key=s3cr3t";
   EXPECT_TRUE(Fact(ask(), "attempts").starts_with("http: redirect refused, ")) << "a failure";
+  source.auth = {.type = AuthType::kQuery, .name = "sig", .value = "an0ther"};
+  EXPECT_EQ(Fact(ask(), "location"), location);
+  source.query = {{"key", "s3cr3t"}, {"more", "s3c0nd"}};
+  for (const char* secret : {"s3cr3t", "s3c0nd", "an0ther"}) {
+    location = "https://cdn.example.com/b.mp4?key=" + std::string(secret) + "&x=y";
+    EXPECT_TRUE(Fact(ask(), "attempts").starts_with("http: redirect refused, ")) << secret;
+  }
 }
 
 TEST_F(OpenerTest, CredentialsGoOutAsConfigured) {
@@ -1112,6 +1121,10 @@ TEST_F(OpenerTest, CredentialsGoOutAsConfigured) {
   Use({query});
   MustOpen();
   EXPECT_EQ(server.seen().back()[":target"], "/3/v.mp4?to%20ken=a%26b");
+  query.query = {{"account", "7"}, {"s=g", "x+y"}};
+  Use({query});
+  MustOpen();
+  EXPECT_EQ(server.seen().back()[":target"], "/3/v.mp4?account=7&s%3Dg=x%2By&to%20ken=a%26b");
 }
 
 TEST_F(OpenerTest, LettingGoOfASourceEndsWhatIsUnderWay) {

@@ -70,6 +70,8 @@ struct SourceOptions {
   AuthOptions auth;
   std::vector<std::pair<std::string, std::string>>
       headers;  ///< http: sent with every request to the url's own host
+  /// http: the same as query parameters; names and values as they are before percent-encoding
+  std::vector<std::pair<std::string, std::string>> query;
   /// http: set when locations are named by clients: only what it allows is fetched, redirects
   /// included, and nothing private. Not a setting of the file's origins.
   std::shared_ptr<const AllowedSources> allowed;

@@ -164,6 +164,19 @@ std::string Base(const SourceOptions& source) {
   return {};
 }
 
+/// What other engines can and RE2 cannot, and what to do instead; empty: it is something else.
+std::string AdviceAbout(const RE2& matcher) {
+  const std::string& what = matcher.error_arg();
+  const std::string begin = what.substr(0, 3);
+  const bool is_look_around = begin == "(?=" || begin == "(?!" || begin == "(?<";
+  const bool is_back_reference = matcher.error_code() == RE2::ErrorBadEscape && what.size() == 2 &&
+                                 ((what[1] >= '1' && what[1] <= '9') || what[1] == 'k');
+  if (!is_look_around && !is_back_reference) return {};
+  return std::string(is_look_around ? " (there is no look-around"
+                                    : " (there are no back-references") +
+         ": put an origin for what is to be left out before this one)";
+}
+
 struct CompiledSource {
   size_t index = 0;
   std::string_view type;
@@ -247,6 +260,13 @@ void CheckSource(const SourceOptions& source, const std::string& at,
                                                "Content-Length",
                                                "TE",
                                                "Via"};
+  for (const auto& [name, value] : source.query) {
+    if (name.empty() || !http::IsFieldValue(name)) {
+      problems.push_back({at + "/query", name, "names without control characters"});
+    } else if (!http::IsFieldValue(value)) {
+      problems.push_back({at + "/query/" + name, "(hidden)", "text without control characters"});
+    }
+  }
   for (const auto& [name, value] : source.headers) {
     const bool ours = std::any_of(std::begin(kOurs), std::end(kOurs),
                                   [&](std::string_view o) { return http::EqualsNoCase(o, name); });
@@ -280,7 +300,8 @@ std::vector<CompiledOrigin> Compile(std::vector<OriginOptions> origins,
       problems.push_back({at + "/matcher", "nothing", "a regular expression (RE2)"});
     } else if (!origin.matcher->ok()) {
       problems.push_back({at + "/matcher", options.matcher,
-                          "a regular expression (RE2): " + origin.matcher->error()});
+                          "a regular expression (RE2): " + origin.matcher->error() +
+                              AdviceAbout(*origin.matcher)});
     }
     const bool usable = origin.matcher->ok();
     origin.groups = usable ? origin.matcher->NumberOfCapturingGroups() : 0;

@@ -7,6 +7,7 @@ namespace vr::origin {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 SourceOptions File(std::string root, std::string path = {}, int priority = 0) {
   SourceOptions s;
@@ -236,6 +237,18 @@ TEST(OriginTableProblems, UnknownPlaceholdersAreErrors) {
               HasSubstr("/origins/0/sources/0/path | ${nope} | "));
 }
 
+TEST(OriginTableProblems, WhatOtherEnginesCanIsSaidWithWhatToDo) {
+  const auto about = [](const std::string& matcher) {
+    return Problems({Origin("a", matcher, {}, {File("/srv")})});
+  };
+  for (const char* matcher : {"^/(?!m/).+", "^/(?=v).+", "^/(?<=x)y", "^/(?<!x)y"})
+    EXPECT_THAT(about(matcher), HasSubstr("no look-around: put an origin for")) << matcher;
+  for (const char* matcher : {"^/(.)/\\1$", "^/(?P<a>.)/\\k<a>$"})
+    EXPECT_THAT(about(matcher), HasSubstr("no back-references: put an origin for")) << matcher;
+  for (const char* matcher : {"^/(x", "^/\\y", "^/[z-a]"})
+    EXPECT_THAT(about(matcher), Not(HasSubstr("put an origin"))) << matcher;
+}
+
 TEST(OriginTableProblems, SourcesAreChecked) {
   const auto one = [](SourceOptions s) {
     return Problems({Origin("a", ".*", {}, {std::move(s)})});
@@ -261,6 +274,14 @@ TEST(OriginTableProblems, SourcesAreChecked) {
   EXPECT_THAT(one(s), HasSubstr("/headers"));
   s.headers = {{"X-Key", "k\n"}};
   EXPECT_THAT(one(s), HasSubstr("/headers/X-Key"));
+  s.headers.clear();
+  s.query = {{"to ken", "a&b"}};
+  EXPECT_EQ(one(s), "");
+  s.query = {{"", "x"}};
+  EXPECT_THAT(one(s), HasSubstr("/query"));
+  s.query = {{"key", "secret\n"}};
+  EXPECT_THAT(one(s), HasSubstr("/query/key"));
+  EXPECT_EQ(one(s).find("secret"), std::string::npos);
   SourceOptions s3;
   s3.type = SourceType::kS3;
   EXPECT_THAT(one(s3), HasSubstr("/bucket"));

@@ -12,6 +12,7 @@
 #include "io/timer.h"
 #include "observe/log.h"
 #include "origin/allowed_sources.h"
+#include "origin/file_source.h"
 
 namespace vr::origin {
 
@@ -543,9 +544,7 @@ Result<http::BodySink::Flow> Spool::Write(Fetch& fetch, std::string_view bytes) 
   const uint64_t end = begin + bytes.size();
   const uint64_t most = target_->fetch.max_source_bytes;
   if (end > most) {
-    Error error(Code::kResourceExhausted, "the source is larger than allowed");
-    error.reason = "SOURCE_TOO_LARGE";
-    error.facts = {{"limit", "bytes"}, {"maxBytes", std::to_string(most)}};
+    Error error = TooLarge(std::nullopt, most);
     MutexLock lock(mutex_);
     fetch.is_retryable = false;
     return error;

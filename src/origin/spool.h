@@ -102,6 +102,9 @@ using FetchRef = std::shared_ptr<Fetch>;
 /// before it is asked again, "0" when it said nothing.
 inline constexpr std::string_view kRetryFact = "retry";
 
+/// The longest Retry-After that is waited for.
+inline constexpr std::chrono::seconds kLongestRetryAfter{2};
+
 /// How long to wait after so many failures (1, 2, ...): doubles, ±50 % by chance.
 std::chrono::milliseconds BackoffOf(const FetchOptions& fetch, int failures);
 

@@ -42,9 +42,6 @@ Error Upstream(Code code, std::string message, std::string upstream) {
   return error;
 }
 
-/// The longest Retry-After that is waited for.
-constexpr std::chrono::seconds kLongestWait{2};
-
 void AddRetry(Error& error, std::chrono::milliseconds wait) {
   error.facts.emplace_back(kRetryFact, std::to_string(wait.count()));
 }
@@ -52,7 +49,7 @@ void AddRetry(Error& error, std::chrono::milliseconds wait) {
 /// A server that is only busy is worth another try, if it does not ask for too much patience.
 void AddRetry(Error& error, const http::ResponseHead& head, WallTime now) {
   const auto wait = head.retry_after(now).value_or(std::chrono::seconds(0));
-  if (head.is_busy() && wait <= kLongestWait) AddRetry(error, wait);
+  if (head.is_busy() && wait <= kLongestRetryAfter) AddRetry(error, wait);
 }
 
 /// In a word, how a transfer ended that brought no head. Nothing of it names a host.
@@ -76,9 +73,12 @@ bool Leaks(const HttpTarget& target, const std::string& text) {
     return secret.size() >= 4 &&
            (text.find(secret) != text.npos || text.find(http::PercentEncode(secret)) != text.npos);
   };
-  const size_t query = target.url.find('?');  // of our making: name=secret
-  if (query != std::string::npos) {
-    const std::string_view pair = std::string_view(target.url).substr(query + 1);
+  const size_t query = target.url.find('?');  // of our making: name=secret&name=secret
+  std::string_view rest;
+  if (query != std::string::npos) rest = std::string_view(target.url).substr(query + 1);
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
     if (holds(pair.substr(pair.find('=') + 1))) return true;
   }
   return std::any_of(target.credentials.begin(), target.credentials.end(),
@@ -271,7 +271,7 @@ class OpenSink final : public http::BodySink {
       info.size = is_empty ? std::optional<uint64_t>(0) : head.content_length;
     }
     if (info.size && *info.size > target_->fetch.max_source_bytes)
-      return TooLarge(target_->fetch.max_source_bytes);
+      return TooLarge(info.size, target_->fetch.max_source_bytes);
     info.validator = ValidatorOf(info);
     if (IsCandidate(info)) return candidate_;
     TRY(std::shared_ptr<Spool> spool, cache_->Make(target_, std::move(info)));

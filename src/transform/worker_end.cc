@@ -30,6 +30,19 @@ Error TooLarge(std::string message, std::string limit, std::string detail) {
       .WithFact("limit", std::move(limit));
 }
 
+/// Which limit it was, how much there was, how much may be. Nothing else that a worker says becomes
+/// a fact: it has read what strangers wrote.
+void AddLimitFacts(Error& error, const std::vector<std::string>& said) {
+  constexpr size_t kLongest = 64;
+  for (const std::string_view name : {"limit", "value", "allowed"}) {
+    for (size_t i = 0; i + 1 < said.size(); i += 2) {
+      if (said[i] != name) continue;
+      error.facts.emplace_back(name, Clean(std::string_view(said[i + 1]).substr(0, kLongest)));
+      break;
+    }
+  }
+}
+
 Error OutOfMemory(std::string detail) {
   return TooLarge("the source takes more memory than a transform may use", "memory",
                   std::move(detail));
@@ -121,8 +134,10 @@ Error ErrorOf(const protocol::Failed& failed, const protocol::Exited* exited,
   const std::string& reason = failed.reason;
   std::string message = Clean(failed.message);
   if (reason == "SOURCE_TOO_LARGE") {
-    return Error(Code::kResourceExhausted, std::move(message), std::move(detail))
-        .WithReason(reason);
+    Error error =
+        Error(Code::kResourceExhausted, std::move(message), std::move(detail)).WithReason(reason);
+    AddLimitFacts(error, failed.facts);
+    return error;
   }
   if (reason == "TIME_OUT_OF_RANGE" || reason == "INVALID_PARAMETER") {
     return Error(Code::kInvalidArgument, std::move(message), std::move(detail)).WithReason(reason);

@@ -77,6 +77,27 @@ TEST(WorkerEnd, AWorkersFailureKeepsItsReason) {
   EXPECT_EQ(map("ANYTHING").reason, "TRANSFORM_FAILED");
 }
 
+TEST(WorkerEnd, ALimitIsNamedWithWhatThereWasAndWhatMayBe) {
+  using Facts = std::vector<std::pair<std::string, std::string>>;
+  const auto facts = [](const char* reason, std::vector<std::string> said) {
+    return ErrorOf(
+               protocol::Failed{
+                   .reason = reason, .message = "m", .detail = "d", .facts = std::move(said)},
+               nullptr, Options())
+        .facts;
+  };
+  const Facts whole = {{"limit", "pixels"}, {"value", "57600"}, {"allowed", "256"}};
+  EXPECT_EQ(facts("SOURCE_TOO_LARGE", {"limit", "pixels", "value", "57600", "allowed", "256"}),
+            whole);
+  EXPECT_EQ(facts("SOURCE_TOO_LARGE", {"limit", "output bytes"}),
+            Facts({{"limit", "output bytes"}}));
+  // A worker that somebody's video has taken over says what it likes.
+  EXPECT_EQ(facts("SOURCE_TOO_LARGE", {"path", "/etc/passwd", "limit", "a\r\nb", "limit", "c",
+                                       "value", std::string(1000, 'x'), "allowed"}),
+            Facts({{"limit", "a  b"}, {"value", std::string(64, 'x')}}));
+  EXPECT_TRUE(facts("SOURCE_CORRUPT", {"limit", "pixels"}).empty());
+}
+
 TEST(WorkerEnd, InvalidDataWithTheMemoryFullIsALackOfMemory) {
   Options options;
   options.worker_memory = 1000;

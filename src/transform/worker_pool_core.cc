@@ -413,7 +413,9 @@ void WorkerPool::Core::Submit(JobRunRef run) {
   if (run->job.source_size > options_.max_source_bytes) {
     End(run, Error(Code::kResourceExhausted, "the source is larger than allowed")
                  .WithReason("SOURCE_TOO_LARGE")
-                 .WithFact("limit", "source_bytes"));
+                 .WithFact("limit", "bytes")
+                 .WithFact("value", std::to_string(run->job.source_size))
+                 .WithFact("allowed", std::to_string(options_.max_source_bytes)));
     return;
   }
   queue_.Push(std::move(run));

@@ -214,8 +214,8 @@ std::string KeyOf(const VariantRequest& request) {
   return key;
 }
 
-std::string SourceTag(std::string_view source_path) {
-  std::string tag = "video-";
+std::string SourceTag(std::string_view source_path, std::string_view prefix) {
+  std::string tag(prefix);
   tag.reserve(source_path.size() + 16);
   // A path must not look like one of the other tags: its first letter is then escaped, which the
   // encoding never does otherwise.
@@ -230,17 +230,19 @@ std::string SourceTag(std::string_view source_path) {
 }
 
 std::vector<std::string> TagsOf(const VariantRequest& request,
-                                const std::vector<std::string>& origin_tags) {
+                                const std::vector<std::string>& origin_tags,
+                                std::string_view prefix) {
+  const std::string first(prefix);
   std::vector<std::string> tags;
   tags.reserve(4 + origin_tags.size());
-  tags.push_back(SourceTag(request.source_path));
+  tags.push_back(SourceTag(request.source_path, prefix));
   if (!request.derivative.empty()) {
-    std::string tag = "video-derivative-";
+    std::string tag = first + "derivative-";
     AppendEncoded(tag, request.derivative);
     tags.push_back(std::move(tag));
   }
-  tags.push_back("video-format-" + std::string(ToString(request.format())));
-  tags.push_back("video-mode-" + std::string(ToString(request.mode)));
+  tags.push_back(first + "format-" + std::string(ToString(request.format())));
+  tags.push_back(first + "mode-" + std::string(ToString(request.mode)));
   for (const std::string& tag : origin_tags) {
     if (std::find(tags.begin(), tags.end(), tag) == tags.end()) tags.push_back(tag);
   }

@@ -19,14 +19,18 @@ inline constexpr size_t kCutKeyBytes = 300;
 /// The cache key. Injective on (mode, source path, derivative, own options).
 std::string KeyOf(const VariantRequest& request);
 
+inline constexpr std::string_view kTagPrefix = "video-";
+
 /// video-<source>, video-derivative-<name>, video-format-<format>, video-mode-<mode>, then the
 /// origin's, without repetitions. No tag of ours holds white space or a comma.
+/// @param prefix stands in place of "video-"
 std::vector<std::string> TagsOf(const VariantRequest& request,
-                                const std::vector<std::string>& origin_tags);
+                                const std::vector<std::string>& origin_tags,
+                                std::string_view prefix = kTagPrefix);
 
 /// The tag every variant of a source carries. Two paths never share one, nor does a path share one
 /// with a derivative, format or mode.
-std::string SourceTag(std::string_view source_path);
+std::string SourceTag(std::string_view source_path, std::string_view prefix = kTagPrefix);
 
 /// Digest of what decides the output bytes: mode, path, resolved options, the source's identity
 /// (origin::Resolved::identity) and the pipeline's recipe. A stored entity with another digest is a

@@ -102,6 +102,14 @@ TEST(TagsOf, NameSourceDerivativeFormatAndMode) {
   EXPECT_EQ(TagsOf(Ask("/a.mp4", "mode=audio"), {})[1], "video-format-m4a");
 }
 
+TEST(TagsOf, AnotherPrefixStandsInPlaceOfOurs) {
+  EXPECT_EQ(
+      TagsOf(Ask("/videos/a.mp4", "derivative=mobile"), {"customer-1"}, "video-prod-"),
+      (std::vector<std::string>{"video-prod-videos/a.mp4", "video-prod-derivative-mobile",
+                                "video-prod-format-mp4", "video-prod-mode-video", "customer-1"}));
+  EXPECT_EQ(SourceTag("mode-video", "x-"), "x-%6Dode-video");
+}
+
 TEST(SourceTag, IsInjectiveAndApartFromOtherTags) {
   const std::vector<std::string> paths = {
       "a/b.mp4",        "a-b.mp4",    "a_b.mp4",      "a%2Fb.mp4", "a b.mp4",      "a%20b.mp4",

@@ -87,6 +87,7 @@ std::optional<std::string> SetDerivativeOption(Derivative& derivative, std::stri
                                                std::string_view value, const Limits& limits) {
   const ParamName* known = FindParam(name);
   if (known == nullptr) return "unknown option";
+  if (IsHint(known->param)) return SetHint(derivative.playback, known->param, value);
   if (known->param != Param::kMode) return SetOption(derivative.options, *known, value, limits);
   const auto mode = ParseMode(value);
   if (!mode) return "must be video, frame, spritesheet or audio";

@@ -14,10 +14,18 @@
 
 namespace vr::variant {
 
+/// What a page's player is to do. For response headers only: never part of a key or digest.
+struct PlaybackHints {
+  std::optional<bool> loop, autoplay, muted;
+  std::string preload;  ///< "none", "metadata", "auto" or empty
+  bool operator==(const PlaybackHints&) const = default;
+};
+
 /// A named preset. What it sets replaces what the caller sets.
 struct Derivative {
   std::optional<Mode> mode;
   MediaOptions options;
+  PlaybackHints playback;
   bool operator==(const Derivative&) const = default;
 };
 using DerivativeTable = std::map<std::string, Derivative, std::less<>>;
@@ -69,6 +77,7 @@ struct Options {
                                             "3gp", "ogv",  "ts",  "flv", "mpeg", "gif"};
   /// Query names whose presence means "read no cache, store the fresh result".
   std::vector<std::string> bypass_parameters = {"nocache", "bypass"};
+  std::string tag_prefix = "video-";  ///< what the tags of ours begin with (TagsOf)
   Responsive responsive;
   /// Only presets: a request that sets anything else that changes the output is refused.
   bool presets_only = false;

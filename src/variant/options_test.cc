@@ -33,7 +33,10 @@ TEST(Options, APresetIsWrittenWithTheNamesAndValuesOfTheUrl) {
                                     {"fit", "crop"},
                                     {"format", "png"},
                                     {"time", "2s"},
-                                    {"mute", "true"}}) {
+                                    {"mute", "true"},
+                                    {"loop", "TRUE"},
+                                    {"autoplay", "false"},
+                                    {"preload", "Metadata"}}) {
     EXPECT_EQ(SetDerivativeOption(derivative, name, value), std::nullopt) << name;
   }
   EXPECT_EQ(derivative.mode, Mode::kFrame);
@@ -41,6 +44,10 @@ TEST(Options, APresetIsWrittenWithTheNamesAndValuesOfTheUrl) {
   EXPECT_EQ(derivative.options.height, 360u);
   EXPECT_EQ(derivative.options.fit, Fit::kCover);
   EXPECT_EQ(derivative.options.audio, false);
+  EXPECT_EQ(derivative.playback, (PlaybackHints{true, false, std::nullopt, "metadata"}));
+  EXPECT_EQ(SetDerivativeOption(derivative, "loop", "1"), "must be true or false");
+  EXPECT_EQ(SetDerivativeOption(derivative, "preload", "all"), "must be none, metadata or auto");
+  EXPECT_EQ(derivative.playback, (PlaybackHints{true, false, std::nullopt, "metadata"}));
   EXPECT_EQ(SetDerivativeOption(derivative, "width", "9"), "must be a whole number 10-8192");
   EXPECT_EQ(derivative.options.width, 640u);
   EXPECT_EQ(SetDerivativeOption(derivative, "colour", "red"), "unknown option");

@@ -262,16 +262,10 @@ class QueryParser {
           refused = "must be letters, digits, - and _ with at most one dot inside, at most 120";
         break;
       case Param::kLoop:
-        refused = Bool(value, out_.playback.loop);
-        break;
       case Param::kAutoplay:
-        refused = Bool(value, out_.playback.autoplay);
-        break;
       case Param::kMuted:
-        refused = Bool(value, out_.playback.muted);
-        break;
       case Param::kPreload:
-        refused = Preload(value);
+        refused = SetHint(out_.playback, name.param, value);
         break;
       case Param::kDebug:
         if (EqualsLower(value, "view"))
@@ -302,12 +296,6 @@ class QueryParser {
     out = static_cast<uint32_t>(*number);
     return std::nullopt;
   }
-  static Reason Bool(std::string_view value, std::optional<bool>& out) {
-    const auto parsed = ParseBool(value);
-    if (!parsed) return "must be true or false";
-    out = parsed;
-    return std::nullopt;
-  }
   // A flag: `?debug`, `?debug=true`, `?debug=1`.
   static Reason Switch(std::string_view value, bool& out) {
     if (value.empty() || value == "1" || EqualsLower(value, "true"))
@@ -315,14 +303,6 @@ class QueryParser {
     else if (!IsOff(value))
       return "must be true or false";
     return std::nullopt;
-  }
-  Reason Preload(std::string_view value) {
-    for (const std::string_view word : {"none", "metadata", "auto"}) {
-      if (!EqualsLower(value, word)) continue;
-      out_.playback.preload = word;
-      return std::nullopt;
-    }
-    return "must be none, metadata or auto";
   }
 
   Mode ResolveMode(const Derivative& preset) const {
@@ -367,6 +347,7 @@ class QueryParser {
     const Derivative& preset = derivative_ != nullptr ? *derivative_ : kNone;
     VariantRequest& request = out_.request;
     request.mode = ResolveMode(preset);
+    TakeHints(preset.playback);
     DropDefaults(caller_);
     Scale(caller_.width);
     Scale(caller_.height);
@@ -400,6 +381,13 @@ class QueryParser {
     ForEachOption([&](size_t, auto member) {
       if (!(resolved.*member).has_value()) (own.*member).reset();
     });
+  }
+
+  void TakeHints(const PlaybackHints& hints) {
+    if (hints.loop) out_.playback.loop = hints.loop;
+    if (hints.autoplay) out_.playback.autoplay = hints.autoplay;
+    if (hints.muted) out_.playback.muted = hints.muted;
+    if (!hints.preload.empty()) out_.playback.preload = hints.preload;
   }
 
   // A size of the caller's times the density of the screen.

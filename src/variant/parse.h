@@ -25,13 +25,6 @@ struct Flags {
   bool operator==(const Flags&) const = default;
 };
 
-/// For response headers only.
-struct PlaybackHints {
-  std::optional<bool> loop, autoplay, muted;
-  std::string preload;  ///< "none", "metadata", "auto" or empty
-  bool operator==(const PlaybackHints&) const = default;
-};
-
 /// Asked-for sizes that may only select a derivative, never become sizes or key parts.
 struct ResponsiveHints {
   std::optional<uint32_t> width, height, view_width;  ///< imwidth, imheight, im-viewwidth

@@ -572,6 +572,24 @@ TEST(Parse, PlaybackAndResponsiveHintsAreKeptApart) {
   EXPECT_EQ(parsed.request.own, MediaOptions());
 }
 
+TEST(Parse, APresetsPlaybackHintsComeFirstAndChangeNoKey) {
+  Options options;
+  const std::string key = KeyOf(Parse("/a.mp4", "derivative=mobile", options)->request);
+  const Hash128 digest =
+      DigestOf(Parse("/a.mp4", "derivative=mobile", options)->request, "file:/a", "r");
+  options.derivatives["mobile"].playback = {true, std::nullopt, false, "none"};
+  const auto parsed =
+      Parse("/a.mp4", "derivative=mobile&loop=false&autoplay=true&preload=auto", options);
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(parsed->playback, (PlaybackHints{true, true, false, "none"}));
+  EXPECT_TRUE(parsed->warnings.empty());
+  EXPECT_EQ(KeyOf(parsed->request), key);
+  EXPECT_EQ(DigestOf(parsed->request, "file:/a", "r"), digest);
+  // Chosen by the screen, the same.
+  EXPECT_EQ(Parse("/a.mp4", "imwidth=100", options)->playback.preload, "none");
+  EXPECT_EQ(Parse("/a.mp4", "derivative=tablet", options)->playback, PlaybackHints());
+}
+
 TEST(FindParam, KnowsEveryNameOfTheContract) {
   for (const char* name :
        {"mode",        "width",      "w",         "height",   "h",        "fit",

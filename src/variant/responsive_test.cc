@@ -5,6 +5,7 @@
 #include <map>
 
 #include "variant/key.h"
+#include "variant/media_url.h"
 #include "variant/parse.h"
 
 namespace vr::variant {
@@ -214,6 +215,41 @@ TEST(Responsive, TheKeyIsThatOfTheDerivative) {  // R-33, R-34
   EXPECT_EQ(key("", none), "video:v/a.mp4");
   EXPECT_EQ(key("mode=frame&t=1&imwidth=9", none), "frame:v/a.mp4:derivative=mobile");
   EXPECT_EQ(key("f=webm", hints), "video:v/a.mp4:derivative=mobile:f=webm");
+}
+
+TEST(Responsive, AListOfParametersIsAboutWhatTheClientSentNotAboutWhatWeChose) {
+  Options options = All();
+  const FakeFields none = {};
+  const FakeFields phone = {{"Sec-CH-Viewport-Width", "400"}};
+  const FakeFields tablet = {{"CF-Device-Type", "tablet"}};
+  const FakeFields agent = {{"User-Agent", "Mozilla/5.0 (iPhone) Mobile"}};
+  for (const bool presets_only : {false, true}) {
+    options.presets_only = presets_only;
+    options.allowed_parameters = {"quality", "imwidth", "filename"};
+    for (const char* query : {"", "filename=a.mp4"}) {
+      EXPECT_EQ(Ask(query, phone, options).derivative, "mobile") << query;
+      EXPECT_EQ(Ask(query, tablet, options).derivative, "tablet") << query;
+      EXPECT_EQ(Ask(query, agent, options).derivative, "mobile") << query;
+      EXPECT_EQ(Ask(query, none, options).derivative, "desktop") << query;
+    }
+    const Seen by_width = Ask("imwidth=855", none, options);
+    EXPECT_EQ(by_width.derivative, "tablet");
+    EXPECT_EQ(by_width.by, "imwidth");
+    const auto media = ParseMediaOptions("imwidth=855", "v/a.mp4", "", options);
+    ASSERT_TRUE(media.ok());
+    EXPECT_EQ(media->request.derivative, "tablet");
+    // A derivative that the client names is the client's; ours is chosen in its place, and stays.
+    EXPECT_EQ(Ask("derivative=desktop", phone, options).derivative, "mobile");
+    options.allowed_parameters = {"quality"};
+    const auto refused = Parse("/v/a.mp4", "imwidth=855", options, &phone);
+    ASSERT_TRUE(refused.ok());
+    EXPECT_EQ(refused->request.derivative, "mobile")
+        << "the width that was sent counts for nothing";
+    EXPECT_EQ(refused->selection.by, "Sec-CH-Viewport-Width");
+    EXPECT_EQ(RenderWarnings(refused->warnings), "imwidth: is not allowed here");
+  }
+  options.validation = Validation::kStrict;
+  EXPECT_EQ(Ask("", phone, options).derivative, "mobile") << "nothing was sent that is refused";
 }
 
 }  // namespace

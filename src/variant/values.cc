@@ -327,6 +327,24 @@ std::optional<Mode> ParseMode(std::string_view text) {
   return FindWord(kModes, text);
 }
 
+Reason SetHint(PlaybackHints& hints, Param param, std::string_view text) {
+  if (param == Param::kPreload) {
+    for (const std::string_view word : {"none", "metadata", "auto"}) {
+      if (!EqualsLower(text, word)) continue;
+      hints.preload = word;
+      return std::nullopt;
+    }
+    return "must be none, metadata or auto";
+  }
+  const std::optional<bool> value = ParseBool(text);
+  if (!value) return "must be true or false";
+  std::optional<bool>& hint = param == Param::kLoop       ? hints.loop
+                              : param == Param::kAutoplay ? hints.autoplay
+                                                          : hints.muted;
+  hint = value;
+  return std::nullopt;
+}
+
 Reason SetOption(MediaOptions& options, const ParamName& name, std::string_view text,
                  const Limits& limits) {
   switch (name.param) {

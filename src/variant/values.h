@@ -84,6 +84,12 @@ std::optional<Mode> ParseMode(std::string_view text);
 Reason SetOption(MediaOptions& options, const ParamName& name, std::string_view text,
                  const Limits& limits);
 
+/// `loop`, `autoplay`, `muted`, `preload`: sets one from `text` (decoded). Unchanged when refused.
+Reason SetHint(PlaybackHints& hints, Param param, std::string_view text);
+constexpr bool IsHint(Param param) {
+  return param >= Param::kLoop && param <= Param::kPreload;
+}
+
 /// Equal, ASCII letters compared without case. `lower` is lower case already.
 bool EqualsLower(std::string_view text, std::string_view lower);
 

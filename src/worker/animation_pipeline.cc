@@ -67,9 +67,11 @@ class Sampler {
   double distance_ = 0, end_ = 0;
 };
 
-Error TooMuch() {
-  return TooLarge("the animation would be too large; ask for a smaller duration, size or fps")
-      .WithFact("limit", "animation pixels");
+/// @param pixels what is expected, or what was there when it was enough
+Error TooMuch(double pixels, const protocol::Job& job) {
+  return OverLimit("the animation would be too large; ask for a smaller duration, size or fps",
+                   "animation pixels", std::to_string(std::llround(pixels)),
+                   job.limits.max_animation_pixels);
 }
 
 class Animator {
@@ -121,9 +123,9 @@ class Animator {
     TRY(const Placement placement, Place(declared, BoxOf(job_), job_.limits.max_pixels));
     const double rate = std::min(fps_, av_q2d(finder_.media().frame_rate()) * speed_);
     const double pictures = Expected() / speed_ * rate;
-    if (pictures * placement.width * placement.height >
-        static_cast<double>(job_.limits.max_animation_pixels)) {
-      return TooMuch();
+    const double pixels = pictures * placement.width * placement.height;
+    if (pixels > static_cast<double>(job_.limits.max_animation_pixels)) {
+      return TooMuch(pixels, job_);
     }
     if (Expected() / speed_ > job_.limits.max_output_seconds) {
       return TooLarge("the result would be too long").WithFact("limit", "output seconds");
@@ -142,7 +144,9 @@ class Animator {
       TRY(AvPtr<AVFrame> small, Shrink(std::move(frame)));
       ++pictures_;
       pixels_ += static_cast<uint64_t>(small->width) * static_cast<uint64_t>(small->height);
-      if (pixels_ > job_.limits.max_animation_pixels) return TooMuch();
+      if (pixels_ > job_.limits.max_animation_pixels) {
+        return TooMuch(static_cast<double>(pixels_), job_);
+      }
       return on_frame(std::move(small), static_cast<double>(slot) / fps_);
     };
     Sampler sampler(fps_ / speed_ / kOutputTimeBase.den, slots, sink);
@@ -168,7 +172,7 @@ class Animator {
   Result<AvPtr<AVFrame>> Shrink(AvPtr<AVFrame> frame) {
     if (static_cast<uint64_t>(frame->width) * static_cast<uint64_t>(frame->height) >
         job_.limits.max_pixels) {
-      return TooLarge("the source has too many pixels").WithFact("limit", "pixels");
+      return TooManyPixels(frame->width, frame->height, job_.limits.max_pixels);
     }
     const PictureShape shape = ShapeOf(*frame);
     if (!graph_ || shape.interlaced || !(graph_->shape() == shape)) {

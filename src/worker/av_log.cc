@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kMaxKept = 600;  // bytes; enough for the first causes
 
 std::atomic<bool> too_many_pixels{false};
+std::atomic<bool> too_many_streams{false};
 std::atomic<int> kept_lines{0};
 Guarded<std::string>& Kept() {
   static Guarded<std::string> kept;
@@ -23,6 +24,7 @@ Guarded<std::string>& Kept() {
 void OnLog(void* context, int level, const char* format, va_list arguments) {
   if (level > AV_LOG_ERROR) return;
   if (std::strstr(format, "exceeds specified max pixel count") != nullptr) too_many_pixels = true;
+  if (std::strstr(format, "exceeds max_streams parameter") != nullptr) too_many_streams = true;
   if (kept_lines.fetch_add(1, std::memory_order_relaxed) > 20) return;
   char text[200];
   std::vsnprintf(text, sizeof text, format, arguments);
@@ -53,6 +55,10 @@ std::string AvLogLines() {
 
 bool AvLogSawTooManyPixels() {
   return too_many_pixels;
+}
+
+bool AvLogSawTooManyStreams() {
+  return too_many_streams;
 }
 
 }  // namespace vr::worker

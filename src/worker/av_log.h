@@ -12,5 +12,7 @@ void InstallAvLog();
 std::string AvLogLines();
 /// libav refused a picture for its size.
 bool AvLogSawTooManyPixels();
+/// libav refused a stream for their number.
+bool AvLogSawTooManyStreams();
 
 }  // namespace vr::worker

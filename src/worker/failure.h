@@ -1,6 +1,7 @@
 // The few ways a job can fail, as Errors whose reason is the API code of docs/http.md.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <utility>
@@ -21,6 +22,22 @@ inline Error Corrupt(std::string message, std::string detail = {}) {
 inline Error TooLarge(std::string message, std::string detail = {}) {
   return Error(Code::kResourceExhausted, std::move(message), std::move(detail))
       .WithReason("SOURCE_TOO_LARGE");
+}
+/// The source is over a limit of the operator's. `limit` names it as docs/access.md does.
+inline Error OverLimit(std::string message, std::string limit, std::string value, uint64_t allowed,
+                       std::string detail = {}) {
+  return TooLarge(std::move(message), std::move(detail))
+      .WithFact("limit", std::move(limit))
+      .WithFact("value", std::move(value))
+      .WithFact("allowed", std::to_string(allowed));
+}
+/// For what was not counted to its end.
+inline std::string MoreThan(uint64_t count) {
+  return "more than " + std::to_string(count);
+}
+inline Error TooManyPixels(int64_t width, int64_t height, uint64_t allowed) {
+  return OverLimit("the source has too many pixels", "pixels", std::to_string(width * height),
+                   allowed, std::to_string(width) + "x" + std::to_string(height));
 }
 inline Error OutOfRange(std::string message, std::string detail = {}) {
   return Error(Code::kInvalidArgument, std::move(message), std::move(detail))

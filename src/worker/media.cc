@@ -146,6 +146,18 @@ VideoFacts Media::video_facts() const {
   return f;
 }
 
+namespace {
+/// "362.433", "60"
+std::string SecondsText(double seconds) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.3f", seconds);
+  std::string out(text);
+  out.erase(out.find_last_not_of('0') + 1);
+  if (out.ends_with('.')) out.pop_back();
+  return out;
+}
+}  // namespace
+
 Error Media::WhyNoPicture(std::string detail) const {
   if (io_.failed()) return SourceBroken(io_.failure());
   if (format_ != nullptr && video_ != nullptr &&
@@ -154,8 +166,16 @@ Error Media::WhyNoPicture(std::string detail) const {
   }
   const std::string lines = AvLogLines();
   if (!lines.empty()) detail += ": " + lines;
-  if (AvLogSawTooManyPixels()) return TooLarge("the source has too many pixels", detail);
+  if (AvLogSawTooManyPixels()) {
+    return OverLimit("the source has too many pixels", "pixels", MoreThan(limits_.max_pixels),
+                     limits_.max_pixels, std::move(detail));
+  }
   return Corrupt("the source cannot be decoded", detail);
+}
+
+Error Media::TooManyStreams() const {
+  return OverLimit("the source has too many streams", "streams", MoreThan(limits_.max_streams),
+                   limits_.max_streams);
 }
 
 Result<void> Media::Probe() {
@@ -186,6 +206,8 @@ Result<void> Media::Probe() {
   av_dict_free(&options);
   if (r < 0) {
     if (io_.failed()) return SourceBroken(io_.failure());
+    // A container that can hold no more streams than libav takes; what it says is ENOMEM.
+    if (AvLogSawTooManyStreams()) return TooManyStreams();
     if (IsShortage(r)) return EngineError("opening", r);
     return Corrupt("the source cannot be opened",
                    std::string(input->name) + ": " + AvError(r) + ": " + AvLogLines());
@@ -204,6 +226,8 @@ Result<void> Media::Probe() {
   for (AVDictionary*& d : per_stream) av_dict_free(&d);
   if (io_.failed()) return SourceBroken(io_.failure());
   if (want_ == Want::kAnything) return {};
+  // Other containers go on without the streams that are too many.
+  if (AvLogSawTooManyStreams()) return TooManyStreams();
   if (r < 0) return WhyNoPicture("stream info: " + AvError(r));
   if (is_encrypted()) return Encrypted();
   return CheckSizes();
@@ -226,9 +250,7 @@ Result<void> Media::CheckSizes() const {
     const AVCodecParameters* p = format_->streams[i]->codecpar;
     if (p->codec_type != AVMEDIA_TYPE_VIDEO || p->width <= 0 || p->height <= 0) continue;
     if (static_cast<uint64_t>(p->width) * static_cast<uint64_t>(p->height) > limits_.max_pixels) {
-      return TooLarge("the source has too many pixels",
-                      std::to_string(p->width) + "x" + std::to_string(p->height))
-          .WithFact("limit", "pixels");
+      return TooManyPixels(p->width, p->height, limits_.max_pixels);
     }
   }
   return {};
@@ -314,8 +336,10 @@ Result<void> Media::ChooseStreams() {
   }
   ReadFacts();
   if (duration_ > limits_.max_source_seconds) {
-    return TooLarge("the source is too long", std::to_string(duration_) + " s")
-        .WithFact("limit", "duration");
+    return TooLarge("the source is too long")
+        .WithFact("limit", "duration")
+        .WithFact("value", SecondsText(duration_))
+        .WithFact("allowed", SecondsText(limits_.max_source_seconds));
   }
   return {};
 }

@@ -68,6 +68,7 @@ class Media {
   /// Why nothing may have come out: tells a broken source from corrupt data, size limits and
   /// encryption.
   Error WhyNoPicture(std::string detail) const;
+  Error TooManyStreams() const;
 
   /// The next packet of the video or audio stream. @return false at the end (or where reading broke
   /// off, see broke_off)

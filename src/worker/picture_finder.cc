@@ -79,7 +79,7 @@ Result<bool> PictureFinder::Attempt(double start, bool may_retry, const OnPictur
                                                    int64_t ticks) -> Result<bool> {
     reporter_.Tick();
     if (++decoded_ > job_.limits.max_frames) {
-      return TooLarge("too many pictures would have to be decoded").WithFact("limit", "frames");
+      return TooManyPictures();
     }
     Picture picture{std::move(frame), ticks, 1};
     picture.duration = decoder.DurationOf(*picture.frame);
@@ -194,9 +194,14 @@ Result<std::optional<KeyPacket>> PictureFinder::ScanForKey(double seconds, bool 
   }
 }
 
+Error PictureFinder::TooManyPictures() const {
+  return OverLimit("too many pictures would have to be decoded", "frames",
+                   MoreThan(job_.limits.max_frames), job_.limits.max_frames);
+}
+
 Result<AvPtr<AVFrame>> PictureFinder::Decode(const KeyPacket& key) {
   if (++decoded_ > job_.limits.max_frames) {
-    return TooLarge("too many pictures would have to be decoded").WithFact("limit", "frames");
+    return TooManyPictures();
   }
   if (key_decoder_ == nullptr) {
     TRY(key_decoder_, media_->OpenDecoder(media_->video(), 1, true));

@@ -68,6 +68,7 @@ class PictureFinder {
   PictureFinder(const transform::protocol::Job& job, SourceIo& source, Reporter& reporter)
       : job_(job), source_(source), reporter_(reporter) {}
   Result<void> Reopen();
+  Error TooManyPictures() const;
   /// Stands at the last key frame at or before `point`, 0 = the beginning. @return false: cannot
   Result<bool> MoveTo(double point);
   Result<bool> Attempt(double start, bool may_retry, const OnPicture& on_picture);

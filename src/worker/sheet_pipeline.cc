@@ -123,7 +123,7 @@ class Canvas {
   Result<void> Paint(size_t tile, const AVFrame& picture) {
     if (static_cast<uint64_t>(picture.width) * static_cast<uint64_t>(picture.height) >
         job_.limits.max_pixels) {
-      return TooLarge("the source has too many pixels").WithFact("limit", "pixels");
+      return TooManyPixels(picture.width, picture.height, job_.limits.max_pixels);
     }
     AvPtr<AVFrame> frame(av_frame_clone(&picture));
     if (frame == nullptr) return EngineError("sheet", AVERROR(ENOMEM));

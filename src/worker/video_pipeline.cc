@@ -193,6 +193,11 @@ class Transcoder {
     return {};
   }
 
+  Error TooManyPictures(std::string value) const {
+    return OverLimit("the source has too many pictures", "frames", std::move(value),
+                     job_.limits.max_frames);
+  }
+
   /// Refuses at once what would be refused at the end.
   Result<void> CheckExpected() const {
     const double seconds = expected_ticks_ / kTicksPerSecond;
@@ -202,7 +207,7 @@ class Transcoder {
     }
     if (!copy_video_ && seconds > 0 &&
         seconds * av_q2d(media_.frame_rate()) > 2.0 * static_cast<double>(job_.limits.max_frames)) {
-      return TooLarge("the source has too many pictures").WithFact("limit", "frames");
+      return TooManyPictures(std::to_string(std::llround(seconds * av_q2d(media_.frame_rate()))));
     }
     return {};
   }
@@ -403,7 +408,7 @@ class Transcoder {
   Result<bool> OnPicture(AvPtr<AVFrame> frame, int64_t ticks) {
     reporter_.Tick();
     if (static_cast<uint64_t>(decoder_->pictures()) > job_.limits.max_frames) {
-      return TooLarge("the source has too many pictures").WithFact("limit", "frames");
+      return TooManyPictures(MoreThan(job_.limits.max_frames));
     }
     if (ticks < -kSameTimeTicks) {
       held_end_ = ticks + decoder_->DurationOf(*frame);
@@ -445,7 +450,7 @@ class Transcoder {
     }
     if (static_cast<uint64_t>(frame->width) * static_cast<uint64_t>(frame->height) >
         job_.limits.max_pixels) {
-      return TooLarge("the source has too many pixels").WithFact("limit", "pixels");
+      return TooManyPixels(frame->width, frame->height, job_.limits.max_pixels);
     }
     if (expected_ticks_ > 0) reporter_.SetDone(static_cast<double>(source_ticks) / expected_ticks_);
     shown_until_ = std::max(shown_until_, OutputTicks(source_ticks + decoder_->DurationOf(*frame)));

@@ -73,6 +73,10 @@ int RunWorker(Channel& channel, const std::string& recipe) {
   const Error& e = outcome.error();
   protocol::Failed failed{e.reason.empty() ? "TRANSFORM_FAILED" : e.reason, e.public_message,
                           e.detail};
+  for (const auto& [name, value] : e.facts) {
+    failed.facts.push_back(name);
+    failed.facts.push_back(value);
+  }
   return channel.Send(failed).ok() ? 0 : 3;
 }
 

@@ -617,6 +617,39 @@ TEST_F(WorkerTest, WhatIsNotAVideoIsRefusedByName) {
   EXPECT_THAT(o.failed->message, HasSubstr("no video"));
 }
 
+TEST_F(WorkerTest, ALimitOfTheSourceIsNamedWithWhatThereIsAndWhatMayBe) {
+  using ::testing::ElementsAre;
+  const std::string three =
+      Clip("three.mkv",
+           "-f lavfi -i testsrc2=s=64x48:r=25:d=1 -f lavfi -i sine=440:d=1 -map 0:v -map 1:a "
+           "-map 1:a -c:v libx264 -pix_fmt yuv420p -c:a aac");
+  for (const Operation operation : {Operation::kVideo, Operation::kFrame}) {
+    const auto job = [&] { return operation == Operation::kFrame ? Frame(0) : Job(); };
+    const auto facts = [&](const Job& asked) {
+      const Outcome o = Run(asked, three);
+      EXPECT_TRUE(o.failed);
+      if (!o.failed) return std::vector<std::string>();
+      EXPECT_EQ(o.failed->reason, "SOURCE_TOO_LARGE");
+      return o.failed->facts;
+    };
+    Job asked = job();
+    asked.limits.max_streams = 3;
+    asked.limits.max_pixels = 64 * 48;
+    const Outcome fits = Run(asked, three);
+    EXPECT_TRUE(fits.done) << Why(fits);
+    asked.limits.max_pixels = 64 * 48 - 1;
+    EXPECT_THAT(facts(asked), ElementsAre("limit", "pixels", "value", "3072", "allowed", "3071"));
+    asked = job();
+    asked.limits.max_source_seconds = 0.5;
+    EXPECT_THAT(facts(asked), ElementsAre("limit", "duration", "value", ::testing::StartsWith("1"),
+                                          "allowed", "0.5"));
+    asked = job();
+    asked.limits.max_streams = 2;
+    EXPECT_THAT(facts(asked),
+                ElementsAre("limit", "streams", "value", "more than 2", "allowed", "2"));
+  }
+}
+
 TEST_F(WorkerTest, LimitsAreKept) {
   Job job;
   job.limits.max_pixels = 100 * 100;

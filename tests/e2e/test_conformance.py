@@ -59,6 +59,7 @@ def tested(server, tmp_path):
     origin = subprocess.Popen(["node", "server/server.mjs"], cwd=PACKAGE, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={
         **os.environ, "npm_config_protocol": "http", "npm_config_port": str(port), "npm_config_pidfile": str(tmp_path / "origin.pid")})
     server.config["origins"] = [{"name": "tests", "matcher": "^/", "mode": "passthrough", "sources": [{"type": "http", "url": f"http://localhost:{port}"}]}]
+    server.config["fetch"] = {"breakerFailures": 0}  # the tests' origin fails on purpose, and would be left alone
     until(lambda: "Listening" in (tmp_path / "origin.log").read_text(), "the tests' origin listens")
     server.start()
 

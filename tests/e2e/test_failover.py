@@ -203,7 +203,7 @@ def test_a_passed_through_request_names_its_attempts_too(server, raw):
     server.start()
     reply, body = server.get("/page")
     expect.error(reply, body, "ALL_SOURCES_FAILED")
-    assert attempts(body) == "http: unreachable, http: unreachable"
+    assert attempts(body) == "http: unreachable (3 tries), http: unreachable (3 tries)"
     server.config["origins"][0]["sources"].append({"type": "http", "url": raw.url})
     raw.answers["/page"] = answer(body=b"here")
     server.write_config()
@@ -267,10 +267,11 @@ def test_our_own_request_that_comes_back_is_508(server, raw, tmp_path):
     own = seen[0].split(", ")[-1]
     assert seen[0] == "1.1 video-resizer-other1, " + own and seen[1] == own, "one name for all that we send"
     for via in (own, "1.1 x, " + own, '", ' + own):
-        for target in ("/remote/a.mp4" + FRAME, "/page", "/remote/a.mp4", "/nowhere"):
+        for target in ("/remote/a.mp4" + FRAME, "/page", "/remote/a.mp4", "/nowhere", "/cdn-cgi/media/width=90/remote/a.mp4"):
             reply_, body = server.get(target, headers=[("Via", via)])
             assert reply_.status == 508, (target, body[:200])
             expect.error(reply_, body, "LOOP_DETECTED")
+            assert reply_["Cf-Resized"] == ("err=9403" if "cdn-cgi" in target else None)
     many = ", ".join(f"1.1 h{i}" for i in range(11))
     assert server.get("/page", headers=[("Via", many)])[0].status == 508
     assert len(seen) == 2

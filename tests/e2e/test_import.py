@@ -1,4 +1,5 @@
 """A configuration of the public video-resizer is imported, and what comes out is served by the real server."""
+import json
 import os
 import pathlib
 import re
@@ -26,7 +27,8 @@ class Moved:
         self.bucket.mkdir()
         self.out = server.folder / "imported.jsonc"
         self.report = server.folder / "report.txt"
-        done = run("config", "import", *arguments, "--bucket-root", f"VIDEOS={self.bucket}", "--out", self.out, "--report", self.report)
+        bucket = ["--bucket-root", f"VIDEOS={self.bucket}"] if '"r2"' in pathlib.Path(arguments[0]).read_text() else []
+        done = run("config", "import", *arguments, *bucket, "--out", self.out, "--report", self.report)
         assert done.returncode == 0, done.stderr
         text = self.out.read_text()
         for host in HOSTS:
@@ -123,9 +125,18 @@ def test_v1_is_imported_and_served(v1):
     reply, _ = v1.server.get("/popular/b.mp4")
     assert re.search(r"max-age=6047\d\d|max-age=604800", reply["Cache-Control"])
     assert v1.server.get("/videos/none.mp4")[0].status == 404
-    # The shadowed origin stays out of reach, as there; the report has said so.
+    # Presets say how a page's player is to behave, in what was just made and in what is kept.
+    for _ in range(2):
+        reply, _ = v1.server.get("/videos/a.mp4?derivative=preview&loop=false&preload=none")
+        assert reply.status == 200
+        hints = [reply[f"X-Playback-{name}"] for name in ("Loop", "Autoplay", "Muted", "Preload")]
+        assert hints == ["true", "true", "true", "none"], "the preset's first, then the URL's"
+        assert {"video-prod-videos/a.mp4", "video-prod-derivative-preview", "video-prod-mode-video"} <= set(re.split(", ?", reply["Cache-Tag"]))
+    # The shadowed origin stays out of reach, as there; the report has said so. The last, for what is no video, is in reach.
     report = v1.report.read_text()
-    assert re.search(r"items/8/matcher.*out of reach", report)
+    assert re.search(r"items/8/matcher.*out of reach", report) and not re.search(r"items/9/matcher.*out of reach", report)
+    v1.remote("/www/about/page.html")
+    assert original(v1, "/about/page.html")[0]
     assert v1.server.get("/secure/g.mp4")[0].status == 404
 
     listening = v1.server.events("listening")[-1]
@@ -149,6 +160,23 @@ def test_v2_is_imported_and_served(v2):
     # What is no video passes through, by the twin of the origin that takes everything.
     reply, body = v2.server.get("/page.html")
     assert (reply.status, reply["X-Cache-Source"]) == (200, "origin") and body == media.clip("small.mp4").read_bytes()
+
+
+def test_several_query_credentials_of_a_source_are_sent(server, origin, tmp_path):
+    source = tmp_path / "worker-config.json"
+    sources = {"type": "remote", "url": "https://videos.example.com/?account=7", "path": "${request_path}",
+               "auth": {"enabled": True, "type": "query", "params": {"key id": "${KEY_ID}", "sig": "${SIG}"}}}
+    source.write_text(json.dumps({"passthrough": {"enabled": True, "formats": ["mp4"]}, "origins": [{"name": "o", "matcher": ".*", "sources": [sources]}]}))
+    moved = Moved(server, origin, source)
+    server.environment |= {"KEY_ID": "k 1", "SIG": "a+b&c"}
+    moved.remote("/videos/a.mp4")
+    moved.remote("/videos/page.html")
+    server.resume()
+    assert original(moved, "/a.mp4")[0]
+    assert original(moved, "/page.html?page=2")[0]
+    sent = "account=7&key%20id=k%201&sig=a%2Bb%26c"
+    assert set(origin.targets) == {"/videos/a.mp4?" + sent, "/videos/page.html?page=2&" + sent}
+    assert not [line for line in server.raw_log if "a+b&c" in str(line) or "a%2Bb" in str(line)]
 
 
 def test_the_report_and_the_result_hold_together(v2):

@@ -112,3 +112,24 @@ def test_switched_off_the_url_alone_chooses(tmp_path):
     with serving.serving(tmp_path, configure) as server:
         assert chosen(server, headers={"Sec-CH-Viewport-Width": "400", "CF-Device-Type": "mobile"}) == (None, "video:videos/small.mp4", None)
         assert chosen(server, "?imwidth=400")[0] == "mobile"
+
+
+def test_a_list_of_parameters_leaves_what_the_server_chose(tmp_path):
+    """The list is about what clients send; `derivative` is not in it, and hints, imwidth and the User-Agent choose all the same."""
+    def configure(server):
+        server.add(media.clip("small.mp4"), "small.mp4")
+        server.config["derivatives"] = {"mobile": {"width": 64, "height": 48}, "tablet": {"width": 80, "height": 60}, "desktop": {"width": 96, "height": 72}}
+        server.config["responsive"] = {"headers": "all"}
+        server.config["access"] = {"allowedParameters": ["mode", "imwidth"]}
+    with serving.serving(tmp_path, configure) as server:
+        for query, headers, name in (("", {"Sec-CH-Viewport-Width": "400"}, "mobile"), ("?mode=frame", {"CF-Device-Type": "tablet"}, "tablet"),
+                                     ("", {"User-Agent": "Mozilla/5.0 (iPhone) Mobile"}, "mobile"), ("", {}, "desktop"), ("?imwidth=900", {}, "tablet")):
+            got, key, _ = chosen(server, query, headers)
+            assert got == name and key.endswith(f":videos/small.mp4:derivative={name}"), (query, headers, got, key)
+        # What a client names itself is ignored, as the list says; the choice is still the server's.
+        reply, _ = server.get(PATH + "?derivative=desktop", "HEAD", headers={"Width": "400"})
+        assert (reply["X-Derivative"], reply["X-Param-Warnings"]) == ("mobile", "derivative: is not allowed here")
+        reply, _ = server.get("/cdn-cgi/media/imwidth=100,mode=frame/videos/small.mp4")
+        assert (reply.status, reply["X-KV-Cache-Key"]) == (200, "frame:videos/small.mp4:derivative=mobile")
+        reply, body = server.get(PATH + "?mode=frame", headers={"CF-Device-Type": "tablet"})
+        assert reply.status == 200 and reply["X-Resolved-Width"] == "80", reply.fields

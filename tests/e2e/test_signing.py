@@ -68,6 +68,20 @@ def test_only_what_is_signed_is_answered(closed):
     assert closed.transforms() == 1, "every signature of one variant means the same variant"
 
 
+def test_refusals_of_media_urls_carry_their_number(closed):
+    closed.start()
+    target = "/cdn-cgi/media/mode=frame,width=64/videos/small.mp4"
+    for made, error in ((target, "SIGNATURE_REQUIRED"), (sign(target, expires=time.time() - 5), "SIGNATURE_EXPIRED"),
+                        (sign(target) + "x", "SIGNATURE_INVALID"), (sign(target, "k9"), "SIGNATURE_INVALID")):
+        assert code_of(closed, made) == (403, error)
+        for method in ("GET", "HEAD"):
+            reply, _ = closed.get(made, method=method)
+            assert reply["Cf-Resized"] == "err=9406", (made, method, reply.fields)
+    reply, body = closed.get(sign(target))
+    assert reply.status == 200 and body[:2] == b"\xff\xd8" and "Cf-Resized" not in reply
+    assert "Cf-Resized" not in closed.get("/videos/small.mp4")[0]
+
+
 def test_the_order_of_parameters_and_their_spelling_do_not_matter(closed):
     closed.start()
     made = sign("/videos/small.mp4?time=1&mode=frame&width=64", expires=time.time() + 3600)
@@ -157,6 +171,75 @@ def test_passthrough_origins_never_see_a_signature(closed, origin):
     assert not any("vr-" in str(r) for r in origin.requests)
 
 
+@pytest.fixture
+def moving(closed, origin):
+    """/remote/... is at an HTTP origin whose redirects are passed on; what is at /remote/inner/... another origin has."""
+    remote = closed.http_origin(origin)
+    remote["sources"][0]["redirects"] = "pass"
+    inner = {"name": "inner", "matcher": "^/remote/inner/(.+)$", "captureGroups": ["path"], "sources": [{"type": "file", "root": str(closed.media), "path": "${path}"}]}
+    both = {"name": "both", "matcher": "^/both/(.+)$", "captureGroups": ["path"], "sources": [dict(remote["sources"][0]), {"type": "file", "root": str(closed.media), "path": "${path}"}]}
+    closed.config["origins"] += [inner, both, remote]
+    origin.files["/new.mp4"] = media.clip("small.mp4")
+    origin.redirects.update({"/old.mp4": "/new.mp4", "/peek.mp4": "/inner/small.mp4", "/away.mp4": "https://cdn.example.com/b.mp4",
+                             "/page.mp4": "/page.html"})
+    return closed
+
+
+def test_a_redirect_that_stays_with_its_source_keeps_the_signature(moving):
+    moving.start()
+    soon = int(time.time()) + 100
+    query = "?height=36&mode=frame&width=64"
+    for status in ("MISS", "HIT"):  # each asker gets a signature of its own, also of what is remembered
+        for key, expires in ((("k1", K1), soon), (("k2", K2), soon + 50), (("k1", K1), None)):
+            reply, _ = moving.get(sign("/remote/old.mp4" + query, *key, expires=expires))
+            assert reply.status == 302
+            assert reply["Location"] == sign("/remote/new.mp4" + query, *key, expires=expires), "the same key, the same end, the same variant"
+            if expires:
+                lifetime = int(reply["Cache-Control"].partition("max-age=")[2].split(",")[0]) - int(reply["Age"])
+                assert 0 < lifetime <= expires - time.time() + 1 and "must-revalidate" in reply["Cache-Control"]
+            there, body = moving.get(reply["Location"])
+            assert there.status == 200 and body[:2] == b"\xff\xd8"
+    head, _ = moving.get(sign("/remote/old.mp4" + query), method="HEAD")
+    assert head["Location"] == sign("/remote/new.mp4" + query)
+    target = "/cdn-cgi/media/mode=frame,width=64/remote/old.mp4"
+    reply, _ = moving.get(sign(target, expires=soon))
+    assert reply["Location"] == sign(target.replace("old", "new"), expires=soon)
+    assert moving.get(reply["Location"])[0].status == 200
+
+
+def test_no_other_redirect_gets_a_signature(moving, origin):
+    """An origin may say where its own things are. It may not open what another source or another origin has."""
+    moving.add(media.clip("small.mp4"), "new.mp4")
+    moving.config["origins"].append({"name": "site", "matcher": "^/", "mode": "passthrough", "sources": [{"type": "http", "url": origin.url}]})
+    moving.start()
+    frame = "?mode=frame&width=64"
+    for path, location in (("/remote/peek.mp4", "/remote/inner/small.mp4" + frame), ("/both/old.mp4", "/both/new.mp4" + frame), ("/remote/page.mp4", "/remote/page.html" + frame)):
+        reply, _ = moving.get(sign(path + frame, expires=time.time() + 100))
+        assert (reply.status, reply["Location"].replace("?width=64&mode=frame", frame)) == (302, location), reply.fields
+        assert code_of(moving, reply["Location"]) == (403, "SIGNATURE_REQUIRED"), "who follows is told so"
+    reply, _ = moving.get(sign("/remote/away.mp4" + frame))
+    assert (reply.status, reply["Location"]) == (302, "https://cdn.example.com/b.mp4")
+    origin.redirects["/slashes.mp4"] = origin.url + "//evil.example/x.mp4"
+    moving.config["origins"][0:0] = [{"name": "top", "matcher": "^/(slashes.mp4|evil.example/.*)$", "captureGroups": ["path"],
+                                      "sources": [{"type": "http", "url": origin.url, "path": "${path}", "redirects": "pass"}]}]
+    moving.write_config()
+    moving.signal(1)
+    moving.wait_event("config_reloaded")
+    reply, body = moving.get(sign("/slashes.mp4" + frame))
+    assert not (reply["Location"] or "").startswith("//"), reply.fields
+    assert "vr-sig" not in str(reply.fields)
+
+
+def test_without_a_signature_a_redirect_gets_none(moving):
+    moving.config["access"]["signing"]["required"] = False
+    moving.start()
+    target = "/remote/old.mp4?mode=frame&width=64"
+    assert moving.get(sign(target))[0]["Location"] == sign(target.replace("old", "new"))
+    reply, _ = moving.get(target)
+    assert reply["X-Cache-Status"] == "HIT" and reply["Location"] == target.replace("old", "new"), "nothing of the one before"
+    assert moving.get(reply["Location"])[0].status == 200
+
+
 def test_a_202_gives_the_signed_path_back(closed):
     closed.add(media.clip("medium.mp4"), "medium.mp4")
     closed.start()
@@ -216,6 +299,9 @@ def test_presets_only(server):
         assert (reply.status, json.loads(body)["error"]["code"]) == (400, "INVALID_PARAMETER"), query
         assert json.loads(body)["error"]["details"]
     assert code_of(server, "/videos/small.mp4") == (403, "SOURCE_NOT_ALLOWED")
+    for options, status, number in (("derivative=still", 200, None), ("width=100", 400, "err=9401"), ("derivative=nosuch", 400, "err=9401"), ("", 403, "err=9406")):
+        reply, _ = server.get(f"/cdn-cgi/media/{options}/videos/small.mp4")
+        assert (reply.status, reply["Cf-Resized"]) == (status, number), (options, reply.fields)
     assert server.transforms() == 1
 
 
@@ -229,3 +315,7 @@ def test_allowed_parameters(server):
     assert reply["X-Param-Warnings"] == "quality: is not allowed here"
     reply, body = server.get("/videos/small.mp4?" + "&".join("x" for _ in range(101)))
     assert (reply.status, json.loads(body)["error"]["code"]) == (400, "INVALID_PARAMETER")
+    reply, _ = server.get("/cdn-cgi/media/mode=frame,w=64,quality=3/videos/small.mp4")
+    assert (reply.status, reply["X-Param-Warnings"], reply["Cf-Resized"]) == (200, "quality: is not allowed here", None)
+    reply, body = server.get("/cdn-cgi/media/" + ",".join(["w=64"] * 101) + "/videos/small.mp4")
+    assert (reply.status, reply["Cf-Resized"]) == (400, "err=9401"), body

@@ -1,5 +1,8 @@
 """Where a source may send us: nowhere inside, whatever it is called and however it is written."""
+import ipaddress
 import json
+import socket
+import urllib.parse
 
 import pytest
 
@@ -44,6 +47,7 @@ def refused(server, target="/remote/a.mp4"):
     reply, body = server.get(target + FRAME)
     expect.error(reply, body, "ALL_SOURCES_FAILED")
     assert json.loads(body)["error"]["details"]["attempts"] == "http: redirect refused", body
+    return reply["X-Request-ID"]
 
 
 PLACES = [
@@ -62,6 +66,34 @@ PLACES = [
 ]
 
 
+# What the log says of a refusal; none of it comes from a name service.
+WHY = ("(redirect to a private address)", "(redirect is no http(s) URL)", "(redirect is too long)")
+
+
+def is_address(host):
+    """Whether libcurl takes `host` for an address, or has one for it (localhost), and looks nothing up."""
+    try:
+        ipaddress.IPv6Address(host)
+        return True
+    except ValueError:
+        pass
+    try:
+        socket.inet_aton(host)  # also 127.1, 0x7f000001, 0
+        return True
+    except OSError:
+        return host == "localhost"
+
+
+def test_the_places_are_the_same_on_every_machine():
+    """A name would be looked up first, and what is said of it depends on the resolver of the machine ("unknown host", or where it leads):
+    `https:///a`, to libcurl and to browsers a host called "a", once stood among them."""
+    for place in PLACES:
+        url = urllib.parse.urlsplit(place.replace(":{port}", "").replace(":99999", ""))
+        if url.scheme in ("http", "https", "") and url.netloc:
+            assert is_address(urllib.parse.unquote(url.hostname)), place
+    assert not is_address("a") and not is_address("metadata.google.internal")
+
+
 def test_no_redirect_leads_inside(remote, outer, inner):
     remote.start()
     assert len(PLACES) >= 50
@@ -69,8 +101,10 @@ def test_no_redirect_leads_inside(remote, outer, inner):
         location = place.replace("{port}", inner.address.split(":")[1])
         outer.answers["/a.mp4"] = moved(location)
         before = len(outer.requests)
-        refused(remote)
+        asked = refused(remote)
         assert len(outer.requests) == before + 1, location
+        line = remote.wait_log(lambda e: e.get("request_id") == asked, "the refusal")
+        assert line["detail"].endswith(WHY), (location, line["detail"])
     assert inner.requests == []
 
 

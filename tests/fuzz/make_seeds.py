@@ -47,9 +47,11 @@ def main():
         for name in reversed(key.replace("[]", ".0").split(".")):
             value = f"[{value}]" if name == "0" else "{\"%s\": %s}" % (name.replace("*", "k"), value)
         configs.append(value)
+    old = {p.stem: p.read_text() for p in sorted((ROOT / "tests/data/import").glob("*.json*"))}
+    theirs = list(old.values()) + [old["v1-worker-config"] + "\0" + old["v1-wrangler"], old["v2-worker-config"] + "\0" + old["v2-wrangler"]]
     seeds = {
         "parse_fuzz": URLS, "range_fuzz": [], "parser_fuzz": [chr(i) + h for h in HEADS for i in (1, 200)], "path_fuzz": PATHS, "jsonc_fuzz": configs, "settings_fuzz": configs,
-        "media_url_fuzz": MEDIA, "url_signature_fuzz": SIGNED, "aws_canonical_fuzz": AWS,
+        "media_url_fuzz": MEDIA, "url_signature_fuzz": SIGNED, "aws_canonical_fuzz": AWS, "import_fuzz": theirs,
     }
     for target, texts in seeds.items():
         folder = out / target
@@ -66,6 +68,7 @@ def main():
         "path_fuzz": ["${request_path}", "$1", "$$", "${x:", "%2e", "%2f", "%5c", "%25", "..", "(.*)", "\\x0a"],
         "media_url_fuzz": sorted(set(re.findall(r"[a-z]{2,}=?|%[0-9A-F]{2}", " ".join(MEDIA)))) + ["http://", "https:/", "@", "[::1]"],
         "url_signature_fuzz": ["vr-sig=", "vr-key=", "vr-exp=", "k1", "k2", "%2B", "&"], "aws_canonical_fuzz": ["X-Amz-Signature", "%2F", "\\x00"],
+        "import_fuzz": sorted(set(re.findall(r'"[A-Za-z_0-9-]{2,}"', " ".join(theirs)))) + ["${", "(?<a>", "https://u:p@h/x?k=v", "\\x00"],
         "jsonc_fuzz": ["//", "/*", "*/", "\\\\u", "true", "null"],
         "settings_fuzz": sorted({name for key, _, _ in keys for name in re.split(r"[.\[\]*]+", key) if name}) + ["MiB", "ms", "${SECRET}", "${NUMBER}"],
     }

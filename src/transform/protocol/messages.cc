@@ -334,12 +334,14 @@ Type Write(Writer& w, const Failed& m) {
   w.Put(m.reason);
   w.Put(m.message);
   w.Put(m.detail);
+  w.Put(m.facts);
   return Type::kFailed;
 }
 void Read(Reader& r, Failed& m) {
   r.Get(m.reason);
   r.Get(m.message);
   r.Get(m.detail);
+  r.Get(m.facts);
 }
 
 Type Write(Writer& w, const Hello& m) {

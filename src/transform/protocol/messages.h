@@ -18,7 +18,7 @@
 
 namespace vr::transform::protocol {
 
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 3;
 inline constexpr size_t kMaxFrameBytes = 1 << 20;
 
 /// What a job makes. kAnimation: a moving picture without sound (GIF, WebP); kInfo: facts as JSON.
@@ -147,6 +147,8 @@ struct Failed {
   std::string reason;
   std::string message;  ///< safe for clients
   std::string detail;   ///< for the log
+  /// Of a limit: names and values in turn, safe for clients. Error::facts.
+  std::vector<std::string> facts = {};
 };
 struct Hello {
   uint32_t version = kVersion;

@@ -69,6 +69,7 @@ class S3Server(Bucket):
         self.clock_offset = 0      # seconds that our clock is ahead
         self.refuse = []           # answers for the next requests: None or (status, code), first out
         self.redirect = None       # Location of every answer
+        self.fields = []           # more fields of good answers: (name, value)
         self.requests = []         # (method, raw target, lower-case fields)
         self.sent = []             # (key, first, last)
         self._lock = threading.Lock()
@@ -187,7 +188,9 @@ class S3Server(Bucket):
         if key not in self.objects:
             raise Refused(404, "NoSuchKey") if self.may_list else Refused(403, "AccessDenied")
         data, content_type, etag, changed = self.objects[key]
-        common = [("ETag", etag), ("Last-Modified", email.utils.formatdate(changed, usegmt=True)), ("x-amz-request-id", "0")]
+        common = [("ETag", etag), ("Last-Modified", email.utils.formatdate(changed, usegmt=True)), ("x-amz-request-id", "0"), *self.fields]
+        if fields.get("if-match", etag) != etag:
+            raise Refused(412, "PreconditionFailed")
         if fields.get("if-none-match") == etag:
             h.send_response(304)
             for name, value in common:
