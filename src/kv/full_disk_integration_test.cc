@@ -205,6 +205,49 @@ TEST_P(IndexOnAFullDisk, LosesNothingWhenThereIsNoRoomForANewLogOnly) {
   for (int i = 0; i < stored; ++i) EXPECT_TRUE(Has("a" + std::to_string(i))) << i;
 }
 
+// RocksDB remembers that it refused writes once, and would then refuse them for this too.
+TEST_P(IndexOnAFullDisk, TakesWritesWhenOnlyACompactionFindsNoRoom) {
+  ASSERT_TRUE(Put("a").ok());
+  disk_.Refuse(GetParam());
+  ExpectFull("b");
+  disk_.Refuse(Refuses::kNothing);
+  ExpectPutSoon("c");
+  disk_.Refuse(Refuses::kCompactions);
+  // The same rows in each file, which have to be merged.
+  for (int i = 0; i < 80; ++i) {
+    Result<void> put = Put("d" + std::to_string(i % 10), false, 1 << 20);
+    ASSERT_TRUE(put.ok()) << i << ": " << put.error().ToLogString();
+  }
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (disk_.refused_compactions() < 2) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up);
+    Result<void> put = Put("e");
+    ASSERT_TRUE(put.ok()) << put.error().ToLogString();
+  }
+  disk_.Refuse(Refuses::kNothing);
+  index_.reset();
+  Open();
+  for (const char* row : {"a", "c", "d0", "d9", "e"}) EXPECT_TRUE(Has(row)) << row;
+}
+
+TEST_P(IndexOnAFullDisk, IsNotFullWhenItIsBroken) {
+  const auto expect_broken = [&] {
+    Result<void> put = Put("b");
+    ASSERT_FALSE(put.ok());
+    EXPECT_EQ(put.error().code, Code::kUnavailable) << put.error().ToLogString();
+  };
+  ASSERT_TRUE(Put("a").ok());
+  disk_.Refuse(Refuses::kBroken);
+  for (int i = 0; i < 20; ++i) expect_broken();
+  EXPECT_TRUE(Has("a"));
+  disk_.Refuse(Refuses::kNothing);
+  expect_broken();  // until it is opened again
+  index_.reset();
+  Open();
+  EXPECT_TRUE(Has("a"));
+  EXPECT_TRUE(Put("c").ok());
+}
+
 TEST_P(IndexOnAFullDisk, ManyThreadsWriteAndSyncWhileItFillsAndEmpties) {
   constexpr int kThreads = 4;
   constexpr int kRounds = 20;

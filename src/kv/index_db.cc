@@ -187,18 +187,18 @@ Result<void> IndexDb::Write(Batch& batch, bool sync) {
 // their thread when the disk is full: RocksDB forgets them if nobody is recovering at that moment,
 // and then Resume() waits for them for ever. By itself it is recovering from the failure on.
 Result<void> IndexDb::Recover() {
-  const auto recovering = [] {
-    return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
+  Look look = look_.With([](const Look& l) { return l; });
+  const auto not_yet = [&] {
+    return look.saw ? *look.saw
+                    : Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
   };
-  if (std::chrono::steady_clock::now() < next_look_.load(std::memory_order_relaxed)) {
-    return recovering();
-  }
-  if (!gate_.try_lock()) return recovering();
+  if (std::chrono::steady_clock::now() < look.next) return not_yet();
+  if (!gate_.try_lock()) return not_yet();
   Result<void> recovered = RecoverAlone();
   gate_.unlock();
-  if (!recovered.ok()) {
-    next_look_.store(std::chrono::steady_clock::now() + kLookEvery, std::memory_order_relaxed);
-  }
+  look = Look();
+  if (!recovered.ok()) look = {std::chrono::steady_clock::now() + kLookEvery, recovered.error()};
+  look_.With([&](Look& l) { l = std::move(look); });
   return recovered;
 }
 

@@ -98,7 +98,11 @@ class IndexDb {
   const std::shared_ptr<IndexWatch> watch_;
   SharedMutex gate_;  ///< shared: writes; alone: recovering
   bool is_leaving_log_ GUARDED_BY(gate_) = false;
-  std::atomic<std::chrono::steady_clock::time_point> next_look_{};
+  struct Look {
+    std::chrono::steady_clock::time_point next;
+    std::optional<Error> saw;  ///< the last, if it was not good
+  };
+  Guarded<Look> look_;
   std::atomic<bool> is_closing_{false};
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "observe/log.h"
 
@@ -58,6 +59,17 @@ uint64_t IndexWatch::CurrentLog() const {
   return log->LogNumber();
 }
 
+bool IndexWatch::NeedsCompaction() const {
+  rocksdb::DB* const db = db_.load(std::memory_order_acquire);
+  if (db == nullptr) return false;
+  const auto limit = static_cast<size_t>(db->GetOptions().level0_slowdown_writes_trigger);
+  std::vector<rocksdb::ColumnFamilyMetaData> tables;
+  db->GetAllColumnFamilyMetaData(&tables);
+  return std::ranges::any_of(tables, [&](const rocksdb::ColumnFamilyMetaData& table) {
+    return !table.levels.empty() && table.levels[0].files.size() >= limit;
+  });
+}
+
 void IndexWatch::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) {
   using Reason = rocksdb::BackgroundErrorReason;
   rocksdb::DB* const db = db_.load(std::memory_order_acquire);
@@ -81,7 +93,15 @@ void IndexWatch::OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksd
     }
   }
   // A compaction is tried again, and stops nothing but for a damaged file.
-  if (reason == Reason::kCompaction && error->severity() < rocksdb::Status::kHardError) return;
+  if (reason == Reason::kCompaction && error->severity() < rocksdb::Status::kHardError) {
+    // RocksDB 7.8 never forgets that it stopped writes once, and refuses them for this too from
+    // then on, until there is room for the whole compaction.
+    if (error->IsNoSpace() && was_stopped_.load(std::memory_order_acquire) && !NeedsCompaction()) {
+      *error = rocksdb::Status::OK();
+    }
+    return;
+  }
+  was_stopped_.store(true, std::memory_order_release);
   uint64_t held = 0;
   if (db != nullptr) {
     (void)db->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &held);

@@ -63,11 +63,16 @@ class IndexWatch final : public rocksdb::EventListener {
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
 
  private:
+  /// Whether so much waits for compactions that writes wait for them too: they have to be refused
+  /// when there is no room for any. Not with RocksDB's mutex held.
+  bool NeedsCompaction() const;
+
   std::atomic<rocksdb::DB*> db_{nullptr};
   std::atomic<bool> is_broken_{false};
   std::atomic<uint64_t> failed_log_{0};
   std::atomic<bool> leaves_log_{false};
   std::atomic<bool> lacks_log_{false};
+  std::atomic<bool> was_stopped_{false};
   std::atomic<uint64_t> needed_{0};
 };
 
