@@ -17,6 +17,7 @@
 #define REQUIRES(...) VR_ANNOTATE(requires_capability(__VA_ARGS__))
 #define ACQUIRE(...) VR_ANNOTATE(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) VR_ANNOTATE(release_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...) VR_ANNOTATE(try_acquire_capability(__VA_ARGS__))
 #define ACQUIRE_SHARED(...) VR_ANNOTATE(acquire_shared_capability(__VA_ARGS__))
 #define RELEASE_SHARED(...) VR_ANNOTATE(release_shared_capability(__VA_ARGS__))
 #define RELEASE_GENERIC(...) VR_ANNOTATE(release_generic_capability(__VA_ARGS__))
@@ -49,6 +50,7 @@ class SCOPED_CAPABILITY MutexLock {
 /// Many at a time, or one alone.
 class CAPABILITY("mutex") SharedMutex {
  public:
+  bool try_lock() TRY_ACQUIRE(true) { return impl_.try_lock(); }    // NOLINT: the standard's names
   void lock() ACQUIRE() { impl_.lock(); }                           // NOLINT: the standard's names
   void unlock() RELEASE() { impl_.unlock(); }                       // NOLINT: the standard's names
   void lock_shared() ACQUIRE_SHARED() { impl_.lock_shared(); }      // NOLINT: the standard's names

@@ -2,10 +2,13 @@
 // (RocksDB with assertions ends it when a log is touched again after it failed) nor what was
 // stored.
 #include <gtest/gtest.h>
+#include <rocksdb/env.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <latch>
 #include <string>
 #include <thread>
 #include <vector>
@@ -50,9 +53,16 @@ class IndexOnAFullDisk : public ::testing::TestWithParam<Refuses> {
     ASSERT_FALSE(put.ok());
     EXPECT_EQ(put.error().code, Code::kResourceExhausted) << put.error().ToLogString();
   }
-  void ExpectPut(const std::string& row) {
-    Result<void> put = Put(row);
-    EXPECT_TRUE(put.ok()) << put.error().ToLogString();
+  /// RocksDB looks by a clock of its own whether there is room again: we can only ask.
+  void ExpectPutSoon(const std::string& row, size_t size = 100) {
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    Result<void> put = Put(row, false, size);
+    while (!put.ok() && std::chrono::steady_clock::now() < give_up) {
+      ASSERT_EQ(put.error().code, Code::kResourceExhausted) << put.error().ToLogString();
+      std::this_thread::yield();
+      put = Put(row, false, size);
+    }
+    ASSERT_TRUE(put.ok()) << put.error().ToLogString();
   }
 
   std::string dir_;
@@ -60,13 +70,59 @@ class IndexOnAFullDisk : public ::testing::TestWithParam<Refuses> {
   std::unique_ptr<IndexDb> index_;
 };
 
-TEST_P(IndexOnAFullDisk, TakesWritesAgainAsSoonAsThereIsRoom) {
-  ExpectPut("a");
+/// The threads that flush memory tables, kept from it.
+class BusyFlushThreads {
+ public:
+  BusyFlushThreads() {
+    for (int i = 0; i < count_; ++i) rocksdb::Env::Default()->Schedule(&Wait, this, kFlushes);
+    begun_.wait();
+  }
+  ~BusyFlushThreads() {
+    if (!may_end_.try_wait()) EndAndWait();
+  }
+  /// Returns when what was waiting for the threads has had its turn.
+  void EndAndWait() {
+    may_end_.count_down();
+    std::latch turn(1);
+    const auto pass = [](void* latch) { static_cast<std::latch*>(latch)->count_down(); };
+    rocksdb::Env::Default()->Schedule(pass, &turn, kFlushes);
+    turn.wait();
+  }
+
+ private:
+  static constexpr auto kFlushes = rocksdb::Env::Priority::HIGH;
+  static void Wait(void* self) {
+    static_cast<BusyFlushThreads*>(self)->begun_.count_down();
+    static_cast<BusyFlushThreads*>(self)->may_end_.wait();
+  }
+  const int count_ = rocksdb::Env::Default()->GetBackgroundThreads(kFlushes);
+  std::latch begun_{count_};
+  std::latch may_end_{1};
+};
+
+TEST_P(IndexOnAFullDisk, DoesNotForgetAFlushThatWasWaitingForItsThread) {
+  BusyFlushThreads threads;
+  int stored = 0;
+  for (; stored < 20; ++stored) ASSERT_TRUE(Put("a" + std::to_string(stored), false, 1 << 20).ok());
+  disk_.Refuse(GetParam());
+  ExpectFull("refused");
+  threads.EndAndWait();
+  disk_.Refuse(Refuses::kNothing);
+  ExpectPutSoon("last");
+  index_.reset();
+  Open();
+  EXPECT_TRUE(Has("last"));
+  EXPECT_FALSE(Has("refused"));
+  for (int i = 0; i < stored; ++i) EXPECT_TRUE(Has("a" + std::to_string(i))) << i;
+}
+
+TEST_P(IndexOnAFullDisk, TakesWritesAgainWhenThereIsRoom) {
+  ASSERT_TRUE(Put("a").ok());
   disk_.Refuse(GetParam());
   for (int i = 0; i < 20; ++i) ExpectFull("b");
   EXPECT_TRUE(Has("a"));
   disk_.Refuse(Refuses::kNothing);
-  ExpectPut("c");
+  ExpectPutSoon("c");
   index_.reset();
   Open();
   EXPECT_TRUE(Has("a"));
@@ -82,8 +138,7 @@ TEST_P(IndexOnAFullDisk, RecoversWhenTheFirstWriteAfterARecoveryFails) {
     ExpectFull("a");
     ExpectFull("a");
     disk_.Refuse(Refuses::kNothing);
-    // Fails in the log, but is recovered from before: by a write that is refused itself.
-    ExpectPut("b" + std::to_string(round));
+    ExpectPutSoon("b" + std::to_string(round));
   }
   index_.reset();
   Open();
@@ -97,7 +152,7 @@ TEST_P(IndexOnAFullDisk, RecoversWhenNothingWasWrittenSinceItWasOpened) {
   disk_.Refuse(GetParam());
   ExpectFull("a");
   disk_.Refuse(Refuses::kNothing);
-  ExpectPut("b");
+  ExpectPutSoon("b");
   index_.reset();
   Open();
   EXPECT_FALSE(Has("a"));
@@ -105,7 +160,7 @@ TEST_P(IndexOnAFullDisk, RecoversWhenNothingWasWrittenSinceItWasOpened) {
 }
 
 TEST_P(IndexOnAFullDisk, IsClosedInOrder) {
-  ExpectPut("a");
+  ASSERT_TRUE(Put("a").ok());
   disk_.Refuse(GetParam());
   ExpectFull("b");
   index_.reset();
@@ -122,11 +177,8 @@ TEST_P(IndexOnAFullDisk, LosesNothingWhenTheLogCannotBeChanged) {
   disk_.Refuse(GetParam());
   for (int i = 0; i < 10; ++i) EXPECT_FALSE(Put("b", false, 4 << 20).ok());
   disk_.Refuse(Refuses::kNothing);
-  // So few that no compaction begins: after one without room RocksDB lets nobody else recover
-  // before it has looked for room again, every five seconds.
-  for (int i = 0; i < 2; ++i, ++stored) {
-    Result<void> put = Put("a" + std::to_string(stored), false, 1 << 20);
-    ASSERT_TRUE(put.ok()) << put.error().ToLogString();
+  for (int i = 0; i < 10; ++i, ++stored) {
+    ExpectPutSoon("a" + std::to_string(stored), 1 << 20);
     disk_.Refuse(GetParam());
     (void)Put("b", false, 4 << 20).ok();
     disk_.Refuse(Refuses::kNothing);
@@ -134,6 +186,66 @@ TEST_P(IndexOnAFullDisk, LosesNothingWhenTheLogCannotBeChanged) {
   index_.reset();
   Open();
   for (int i = 0; i < stored; ++i) EXPECT_TRUE(Has("a" + std::to_string(i))) << i;
+}
+
+// The table is full, and its thread has not begun: the next write wants another log first.
+TEST_P(IndexOnAFullDisk, LosesNothingWhenThereIsNoRoomForANewLogOnly) {
+  int stored = 0;
+  const auto put = [&] { return Put("a" + std::to_string(stored), false, 1 << 20); };
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 20; ++i) {
+      disk_.Refuse(i < 13 ? Refuses::kNothing : Refuses::kNewFiles);
+      if (put().ok()) ++stored;
+    }
+    disk_.Refuse(Refuses::kNothing);
+    ExpectPutSoon("a" + std::to_string(stored++));
+  }
+  index_.reset();
+  Open();
+  for (int i = 0; i < stored; ++i) EXPECT_TRUE(Has("a" + std::to_string(i))) << i;
+}
+
+// RocksDB remembers that it refused writes once, and would then refuse them for this too.
+TEST_P(IndexOnAFullDisk, TakesWritesWhenOnlyACompactionFindsNoRoom) {
+  ASSERT_TRUE(Put("a").ok());
+  disk_.Refuse(GetParam());
+  ExpectFull("b");
+  disk_.Refuse(Refuses::kNothing);
+  ExpectPutSoon("c");
+  disk_.Refuse(Refuses::kCompactions);
+  // The same rows in each file, which have to be merged.
+  for (int i = 0; i < 80; ++i) {
+    Result<void> put = Put("d" + std::to_string(i % 10), false, 1 << 20);
+    ASSERT_TRUE(put.ok()) << i << ": " << put.error().ToLogString();
+  }
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (disk_.refused_compactions() < 2) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up);
+    Result<void> put = Put("e");
+    ASSERT_TRUE(put.ok()) << put.error().ToLogString();
+  }
+  disk_.Refuse(Refuses::kNothing);
+  index_.reset();
+  Open();
+  for (const char* row : {"a", "c", "d0", "d9", "e"}) EXPECT_TRUE(Has(row)) << row;
+}
+
+TEST_P(IndexOnAFullDisk, IsNotFullWhenItIsBroken) {
+  const auto expect_broken = [&] {
+    Result<void> put = Put("b");
+    ASSERT_FALSE(put.ok());
+    EXPECT_EQ(put.error().code, Code::kUnavailable) << put.error().ToLogString();
+  };
+  ASSERT_TRUE(Put("a").ok());
+  disk_.Refuse(Refuses::kBroken);
+  for (int i = 0; i < 20; ++i) expect_broken();
+  EXPECT_TRUE(Has("a"));
+  disk_.Refuse(Refuses::kNothing);
+  expect_broken();  // until it is opened again
+  index_.reset();
+  Open();
+  EXPECT_TRUE(Has("a"));
+  EXPECT_TRUE(Put("c").ok());
 }
 
 TEST_P(IndexOnAFullDisk, ManyThreadsWriteAndSyncWhileItFillsAndEmpties) {

@@ -7,6 +7,7 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <array>
 
 #include "kv/index_watch.h"
@@ -23,9 +24,11 @@ extern "C" const char* __tsan_default_suppressions() {
 namespace vr::kv {
 namespace {
 
-/// Free beyond what memory tables hold before recovering from a full disk is tried: their files'
-/// filters and blocks, a manifest, a log.
-constexpr uint64_t kRoomToRecover = 4 << 20;
+/// Bytes of the largest memory table.
+constexpr uint64_t kLargeTable = 16 << 20;
+
+/// How often we look whether RocksDB has recovered. While we look it cannot begin to.
+constexpr std::chrono::milliseconds kLookEvery(20);
 
 constexpr std::array<const char*, kTables> kNames = {"entry",  "inline", "tag",  "source",
                                                      "expiry", "purge",  "stats"};
@@ -34,6 +37,8 @@ Error FromStatus(const rocksdb::Status& s, std::string_view what) {
   Code code = Code::kUnavailable;
   // Incomplete: writes wait for a flush or a compaction, which found no room.
   if (s.IsNoSpace() || s.IsIncomplete()) code = Code::kResourceExhausted;
+  // It is recovering.
+  if (s.IsBusy() || s.IsTryAgain()) code = Code::kResourceExhausted;
   if (s.IsCorruption()) code = Code::kCorruption;
   if (s.IsInvalidArgument() || s.IsNotSupported()) code = Code::kInternal;
   return Error(code, "the store's index failed", std::string(what) + ": " + s.ToString());
@@ -55,7 +60,10 @@ rocksdb::DBOptions DatabaseOptions() {
   o.max_total_wal_size = 64 << 20;    // bounds replay time at open
   o.max_open_files = 512;
   o.info_log = std::make_shared<IndexLog>();
-  o.max_bgerror_resume_count = 0;  // see Recover
+  // Of what does not go through the log, nothing is of use to the next process (see LeaveLog).
+  o.avoid_flush_during_shutdown = true;
+  // Or it would recover from other failures than a full disk at once, beside writes.
+  o.max_bgerror_resume_count = 0;
   o.stats_dump_period_sec = 0;
   o.stats_persist_period_sec = 0;
   o.bytes_per_sync = 1 << 20;
@@ -68,7 +76,7 @@ rocksdb::ColumnFamilyOptions TableOptions(Table table,
   o.compression = rocksdb::kNoCompression;
   o.bottommost_compression = rocksdb::kNoCompression;
   const bool is_large = table == Table::kEntry || table == Table::kInline;
-  o.write_buffer_size = is_large ? 16 << 20 : 4 << 20;
+  o.write_buffer_size = is_large ? kLargeTable : 4 << 20;
   rocksdb::BlockBasedTableOptions blocks;
   blocks.block_cache = cache;
   blocks.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
@@ -107,6 +115,7 @@ Result<std::unique_ptr<IndexDb>> IndexDb::OpenReadOnly(const std::string& path,
 
 Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::string& path,
                                                  uint64_t cache_bytes, rocksdb::Env* env) {
+  std::unique_ptr<IndexDb> index(new IndexDb(path));  // outlives what the options call
   auto cache = rocksdb::NewLRUCache(cache_bytes);
   std::vector<rocksdb::ColumnFamilyDescriptor> tables;
   for (size_t i = 0; i < kTables; ++i) {
@@ -120,8 +129,9 @@ Result<std::unique_ptr<IndexDb>> IndexDb::OpenAs(Access access, const std::strin
   if (env != nullptr) options.env = env;
   // RocksDB looks into the directory before it makes it, and complains.
   if (access == Access::kReadWrite) (void)options.env->CreateDirIfMissing(path).ok();
-  std::unique_ptr<IndexDb> index(new IndexDb(path));
   options.listeners.push_back(index->watch_);
+  options.sst_file_manager =
+      NewRoomKeeper(options.env, [db = index.get()](uint64_t free) { return db->RoomFor(free); });
   rocksdb::DB* db = nullptr;
   const rocksdb::Status s =
       access == Access::kReadWrite
@@ -138,6 +148,7 @@ IndexDb::IndexDb(std::string path)
 
 IndexDb::~IndexDb() {
   if (!db_) return;
+  is_closing_.store(true, std::memory_order_relaxed);
   for (rocksdb::ColumnFamilyHandle* table : tables_) (void)db_->DestroyColumnFamilyHandle(table);
   (void)db_->Close();
 }
@@ -167,41 +178,69 @@ Result<void> IndexDb::Write(Batch& batch, bool sync) {
   }
 }
 
-// RocksDB marks a log in which a write or a sync failed; touching it again is a breach that its
-// assertions end the process for, and recovering begins a new log only if there is something to
-// move out of memory. So: nobody writes while we recover, and nobody writes before there is another
-// log than the failed one.
+// RocksDB marks a log in which a write or a sync failed. Touching it again is a breach that its
+// assertions end the process for, but its recovering begins a new log only if there is something to
+// move out of memory. So: RocksDB begins to recover only when no write is under way (RoomFor), and
+// none begins before we have seen another log than the failed one, or made one.
+//
+// That it recovers by itself, and not when we ask it to, is because of flushes that are waiting for
+// their thread when the disk is full: RocksDB forgets them if nobody is recovering at that moment,
+// and then Resume() waits for them for ever. By itself it is recovering from the failure on.
 Result<void> IndexDb::Recover() {
-  AloneLock lock(gate_);
-  if (!watch_->is_broken()) return {};
-  uint64_t held = 0;
-  uint64_t free = 0;
-  (void)db_->GetAggregatedIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &held);
-  // A try without room would cost every caller the writing of half a file.
-  if (db_->GetEnv()->GetFreeSpace(path_, &free).ok() && free < held + kRoomToRecover) {
-    return Error(Code::kResourceExhausted, "the store's disk is full",
-                 std::to_string(free) + " bytes free, " + std::to_string(held + kRoomToRecover) +
-                     " needed to recover");
-  }
-  rocksdb::Status s = Resume();
-  // A compaction that was under way and found no room makes the recovery fail that waited for its
-  // end, and none begins before one succeeded.
-  if (s.IsNoSpace()) s = Resume();
-  if (s.ok() && IsLogFailed()) s = LeaveLog();
-  if (s.ok() && !IsLogFailed()) return {};
-  watch_->set_broken(true);
-  if (s.ok()) {
-    return Error(Code::kUnavailable, "the store's index failed", "its log cannot be replaced");
-  }
-  // Busy: RocksDB is recovering by itself, every five seconds, from a compaction without room.
-  if (s.IsBusy()) return Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
-  return FromStatus(s, "resume");
+  Look look = look_.With([](const Look& l) { return l; });
+  const auto not_yet = [&] {
+    return look.saw ? *look.saw
+                    : Error(Code::kResourceExhausted, "the store's disk was full", "recovering");
+  };
+  if (std::chrono::steady_clock::now() < look.next) return not_yet();
+  if (!gate_.try_lock()) return not_yet();
+  Result<void> recovered = RecoverAlone();
+  gate_.unlock();
+  look = Look();
+  if (!recovered.ok()) look = {std::chrono::steady_clock::now() + kLookEvery, recovered.error()};
+  look_.With([&](Look& l) { l = std::move(look); });
+  return recovered;
 }
 
-rocksdb::Status IndexDb::Resume() {
+Result<void> IndexDb::RecoverAlone() {
+  if (!watch_->is_broken()) return {};
+  rocksdb::Status s = is_leaving_log_ ? ResumeLeaving() : Probe();
+  if (s.ok() && IsLogFailed()) s = LeaveLog();
+  if (!s.ok()) return FromStatus(s, "recover");
+  if (IsLogFailed()) {
+    return Error(Code::kUnavailable, "the store's index failed", "its log cannot be replaced");
+  }
   // Before, so that what fails from now on is not forgotten.
   watch_->set_broken(false);
-  return db_->Resume();
+  if (watch_->lacks_log()) s = FlushAll();
+  if (s.ok()) s = Probe();
+  if (s.ok() && !watch_->is_broken()) return {};
+  watch_->set_broken(true);
+  if (s.ok()) s = rocksdb::Status::NoSpace("failed again");
+  return FromStatus(s, "recover");
+}
+
+uint64_t IndexDb::RoomFor(uint64_t free) {
+  // Closing waits for a recovery to end, which ends at once when it begins now.
+  if (is_closing_.load(std::memory_order_relaxed)) return UINT64_MAX;
+  // A compaction without room stops no writes and damages no log.
+  if (!watch_->is_broken()) return free;
+  // A try without room would write half a file.
+  if (free < watch_->needed()) return 0;
+  // Whoever comes after us sees that it is broken. Waiting here could be for ever: RocksDB asks
+  // with a mutex held that a failing write may want.
+  if (!gate_.try_lock()) return 0;
+  gate_.unlock();
+  return std::max(free, kLargeTable);  // what RocksDB wants to see
+}
+
+rocksdb::Status IndexDb::Probe() {
+  // RocksDB tells of its failure before it looks into the batch.
+  rocksdb::WriteOptions past_log;
+  past_log.disableWAL = true;
+  past_log.no_slowdown = true;
+  rocksdb::WriteBatch nothing;
+  return db_->Write(past_log, &nothing);
 }
 
 bool IndexDb::IsLogFailed() const {
@@ -215,16 +254,49 @@ rocksdb::Status IndexDb::LeaveLog() {
   past_log.disableWAL = true;
   past_log.no_slowdown = true;  // waiting for a compaction without room would have no end
   rocksdb::ColumnFamilyHandle* const unused = tables_.back();
-  rocksdb::Status s = db_->Delete(past_log, unused, "log");
+  // What fails beside Resume() makes it leave the flush that it began, to be forgotten. So nothing
+  // else is under way: all there was is flushed, and compactions end here and begin after Resume().
+  rocksdb::Status s = db_->PauseBackgroundWork();
   if (!s.ok()) return s;
-  // RocksDB refuses to leave a failed log, except when it recovers. So this fails (and if it should
-  // not: the better), and then there is something to recover from.
-  rocksdb::FlushOptions at_once;
-  at_once.allow_write_stall = true;
+  s = db_->Delete(past_log, unused, "log");
+  if (s.ok()) {
+    // RocksDB refuses to leave a failed log, except when it recovers. So this fails (and if it
+    // should not: the better), and then there is something to recover from.
+    rocksdb::FlushOptions later;
+    later.wait = false;
+    later.allow_write_stall = true;
+    watch_->set_leaves_log(true);
+    s = db_->Flush(later, unused);
+    watch_->set_leaves_log(false);
+    is_leaving_log_ = !s.ok() && !s.IsTryAgain();
+  }
+  (void)db_->ContinueBackgroundWork();
+  return is_leaving_log_ ? ResumeLeaving() : s;
+}
+
+rocksdb::Status IndexDb::ResumeLeaving() {
+  uint64_t free = 0;
+  rocksdb::Status s = Probe();
+  if (s.ok()) is_leaving_log_ = false;  // RocksDB had a recovery of its own to make
+  if (s.ok()) return s;
+  if (db_->GetEnv()->GetFreeSpace(path_, &free).ok() && free < watch_->needed()) {
+    return rocksdb::Status::NoSpace();
+  }
   watch_->set_leaves_log(true);
-  db_->Flush(at_once, unused).PermitUncheckedError();
+  s = db_->Resume();
   watch_->set_leaves_log(false);
-  return Resume();
+  if (s.ok()) is_leaving_log_ = false;
+  return s;
+}
+
+rocksdb::Status IndexDb::FlushAll() {
+  watch_->set_lacks_log(false);
+  rocksdb::FlushOptions later;
+  later.wait = false;
+  later.allow_write_stall = true;
+  rocksdb::Status s = db_->Flush(later, tables_);
+  if (!s.ok()) watch_->set_lacks_log(true);
+  return s;
 }
 
 Result<void> IndexDb::SyncLog() {

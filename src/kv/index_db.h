@@ -3,6 +3,8 @@
 // index_watch.h. Thread-safe.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -58,8 +60,9 @@ class IndexDb {
 
   Result<std::optional<std::string>> Get(Table table, std::string_view row) const;
   /// @param sync wait until the log is on disk
-  /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a failure the next
-  /// Write recovers first, if there is room; reads go on meanwhile.
+  /// @errors kResourceExhausted (disk full), kUnavailable, kCorruption. After a full disk all are
+  /// refused, without waiting, until there is room and RocksDB, which looks ten times a second, has
+  /// recovered; reads go on.
   Result<void> Write(Batch& batch, bool sync);
   /// Waits until everything written so far is on disk. Errors as Write.
   Result<void> SyncLog();
@@ -75,17 +78,32 @@ class IndexDb {
   static Result<std::unique_ptr<IndexDb>> OpenAs(Access access, const std::string& path,
                                                  uint64_t cache_bytes, rocksdb::Env* env);
 
-  /// Makes writing possible again after a failure.
+  /// Makes writing possible again after a failure, when RocksDB has done its part. Does not wait
+  /// for that.
   Result<void> Recover() EXCLUDES(gate_);
-  rocksdb::Status Resume() REQUIRES(gate_);
+  Result<void> RecoverAlone() REQUIRES(gate_);
+  /// How much of the free bytes RocksDB may know of: it recovers when that is enough.
+  uint64_t RoomFor(uint64_t free) EXCLUDES(gate_);
+  /// Whether RocksDB takes writes.
+  rocksdb::Status Probe() REQUIRES(gate_);
   /// Whether the next write would go to a log that failed.
   bool IsLogFailed() const;
   /// Makes RocksDB begin a new log when it has nothing in memory. Nobody may be writing.
   rocksdb::Status LeaveLog() REQUIRES(gate_);
+  rocksdb::Status ResumeLeaving() REQUIRES(gate_);
+  /// Moves full memory tables out of memory that there was no new log for.
+  rocksdb::Status FlushAll() REQUIRES(gate_);
 
   const std::string path_;
   const std::shared_ptr<IndexWatch> watch_;
   SharedMutex gate_;  ///< shared: writes; alone: recovering
+  bool is_leaving_log_ GUARDED_BY(gate_) = false;
+  struct Look {
+    std::chrono::steady_clock::time_point next;
+    std::optional<Error> saw;  ///< the last, if it was not good
+  };
+  Guarded<Look> look_;
+  std::atomic<bool> is_closing_{false};
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> tables_;
 };

@@ -5,10 +5,13 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/listener.h>
+#include <rocksdb/sst_file_manager.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 
 #include "base/mutex.h"
 
@@ -36,8 +39,8 @@ class IndexLog final : public rocksdb::Logger {
   Guarded<Minute> minute_;
 };
 
-/// Remembers what failed and in which write-ahead log, and leaves it to IndexDb when to recover.
-/// Thread-safe.
+/// Remembers what failed, and in which write-ahead log, and sees to it that RocksDB recovers by
+/// itself from every failure for want of room. Thread-safe.
 class IndexWatch final : public rocksdb::EventListener {
  public:
   /// Before the first write. `db` outlives the watch's use.
@@ -51,16 +54,32 @@ class IndexWatch final : public rocksdb::EventListener {
   uint64_t CurrentLog() const;
   /// While set, RocksDB's refusal to leave a failed log can be recovered from.
   void set_leaves_log(bool leaves) { leaves_log_.store(leaves, std::memory_order_release); }
+  /// Whether there was no room for a new log: a memory table that is full is still written to.
+  bool lacks_log() const { return lacks_log_.load(std::memory_order_acquire); }
+  void set_lacks_log(bool lacks) { lacks_log_.store(lacks, std::memory_order_release); }
+  /// Bytes free on the disk that recovering needs.
+  uint64_t needed() const { return needed_.load(std::memory_order_relaxed); }
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override;
-  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason reason, rocksdb::Status error,
-                            bool* recovers_itself) override;
 
  private:
+  /// Whether so much waits for compactions that writes wait for them too: they have to be refused
+  /// when there is no room for any. Not with RocksDB's mutex held.
+  bool NeedsCompaction() const;
+
   std::atomic<rocksdb::DB*> db_{nullptr};
   std::atomic<bool> is_broken_{false};
   std::atomic<uint64_t> failed_log_{0};
   std::atomic<bool> leaves_log_{false};
+  std::atomic<bool> lacks_log_{false};
+  std::atomic<bool> was_stopped_{false};
+  std::atomic<uint64_t> needed_{0};
 };
+
+/// Decides when RocksDB recovers from a full disk. It asks ten times a second how much room there
+/// is, with a mutex of its own held; `room` is told the bytes that are free and says how many
+/// RocksDB is to believe in. 0 means not yet.
+std::shared_ptr<rocksdb::SstFileManager> NewRoomKeeper(rocksdb::Env* env,
+                                                       std::function<uint64_t(uint64_t free)> room);
 
 }  // namespace vr::kv

@@ -2,12 +2,14 @@
 // and, if wanted, no file can be made either. For tests. Thread-safe.
 #pragma once
 
+#include <pthread.h>
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
 
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace vr::kv::testing {
@@ -17,12 +19,35 @@ class FullDisk {
   FullDisk() : env_(rocksdb::NewCompositeEnv(std::make_shared<Files>(*this))) {}
   rocksdb::Env* env() { return env_.get(); }
 
-  /// kGrowth: nothing can be appended to a file. kAll: nor can a file be made.
-  enum class Refuses { kNothing, kGrowth, kAll };
+  /// kGrowth: nothing can be appended to a file. kNewFiles: no file can be made. kAll: both.
+  /// kCompactions: nothing can be appended to files of compactions. kBroken: as kGrowth, and not
+  /// for want of room.
+  enum class Refuses { kNothing, kGrowth, kNewFiles, kAll, kCompactions, kBroken };
   void Refuse(Refuses what) { refuses_.store(what, std::memory_order_relaxed); }
+  /// Files so far that kCompactions refused to let grow.
+  int refused_compactions() const { return refused_compactions_.load(std::memory_order_relaxed); }
 
  private:
-  bool IsFull() const { return refuses_.load(std::memory_order_relaxed) != Refuses::kNothing; }
+  bool IsFull() const {
+    const Refuses what = refuses_.load(std::memory_order_relaxed);
+    return what != Refuses::kNothing && what != Refuses::kBroken;
+  }
+  bool IsBroken() const { return refuses_.load(std::memory_order_relaxed) == Refuses::kBroken; }
+  bool RefusesGrowth() const {
+    const Refuses what = refuses_.load(std::memory_order_relaxed);
+    return what == Refuses::kGrowth || what == Refuses::kAll;
+  }
+  bool RefusesFiles() const {
+    const Refuses what = refuses_.load(std::memory_order_relaxed);
+    return what == Refuses::kNewFiles || what == Refuses::kAll;
+  }
+  /// In the thread of a compaction.
+  bool RefusesThread() const {
+    if (refuses_.load(std::memory_order_relaxed) != Refuses::kCompactions) return false;
+    char name[16] = "";
+    return ::pthread_getname_np(::pthread_self(), name, sizeof name) == 0 &&
+           std::string_view(name).starts_with("rocksdb:low");
+  }
   /// As RocksDB's own file system reports ENOSPC.
   static rocksdb::IOStatus NoSpace() {
     rocksdb::IOStatus s = rocksdb::IOStatus::NoSpace("full");
@@ -37,7 +62,12 @@ class FullDisk {
     using FSWritableFileOwnerWrapper::Append;
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
                              rocksdb::IODebugContext* dbg) override {
-      if (!disk_.IsFull()) return target()->Append(data, options, dbg);
+      if (disk_.IsBroken()) return rocksdb::IOStatus::IOError("broken");
+      if (disk_.RefusesThread()) {
+        if (!std::exchange(is_refused_, true)) ++disk_.refused_compactions_;
+        return NoSpace();
+      }
+      if (!disk_.RefusesGrowth()) return target()->Append(data, options, dbg);
       const rocksdb::Slice half(data.data(), data.size() / 2);
       (void)target()->Append(half, options, dbg);
       return NoSpace();
@@ -50,6 +80,7 @@ class FullDisk {
 
    private:
     FullDisk& disk_;
+    bool is_refused_ = false;
   };
 
   class Files final : public rocksdb::FileSystemWrapper {
@@ -60,7 +91,7 @@ class FullDisk {
     rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
                                       std::unique_ptr<rocksdb::FSWritableFile>* result,
                                       rocksdb::IODebugContext* dbg) override {
-      if (disk_.refuses_.load(std::memory_order_relaxed) == Refuses::kAll) return NoSpace();
+      if (disk_.RefusesFiles()) return NoSpace();
       std::unique_ptr<rocksdb::FSWritableFile> file;
       rocksdb::IOStatus s = target()->NewWritableFile(path, options, &file, dbg);
       if (s.ok()) *result = std::make_unique<File>(disk_, std::move(file));
@@ -78,6 +109,7 @@ class FullDisk {
   };
 
   std::atomic<Refuses> refuses_{Refuses::kNothing};
+  std::atomic<int> refused_compactions_{0};
   const std::unique_ptr<rocksdb::Env> env_;
 };
 
