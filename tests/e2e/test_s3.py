@@ -96,6 +96,32 @@ def test_signed_in_both_forms_and_addressings(server, s3, signing, addressing):
 
 
 @pytest.mark.parametrize("signing", ["header", "presigned"])
+def test_a_bucket_is_passed_through(server, s3, signing):
+    text = b"WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n"
+    s3.put("dir/a b.vtt", text, "text/vtt")
+    use(server, s3, s3.settings(signing=signing), start=False)
+    server.config["origins"][0]["mode"] = "passthrough"
+    server.start()
+    target = "/s3/dir/a%20b.vtt"
+    reply, body = server.get(target, headers={"Authorization": "Bearer not-for-the-bucket", "Cookie": "a=b"})
+    assert reply.status == 200 and body == text and reply["Content-Type"] == "text/vtt", (reply.fields, body)
+    assert reply["ETag"] and reply["Last-Modified"]
+    head, nothing = server.get(target, "HEAD")
+    assert head.status == 200 and head["Content-Length"] == str(len(text)) and nothing == b""
+    part, body = server.get(target, headers={"Range": "bytes=0-5"})
+    assert part.status == 206 and body == b"WEBVTT" and part["Content-Range"] == f"bytes 0-5/{len(text)}"
+    same, body = server.get(target, headers={"If-None-Match": reply["ETag"]})
+    assert same.status == 304 and body == b""
+    for target, status in (("/s3/dir/none.vtt", 404), ("/s3/dir/", 404)):
+        reply, body = server.get(target)
+        assert reply.status == status and json.loads(body)["error"]["code"] == "NOT_FOUND", body
+        assert b"<?xml" not in body
+    refused, _ = server.get("/s3/dir/a%20b.vtt", "DELETE")
+    assert refused.status == 405
+    assert server.get("/s3/dir/a%20b.vtt")[0].status == 200, "it is still there"
+
+
+@pytest.mark.parametrize("signing", ["header", "presigned"])
 def test_session_tokens(server, s3, signing):
     s3.put("a.mp4", media.clip("small.mp4"))
     entry = s3.settings(signing=signing)
