@@ -153,8 +153,9 @@ TEST_F(StillsTest, EachPictureIsFoundHoweverPicturesLeanOnEachOther) {
       Counting(20, 60, "refresh.mp4", refresh),
       Counting(20, 60, "late.mp4", pyramid + " -output_ts_offset 0.4"),
       Counting(20, 60, "fragments.mp4", pyramid + " -movflags frag_keyframe")};
+  int first = 0;  // each clip is asked for others
   for (const std::string& clip : clips) {
-    for (int n = 0; n < 60; ++n) {
+    for (int n = first++; n < 60; n += 7) {
       const Outcome o = Run(Frame((n + n % 3 * 0.3) / 25.0, OutputFormat::kPng), clip);
       ASSERT_TRUE(o.done) << clip << n << Why(o);
       ASSERT_NEAR(Decoded(o.stored).At(30, 20)[0], Grey(n), 3) << clip << n;
