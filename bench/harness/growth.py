@@ -12,7 +12,7 @@ LENGTH = 1024
 COUNTS, QUICK_COUNTS = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000, 100_000)
 TARGETS, QUICK_TARGETS = (10, 1_000, 10_000), (10, 1_000)
 LAYERS = {"edge": "edge, find", "index": "KV index, find", "store": "KV store, get", "evict": "edge, insert into a full one"}
-SERVERS = {"edge": ("edge hit", {"edge": {"maxBytes": "4GiB"}}), "kv": ("KV hit (edge off)", {"edge": {"maxBytes": 0}})}
+SERVERS = {"edge": ("edge hit", {"edge": {"maxBytes": "4GiB"}}), "kv": ("KV hit (edge off)", {"edge": {"maxBytes": 0, "maxObjectInMemory": 0}})}
 FLAT = 1.25  # what we call flat: noise of this machine included
 
 
