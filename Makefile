@@ -63,9 +63,10 @@ fmt: ## reformat src/ with clang-format-16
 	@tools/install_deps lint
 	@find src -name '*.h' -o -name '*.cc' | xargs clang-format-16 -i
 
-bench: ## hits and concurrency against nginx, Varnish, Traffic Server and a bare loop; writes bench/results/ (15 minutes; QUICK=1: 2, BENCH_ARGS='--only hits')
+bench: ## hits and concurrency against nginx, Varnish, Traffic Server and a bare loop, store, growth; writes bench/results/ (15 minutes; QUICK=1: 2, BENCH_ARGS='--only hits')
 	@tools/install_deps bench
 	@$(MAKE) --no-print-directory build PRESET=release
+	@cmake --build --preset release --target vr_store_bench vr_growth_bench > /dev/null
 	@tools/bench --bin build/release/bin $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 bench-store: ## the store: start with 100,000 entries, commits against plain files, a purge of 10,000; writes bench/results/

@@ -16,12 +16,12 @@ import subprocess
 import sys
 import tempfile
 
-from . import concurrency, hits, machine, passthrough, plot, profile, targets
+from . import concurrency, growth, hits, machine, passthrough, plot, profile, store, targets
 from .bodies import prepare
 from .load import Client
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SECTIONS = {"hits": hits, "passthrough": passthrough, "concurrency": concurrency, "profile": profile}
+SECTIONS = {"hits": hits, "passthrough": passthrough, "concurrency": concurrency, "store": store, "growth": growth, "profile": profile}
 INSIDE = "VR_BENCH_NAMESPACE"
 
 

@@ -19,9 +19,10 @@ class Client:
         return subprocess.Popen(["taskset", "-c", str(self.core), str(self.program), mode, *map(str, arguments)], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def sample(self, server, target, *, headers=(), status=200, length=None, connections=16, seconds=1.0):
-        """@return a dict: requests/s, requests per second of server CPU, latencies in microseconds, ...; see sample_of()"""
-        arguments = ["--port", server.port, "--target", target, "--connections", connections, "--seconds", seconds, "--status", status]
+    def sample(self, server, target, *, targets=None, headers=(), status=200, length=None, connections=16, seconds=1.0):
+        """@param targets a file of targets, one on each line: any of them instead of `target`, each asked for once before the clock starts
+        @return a dict: requests/s, requests per second of server CPU, latencies in microseconds, ...; see sample_of()"""
+        arguments = ["--port", server.port, *(["--targets", targets] if targets else ["--target", target]), "--connections", connections, "--seconds", seconds, "--status", status]
         for header in headers:
             arguments += ["--header", header]
         if length is not None:

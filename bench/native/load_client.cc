@@ -5,6 +5,8 @@
 //
 //   bench_client load --port P --target T [--header "Name: value"]... [--connections 16] [--seconds
 //   1] [--status 200] [--length N]
+//   With --targets FILE (one on each line) every request asks for any of them, all as likely; each
+//   is asked once first.
 //       Connects, asks once on each connection, prints "ready", waits for a line on stdin,
 //       measures, prints one line of JSON.
 //   bench_client hold --port P --target T [--idle N] [--slow N] [--slow-target T] [--rate
@@ -21,6 +23,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,7 +38,7 @@ namespace {
 
 struct Options {
   std::uint16_t port = 0;
-  std::string target = "/";
+  std::vector<std::string> targets;
   std::string slow_target;
   std::vector<std::string> headers;
   int connections = 16;
@@ -55,7 +58,10 @@ Options Parse(int argc, char** argv) {
     if (name == "--port") {
       o.port = static_cast<std::uint16_t>(std::atoi(value));
     } else if (name == "--target") {
-      o.target = value;
+      o.targets.emplace_back(value);
+    } else if (name == "--targets") {
+      std::ifstream file(value);
+      for (std::string line; std::getline(file, line);) o.targets.push_back(line);
     } else if (name == "--slow-target") {
       o.slow_target = value;
     } else if (name == "--header") {
@@ -80,7 +86,7 @@ Options Parse(int argc, char** argv) {
     }
   }
   errno = EINVAL;
-  Require(o.port != 0 && argc % 2 == 0, "arguments");
+  Require(o.port != 0 && argc % 2 == 0 && !o.targets.empty(), "arguments");
   return o;
 }
 
@@ -109,9 +115,11 @@ struct Connection {
 class Load {
  public:
   explicit Load(const Options& options)
-      : options_(options),
-        request_(RequestFor(options.target, options.headers)),
-        epoll_(::epoll_create1(EPOLL_CLOEXEC)) {}
+      : options_(options), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+    for (const auto& target : options.targets) {
+      requests_.push_back(RequestFor(target, options.headers));
+    }
+  }
 
   int Run() {
     Open();
@@ -119,6 +127,7 @@ class Load {
     // would be longer than the measured one.
     const bool large = options_.length.value_or(0) > (4 << 20);
     asking_ = false;
+    to_warm_ = requests_.size() == 1 ? 0 : requests_.size();
     for (std::size_t i = 0;
          i < (large ? std::min<std::size_t>(connections_.size(), 4) : connections_.size()); ++i)
       Ask(connections_[i]);
@@ -162,7 +171,15 @@ class Load {
     c.reader.Reset();
     c.asked = Now();
     ++open_;
-    Require(SendAll(c.fd, request_), "send");
+    Require(SendAll(c.fd, Next()), "send");
+  }
+
+  /// Every target once, in order, before the clock starts; then any of them, all as likely.
+  const std::string& Next() {
+    if (requests_.size() == 1) return requests_.front();
+    if (!asking_ && to_warm_ > 0) return requests_[--to_warm_];
+    random_ = random_ * 6364136223846793005ULL + 1442695040888963407ULL;
+    return requests_[(random_ >> 20) % requests_.size()];
   }
 
   void Turn() {
@@ -198,7 +215,7 @@ class Load {
     if (state == State::kDone) {
       --open_;
       histogram_.Record(Now() - c.asked);
-      if (asking_) {
+      if (asking_ || to_warm_ > 0) {
         Ask(c);
       } else {
         c.reader.Reset();
@@ -214,7 +231,9 @@ class Load {
   }
 
   const Options& options_;
-  const std::string request_;
+  std::vector<std::string> requests_;
+  std::size_t to_warm_ = 0;  // targets that were not yet asked for, of several
+  std::uint64_t random_ = 42;
   const int epoll_;
   std::vector<Connection> connections_;
   Histogram histogram_;
@@ -253,7 +272,7 @@ long long Discard(int fd, std::size_t most) {
 }
 
 int Hold(const Options& options) {
-  const std::string request = RequestFor(options.target, options.headers);
+  const std::string request = RequestFor(options.targets.front(), options.headers);
   const std::string slow_request = RequestFor(options.slow_target, options.headers);
   std::vector<int> idle, slow;
   for (int i = 0; i < options.idle; ++i) {

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
-from harness import bodies, concurrency, flame, hits, load, machine, numbers, plot, processes, targets  # noqa: E402
+from harness import bodies, concurrency, flame, growth, hits, load, machine, numbers, plot, processes, store, targets  # noqa: E402
 
 main = importlib.import_module("harness.__main__")
 
@@ -218,3 +218,58 @@ def test_a_flame_graph_is_well_formed_and_leaves_out_what_is_too_small():
     text = flame.graph("t", {("a", "b"): 999, ("a", "c"): 1}, least=0.01)
     titles = [t.text for t in xml.etree.ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}title")]
     assert titles == ["a: 100.0%", "b: 99.9%"]
+
+
+POINTS = '[{"entries": 1000, "bytes_per_entry": 300.4, "charge_per_entry": 0.0, "ns": {"hit": [200, 100]}},' \
+         ' {"entries": 10, "bytes_per_entry": 5000.0, "charge_per_entry": 2.5, "ns": {"hit": [100, 50]}}]'
+
+
+def test_points_of_growth_begin_with_the_smallest():
+    assert [p["entries"] for p in growth.parse_points(POINTS)] == [10, 1000]
+    with pytest.raises(ValueError):
+        growth.parse_points('[{"entries": 1, "ns": {"hit": []}}]')
+    with pytest.raises(ValueError):
+        growth.parse_points('[{"entries": 1, "ns": null}]')
+
+
+def test_growth_is_taken_round_by_round():
+    found = growth.growth(growth.parse_points(POINTS), lambda p: p["ns"]["hit"])
+    assert [(p["entries"], middle, ratio) for p, middle, ratio in found] == [(10, 75.0, (1.0, 1.0, 1.0)), (1000, 150.0, (2.0, 2.0, 2.0))]
+    assert growth.flat(found).startswith("not flat") and growth.flat(found[:1]).startswith("flat")
+
+
+def test_a_metric_is_the_sum_of_its_series():
+    text = '# TYPE a_entries gauge\na_entries{x="1 } 2"} 3\na_entries{x="b"} 4.5\na_entries_more 100\nplain 1e+06\n'
+    assert growth.parse_metric(text, "a_entries") == 7.5 and growth.parse_metric(text, "plain") == 1e6
+    with pytest.raises(ValueError):
+        growth.parse_metric(text, "entries")
+
+
+def test_a_report_of_growth_says_what_is_not_flat():
+    def server(*cpu_us):
+        return [{"entries": n, "bytes_per_entry": 2000.0, "samples": [{"cpu_us": c}]} for n, c in zip((10, 1000), cpu_us)]
+    data = {"inside": {"index": growth.parse_points(POINTS)}, "server": {"edge": server(10.0, 12.0), "kv": server(10.0, 13.0)}}
+    text = growth.render(data)
+    assert "- edge hit: flat (1.20 [1.20-1.20] times" in text and "- KV hit (edge off): not flat (1.30" in text
+    assert "| KV index, find | hit | 1,000 | 150 ns | 2.00 [2.00-2.00] | 300 |  |" in text
+    assert growth.plots(data)[0][2] == {"10": {"edge hit": 1.0, "KV hit (edge off)": 1.0}, "1,000": {"edge hit": 1.2, "KV hit (edge off)": 1.3}}
+
+
+def test_commits_are_compared_with_the_plain_file_synced_as_they_are():
+    def one(rate):
+        return {"n": 1, "p50_ms": 1.0, "p99_ms": 2.0, "mb_per_s": rate}
+    rows = store.commit_rows({"10 KB": {"plain file": one(100.0), "none": one(50.0), "plain file, fsync": one(10.0), "body": one(20.0), "full": one(5.0)}})
+    assert [(row[1], row[-1]) for row in rows] == [("plain file", ""), ("durability none", "0.50"), ("plain file, fsync", ""), ("durability body", "2.00"),
+                                                   ("durability full", "0.50")]
+
+
+def test_a_report_of_the_store_has_all_its_parts():
+    times = {"n": 5, "p50_ms": 1.0, "p99_ms": 2.0, "mb_per_s": 10.0}
+    data = {"file_system": "ext4 on /dev/x", "load": [0.1, 0.2], "rounds": 2,
+            "starts": {"entries": 100_000, "fill_seconds": 30.0, "cases": {"empty": [0.2, 0.4]}, "memory": [60.0], "fsck": {"quick": 5.0, "whole": 50.0, "memory": 53.0}},
+            "commits": {"10 KB": {name: times for name in store.CONTESTANTS}}, "reads": {"64 KiB of 1 MB": {"plain file": times, "store": times}},
+            "reaped": {"entries": 10_000, "seconds": 1.0, "cpu_seconds": 0.5}, "purges": {"entries": 10_000, "hard": [1.0, 2.0], "soft": 0.3}}
+    text = store.render(data)
+    assert "| empty | **0.30** [0.20-0.40] |" in text and "(1.0 GB/s" in text
+    assert "150 µs per entry" in text and "(100 µs each, 50 µs of CPU)" in text
+    assert store.plots(data)[0][2] == {"10 KB": {"durability none": 1.0, "durability body": 1.0, "durability full": 1.0}}
