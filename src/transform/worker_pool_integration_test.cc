@@ -273,7 +273,8 @@ TEST_F(WorkerPoolTest, ASourcesOwnErrorReachesTheCaller) {
 }
 
 TEST_F(WorkerPoolTest, WaitingForTheSourceIsNotALackOfProgress) {
-  options_.no_progress_timeout = milliseconds(50);
+  // Long enough for a worker on a busy machine to come to its first question.
+  options_.no_progress_timeout = milliseconds(500);
   MakePool();
   Job job;
   job.behave = Behave::kCopySource;
@@ -283,7 +284,7 @@ TEST_F(WorkerPoolTest, WaitingForTheSourceIsNotALackOfProgress) {
   auto source = job.source;
   End end = Begin(std::move(job));
   WaitUntil([&] { return source->ensured > 0; });
-  EXPECT_EQ(end.wait_for(milliseconds(400)), std::future_status::timeout);
+  EXPECT_EQ(end.wait_for(milliseconds(1500)), std::future_status::timeout);
   while (end.wait_for(milliseconds(10)) != std::future_status::ready) stall->NotifyAll();
   auto done = end.get();
   EXPECT_TRUE(done.ok()) << done.error().ToLogString();
