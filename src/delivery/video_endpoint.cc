@@ -127,7 +127,7 @@ std::string AuthorityOf(std::string_view url) {
   std::string authority(rest.substr(0, rest.find('/')));
   for (char& c : authority) c = http::ToLower(c);
   for (const std::string_view port : {":80", ":443"}) {
-    if (authority.ends_with(port)) authority.resize(authority.size() - port.size());
+    if (authority.ends_with(port)) authority.erase(authority.size() - port.size());
   }
   return authority;
 }
