@@ -50,8 +50,10 @@ void JobRegistry::DropOld() {
     ended_.pop_front();
   }
   const int64_t forget_ms = now_ms - std::chrono::milliseconds(options_.failure_memory).count();
-  std::erase_if(failures_,
-                [&](const auto& entry) { return entry.second->Look().ended_ms <= forget_ms; });
+  std::erase_if(failures_, [&](const auto& entry) {
+    const Job::View view = entry.second->Look();
+    return view.has_ended() && view.ended_ms <= forget_ms;
+  });
 }
 
 JobRef JobRegistry::Find(std::string_view id) {
@@ -93,7 +95,8 @@ std::vector<JobRow> JobRegistry::List() {
 }
 
 void JobRegistry::RememberFailure(const JobRef& job) {
-  if (job->Look().state != JobState::kFailed) return;
+  const Job::View view = job->Look();
+  if (view.has_ended() && view.state != JobState::kFailed) return;
   MutexLock lock(mutex_);
   DropOld();
   // An ended job each; the number of those is bounded, and so is this.
@@ -105,7 +108,9 @@ std::shared_ptr<const Error> JobRegistry::FailureOf(std::string_view flight) {
   if (failures_.empty()) return nullptr;
   DropOld();
   const auto found = failures_.find(std::string(flight));
-  return found == failures_.end() ? nullptr : found->second->Look().error;
+  if (found == failures_.end()) return nullptr;
+  const Job::View view = found->second->Look();
+  return view.state == JobState::kFailed ? view.error : nullptr;
 }
 
 void JobRegistry::ForgetFailures() {

@@ -47,7 +47,8 @@ class JobRegistry {
   /// All of them, the oldest first.
   std::vector<JobRow> List();
 
-  /// Remembers that whoever was promised this one has to be told why it failed.
+  /// Remembers that whoever was promised this one has to be told why it failed: one that has failed
+  /// or is about to.
   void RememberFailure(const JobRef& job);
   std::shared_ptr<const Error> FailureOf(std::string_view flight);
   void ForgetFailures();

@@ -164,6 +164,16 @@ TEST_F(JobTest, AFailureThatSomebodyWasPromisedIsRememberedForAMoment) {
   EXPECT_EQ(jobs_.Find(job->id()), job) << "pollers of the job itself still see it";
 }
 
+TEST_F(JobTest, AFailureIsRememberedTheMomentItIsTold) {
+  // Whoever hears of it on another loop asks again at once.
+  const JobRef job = Open("a");
+  jobs_.RememberFailure(job);
+  clock_.Advance(seconds(60));
+  EXPECT_EQ(jobs_.FailureOf("a#flight"), nullptr);
+  productions_[0]->Fail(Error(Code::kInternal, "broken"));
+  EXPECT_NE(jobs_.FailureOf("a#flight"), nullptr);
+}
+
 TEST_F(JobTest, ACancelledJobIsNotRememberedAsAFailure) {
   const JobRef job = Open("a");
   EXPECT_TRUE(productions_[0]->Cancel(Error(Code::kCancelled, "by hand")));

@@ -63,7 +63,8 @@ class Orchestrator::Settler {
       : self_(self), flight_(std::move(flight)), production_(std::move(production)) {}
   ~Settler() {
     self_.LeaveFlight(flight_, production_);
-    production_->Fail(Error(Code::kInternal, "internal error", "production task was dropped"));
+    if (!is_settled())
+      Fail(Error(Code::kInternal, "internal error", "production task was dropped"));
     const JobRef job = production_->job();
     if (!job) return;
     // By now it is stored, or never will be.
@@ -81,6 +82,10 @@ class Orchestrator::Settler {
   /// Out of the map first: whoever asks after seeing this failure starts afresh.
   void Fail(Error error) {
     self_.LeaveFlight(flight_, production_);
+    // Before anybody is told: whoever asks again at once has to find it.
+    if (production_->job() && production_->is_held()) {
+      self_.jobs_.RememberFailure(production_->job());
+    }
     production_->Fail(std::move(error));
   }
 
