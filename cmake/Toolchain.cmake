@@ -15,7 +15,7 @@ else()
 endif()
 target_include_directories(vr_flags INTERFACE "${CMAKE_SOURCE_DIR}/src")
 target_compile_definitions(vr_flags INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION
-  SPDLOG_FMT_EXTERNAL SPDLOG_SHARED_LIB SPDLOG_COMPILED_LIB FMT_SHARED)
+  FMT_SHARED)
 # Thread exit order of sanitizers and jemalloc do not mix; plain glibc malloc everywhere for now.
 if(VR_SANITIZE)
   target_compile_options(vr_flags INTERFACE -fsanitize=${VR_SANITIZE} -fno-omit-frame-pointer

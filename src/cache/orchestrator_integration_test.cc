@@ -392,6 +392,39 @@ TEST_F(OrchestratorTest, APurgeWaitsForAStoreThatIsUnderWayAndRemovesIt) {
   EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
 }
 
+TEST_F(OrchestratorTest, APurgeCountsWhatIsBeingKeptWhereItIsAndNotAsUnderWay) {
+  auto may_commit = std::make_shared<io::Notifier>();
+  auto is_allowed = std::make_shared<std::atomic<bool>>(false);
+  kv_->Set([&](auto& f) {
+    f.before_commit = [may_commit, is_allowed]() -> Task<void> {
+      const uint64_t ticket = may_commit->ticket();
+      if (!*is_allowed) co_await may_commit->WaitChange(ticket);
+    };
+  });
+  const Slot made = Start(Ask("k"));
+  RunUntil([&] { return made->has_value(); });
+  PurgeScope scope;
+  scope.source = "a.mp4";
+  std::vector<PurgeReport> reports;
+  auto count = [&](PurgeMode mode) -> Task<void> {
+    Result<PurgeReport> report = co_await orchestrator_->Purge(Context(), scope, mode);
+    if (report.ok()) reports.push_back(*report);
+  };
+  asio::co_spawn(context_.get_executor(), count(PurgeMode::kDryRun), asio::detached);
+  RunUntil([&] { return reports.size() == 1; });
+  EXPECT_EQ(reports[0].productions, 0u);
+  EXPECT_EQ(reports[0].edge_entries, 1u);
+  EXPECT_EQ(reports[0].kv_entries, 0u) << "not yet";
+  asio::co_spawn(context_.get_executor(), count(PurgeMode::kHard), asio::detached);
+  context_.poll();
+  *is_allowed = true;
+  may_commit->NotifyAll();
+  RunUntil([&] { return reports.size() == 2; });
+  EXPECT_EQ(reports[1].productions, 0u) << "it is counted among the entries";
+  EXPECT_EQ(reports[1].edge_entries, 1u);
+  EXPECT_EQ(reports[1].kv_entries, 1u);
+}
+
 TEST_F(OrchestratorTest, AWaiterThatTimesOutStartsNothingAndStopsNothing) {
   kitchen_->is_gated = true;
   Context impatient;

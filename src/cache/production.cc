@@ -176,10 +176,20 @@ void Production::OnAbandon(std::function<void()> act) {
   act();
 }
 
-bool Production::MarkPurged() {
+Production::Keeping Production::KeepingLocked() const {
+  if (is_keeping_) return Keeping::kNow;
+  return view_.phase >= Phase::kDone ? Keeping::kOver : Keeping::kNotYet;
+}
+
+Production::Keeping Production::keeping() const {
+  MutexLock lock(mutex_);
+  return KeepingLocked();
+}
+
+Production::Keeping Production::MarkPurged() {
   MutexLock lock(mutex_);
   is_purged_ = true;
-  return is_keeping_;
+  return KeepingLocked();
 }
 
 bool Production::BeginKeeping() {
@@ -207,11 +217,6 @@ void Production::BeginMaking(JobRef job) {
 JobRef Production::job() const {
   MutexLock lock(mutex_);
   return job_;
-}
-
-bool Production::is_keeping() const {
-  MutexLock lock(mutex_);
-  return is_keeping_;
 }
 
 }  // namespace vr::cache

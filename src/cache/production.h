@@ -114,12 +114,18 @@ class Production {
 
   // Purge (or cancelling) and keeping exclude each other: what is marked before BeginKeeping is
   // never kept, and who marks while it is being kept waits for EndKeeping and then removes it.
-  /// @return whether its result is being put into edge or KV right now
-  bool MarkPurged();
+  enum class Keeping {
+    kNotYet,  ///< nothing of it is in edge or KV
+    kNow,     ///< its result is being put there
+    kOver,    ///< it has ended: its result is there, or never will be
+  };
+  Keeping keeping() const;
+  /// @return what it was at when it was marked
+  Keeping MarkPurged();
   /// @return false when a purge came first: serve the waiters, keep nothing
   bool BeginKeeping();
   void EndKeeping();
-  bool is_keeping() const;
+  bool is_keeping() const { return keeping() == Keeping::kNow; }
   /// From here on its result is made anew; nothing that edge or KV hold is kept. `job` tells of it.
   void BeginMaking(JobRef job);
   bool is_making() const { return job() != nullptr; }
@@ -127,6 +133,8 @@ class Production {
   JobRef job() const;
 
  private:
+  Keeping KeepingLocked() const REQUIRES(mutex_);
+
   mutable Mutex mutex_;
   View view_ GUARDED_BY(mutex_);
   bool is_abandoned_ GUARDED_BY(mutex_) = false;

@@ -62,8 +62,9 @@ class Orchestrator::Settler {
   Settler(Orchestrator& self, std::string flight, ProductionRef production)
       : self_(self), flight_(std::move(flight)), production_(std::move(production)) {}
   ~Settler() {
-    self_.LeaveFlight(flight_, production_);
-    if (!is_settled())
+    if (is_settled())
+      self_.LeaveFlight(flight_, production_);
+    else
       Fail(Error(Code::kInternal, "internal error", "production task was dropped"));
     const JobRef job = production_->job();
     if (!job) return;

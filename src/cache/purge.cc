@@ -135,7 +135,10 @@ Task<Result<PurgeReport>> Orchestrator::CountPurge(Context ctx, PurgeScope scope
   PurgeReport report;
   {
     MutexLock lock(mutex_);
-    for (const auto& [name, flight] : flights_) report.productions += IsInFlightOf(flight, scope);
+    for (const auto& [name, flight] : flights_) {
+      const bool is_unkept = flight.production->keeping() == Production::Keeping::kNotYet;
+      report.productions += is_unkept && IsInFlightOf(flight, scope);
+    }
   }
   const auto matches = [&scope](const Entity& entity) {
     return scope.Matches(entity.key, entity.meta);
@@ -173,8 +176,10 @@ Task<Result<uint64_t>> Orchestrator::PurgeFlights(Context ctx, PurgeScope scope,
         ++flight;
         continue;
       }
-      ++marked;
-      if (production->MarkPurged()) keeping.push_back(production);
+      const Production::Keeping at = production->MarkPurged();
+      // What is kept is found in edge and KV, and counted there.
+      marked += at == Production::Keeping::kNotYet;
+      if (at == Production::Keeping::kNow) keeping.push_back(production);
       // Whoever asks from now on starts afresh.
       flight = flights_.erase(flight);
     }

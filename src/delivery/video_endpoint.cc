@@ -571,8 +571,6 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   facts.now_ms = ToUnixMillis(deps_.clock.Now());
   facts.entity = hit.get();
   facts.parsed = &known->parsed;
-  facts.kv_written = hit->kv_backed;
-  facts.kv_asked = config.kv_enabled;
   facts.request_id = request.id;
   facts.cache_control = known->policy->cache_control;
   if (!known->head.Holds(hit, facts.now_ms)) {
