@@ -59,6 +59,7 @@ void Derive(Settings& s) {
   // What the edge keeps in memory comes from the store in memory, and verified.
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
   s.fetch.spool_dir = s.data / "spool";
+  s.analytics.dir = (s.data / "analytics").string();
   s.fetch.max_source_bytes = s.transform.max_source_bytes;
   s.fetch.allow_private_addresses = s.access.allow_private_addresses;
   for (origin::OriginOptions& origin : s.origins) {
@@ -151,6 +152,7 @@ constexpr std::string_view kRestartKeys[] = {
     "cache.abandonAfter",
     "cache.keepFromPercent",
     "cache.maxBackgroundStores",
+    "analytics",
 };
 
 const Node* NodeAt(const Node& root, std::string_view path) {
