@@ -161,11 +161,14 @@ void Recorder::Record(const Event& event) noexcept {
   const uint64_t key_hash = key.empty() ? 0 : Hash64Of(key);
   uint64_t id = (key_hash ^ kind) | 1;  // never 0, which is free
   Slot* slot = key.empty() ? nullptr : Pages::Find(pages.slots, id);
-  Labels labels = event.labels;
+  Labels coarse;
+  const Labels* labels = &event.labels;
   if (slot == nullptr) {
-    labels.key = labels.source = {};
+    coarse = event.labels;
+    coarse.key = coarse.source = {};
+    labels = &coarse;
     id = kind;
-    for (const std::string_view label : Listed(labels)) id = id * 31 + Hash64Of(label);
+    for (const std::string_view label : Listed(coarse)) id = id * 31 + Hash64Of(label);
     id |= 1;
     slot = Pages::Find(pages.coarse, id);
   }
@@ -175,13 +178,13 @@ void Recorder::Record(const Event& event) noexcept {
   }
   if (slot->id == 0) {
     try {
-      slot->labels.Set(labels);
+      slot->labels.Set(*labels);
     } catch (...) {
       unlabelled_.fetch_add(1, std::memory_order_relaxed);
       return;
     }
     slot->id = id;
-    slot->key_hash = labels.key.empty() ? 0 : key_hash;
+    slot->key_hash = labels->key.empty() ? 0 : key_hash;
     slot->outcome = event.outcome;
     slot->status = event.status;
     slot->tally = Tally();
