@@ -72,6 +72,7 @@ void Analytics::Load() {
     return;
   }
   const int64_t now_s = NowSeconds();
+  MutexLock write_lock(write_mutex_);
   MutexLock lock(mutex_);
   for (const File file : {File::kHours, File::kMinutes, File::kOpen}) {
     Result<std::string> bytes = ReadWhole(files_, PathOf(file));
@@ -83,6 +84,8 @@ void Analytics::Load() {
               {{"file", PathOf(file)}, {"error", kept.error().ToLogString()}});
       continue;
     }
+    // Written again only when something has changed since.
+    written_[static_cast<size_t>(file)] = Written{-1, Hash64Of(*bytes), bytes->size()};
     for (Kept::Row& row : kept->rows) history_.Restore(row.level, std::move(row.bucket));
     for (Failure& failure : kept->failures) history_.AddFailure(std::move(failure));
   }

@@ -135,6 +135,20 @@ TEST_F(AnalyticsFiles, ADiskThatIsFullCostsNothingButTheFiles) {
               ::testing::HasSubstr("video_resizer_analytics_write_errors_total"));
 }
 
+TEST_F(AnalyticsFiles, NothingIsWrittenWhenNothingChanges) {
+  { Hit(*Make(), 5); }
+  const int before = files_.Get().syncs;
+  auto analytics = Make();
+  for (int i = 0; i < 5; ++i) {
+    clock_.Advance(10s);
+    analytics->Tick();
+  }
+  EXPECT_LE(files_.Get().syncs - before, 3);  // the minute may end once: three files
+  const int later = files_.Get().syncs;
+  analytics.reset();
+  EXPECT_EQ(files_.Get().syncs, later);
+}
+
 TEST_F(AnalyticsFiles, WithoutADirectoryItCountsAllTheSame) {
   Options options;
   options.dir = (dir_ / "missing" / "deeper").string();

@@ -149,6 +149,16 @@ TEST(Recorder, OfManyFailuresTheLastOnesStayInTheirOrder) {
   EXPECT_EQ(failures.back().time_ms, 999);
 }
 
+TEST(Recorder, QueriesOfUrlsAsSourcesAreNotShown) {
+  Recorder recorder;
+  Event event = HitOf("video:https%3A//h.example/a.mp4%3Ftoken%3Ds3cret:w=1");
+  event.labels.source = "https://h.example/a.mp4?token=s3cret";
+  recorder.Record(event);
+  const Bucket bucket = DrainOf(recorder).bucket;
+  EXPECT_EQ(bucket.variants.Sorted(1).at(0).name, "video:https%3A//h.example/a.mp4%3F***:w=1");
+  EXPECT_EQ(bucket.sources.Sorted(1).at(0).name, "https://h.example/a.mp4?***");
+}
+
 TEST(Recorder, OnlyVariantsAreRanked) {
   Recorder recorder;
   recorder.Record(HitOf("passthrough:http://x/", Outcome::kPassthroughHit));
