@@ -3,6 +3,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "cache/orchestrator.h"
+#include "http/codes.h"
 
 namespace vr::cache {
 
@@ -11,7 +12,7 @@ Task<Result<Warmed>> Orchestrator::Warm(Query query, std::shared_ptr<Producer> p
   const io::Executor executor = co_await boost::asio::this_coro::executor;
   for (;;) {
     EntityRef held = query.read_edge ? LookupEdge(query.key, query.digest) : nullptr;
-    if (held && held->meta.status != 200) {
+    if (held && held->meta.status != http::kOk) {
       co_return Error(Code::kUnavailable, "it has failed just now, which is remembered")
           .WithReason("REMEMBERED_FAILURE");
     }
