@@ -6,6 +6,7 @@
 #include "http/codes.h"
 #include "http/respond.h"
 #include "http/url.h"
+#include "io/timer.h"
 #include "observe/log.h"
 
 namespace vr::admin {
@@ -360,19 +361,17 @@ std::optional<Response> AdminHandler::TryNow(const Request& request) {
     refused.Add("WWW-Authenticate", "Bearer");
     return refused;
   }
-  if (is_prewarm) return PrewarmAnswer(request);
+  if (is_prewarm && prewarmer_ == nullptr) {
+    return Refusal(http::kServiceUnavailable, "UNAVAILABLE", "prewarming is not available here");
+  }
+  if (is_prewarm && request.method != http::Method::kPost) return PrewarmAnswer(request);
   if (is_job) return CancelJob(request.path.substr(kJobPrefix.size()));
   if (request.path == "/admin/jobs") return Jobs();
   return std::nullopt;
 }
 
 Response AdminHandler::PrewarmAnswer(const Request& request) {
-  if (prewarmer_ == nullptr) {
-    return Refusal(http::kServiceUnavailable, "UNAVAILABLE", "prewarming is not available here");
-  }
-  if (request.path == kWebhook) return TakeNotification(request);
   if (request.path == kPrewarm) {
-    if (request.method == http::Method::kPost) return OrderPrewarm(request);
     Json orders = Json::array();
     for (const cache::Prewarmer::View& view : prewarmer_->List()) orders.push_back(ViewOf(view));
     Json j;
@@ -388,25 +387,27 @@ Response AdminHandler::PrewarmAnswer(const Request& request) {
   return JsonAnswer(ViewOf(*view));
 }
 
-Response AdminHandler::OrderPrewarm(const Request& request) {
-  const Result<std::vector<std::string>> targets = ParsePrewarm(request.body);
-  if (!targets.ok()) return FailureOf(targets.error());
+Task<Response> AdminHandler::OrderPrewarm(const Request& request) {
+  Result<std::vector<std::string>> targets = ParsePrewarm(request.body);
+  if (!targets.ok()) co_return FailureOf(targets.error());
   const Result<cache::Prewarmer::View> taken =
-      prewarmer_->Submit(cache::Prewarmer::Cause::kOrder, *targets);
-  if (!taken.ok()) return Refused(taken.error());
-  return Accepted(ViewOf(*taken));
+      co_await prewarmer_->SubmitSlowly(cache::Prewarmer::Cause::kOrder, std::move(*targets));
+  if (!taken.ok()) co_return Refused(taken.error());
+  co_return Accepted(ViewOf(*taken));
 }
 
-Response AdminHandler::TakeNotification(const Request& request) {
+Task<Response> AdminHandler::TakeNotification(const Request& request) {
   size_t ignored = 0;
   const Result<std::vector<Upload>> uploads = ParseNotification(request.body, ignored);
-  if (!uploads.ok()) return FailureOf(uploads.error());
+  if (!uploads.ok()) co_return FailureOf(uploads.error());
   Json orders = Json::array();
   for (const Upload& upload : *uploads) {
+    // Each is some targets to look at; the loop has others to serve.
+    co_await io::SleepUntil(std::chrono::steady_clock::now());
     const Result<std::optional<cache::Prewarmer::View>> taken =
         prewarmer_->Uploaded(upload.bucket, upload.key);
     // Whoever sends it tries again, with all of its records: what is made by then is held.
-    if (!taken.ok()) return Refused(taken.error());
+    if (!taken.ok()) co_return Refused(taken.error());
     if (*taken) {
       orders.push_back(ViewOf(**taken));
     } else {
@@ -416,13 +417,15 @@ Response AdminHandler::TakeNotification(const Request& request) {
   Json j;
   j["orders"] = std::move(orders);
   j["ignored"] = ignored;
-  return Accepted(j);
+  co_return Accepted(j);
 }
 
 Task<Response> AdminHandler::Handle(Context ctx, const Request& request) {
   ctx.deadline = std::min(ctx.deadline, std::chrono::steady_clock::now() + kPurgeTime);
   if (request.path == "/admin/purge") co_return co_await Purge(ctx, request);
   if (request.path == "/admin/variants") co_return co_await Variants(ctx, request);
+  if (request.path == kPrewarm) co_return co_await OrderPrewarm(request);
+  if (request.path == kWebhook) co_return co_await TakeNotification(request);
   co_return co_await Entry(ctx, request);
 }
 

@@ -82,8 +82,8 @@ class AdminHandler final : public http::Handler {
   http::Response CancelJob(std::string_view id);
   /// What is under /admin/prewarm.
   http::Response PrewarmAnswer(const http::Request& request);
-  http::Response OrderPrewarm(const http::Request& request);
-  http::Response TakeNotification(const http::Request& request);
+  Task<http::Response> OrderPrewarm(const http::Request& request);
+  Task<http::Response> TakeNotification(const http::Request& request);
 
   const Metrics& metrics_;
   cache::Orchestrator& orchestrator_;

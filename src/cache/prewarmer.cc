@@ -20,6 +20,8 @@ constexpr std::chrono::milliseconds kLook{50};
 /// What found no room is tried again after this, twice this, ...
 constexpr std::chrono::milliseconds kPause{500};
 constexpr int kMostTries = 6;
+/// Targets that are looked at without a pause: well below a millisecond.
+constexpr size_t kAtOnce = 20;
 /// Orders that have ended are remembered.
 constexpr size_t kKeptOrders = 200;
 constexpr size_t kKeptFailures = 20;
@@ -138,20 +140,42 @@ void Prewarmer::SetOptions(PrewarmOptions options) {
   StartDrivers();
 }
 
+Result<WarmTarget> Prewarmer::Resolve(Cause cause, const std::string& text) const {
+  Result<WarmTarget> target = deps_.resolve(text);
+  if (!target.ok()) {
+    Error error = std::move(target).error();
+    error.public_message = "\"" + text + "\": " + error.public_message;
+    return error;
+  }
+  target->compare = cause == Cause::kUpload;
+  return target;
+}
+
 Result<Prewarmer::View> Prewarmer::Submit(Cause cause, const std::vector<std::string>& targets) {
   std::vector<WarmTarget> resolved;
   std::unordered_set<std::string_view> seen;
   for (const std::string& text : targets) {
     if (!seen.insert(text).second) continue;
-    Result<WarmTarget> target = deps_.resolve(text);
-    if (!target.ok()) {
-      Error error = std::move(target).error();
-      error.public_message = "\"" + text + "\": " + error.public_message;
-      return error;
-    }
-    target->compare = cause == Cause::kUpload;
-    resolved.push_back(std::move(*target));
+    TRY(WarmTarget target, Resolve(cause, text));
+    resolved.push_back(std::move(target));
   }
+  return Begin(cause, std::move(resolved));
+}
+
+Task<Result<Prewarmer::View>> Prewarmer::SubmitSlowly(Cause cause,
+                                                      std::vector<std::string> targets) {
+  std::vector<WarmTarget> resolved;
+  std::unordered_set<std::string_view> seen;
+  for (const std::string& text : targets) {
+    if (!seen.insert(text).second) continue;
+    if (seen.size() % kAtOnce == 0) co_await io::SleepUntil(std::chrono::steady_clock::now());
+    CO_TRY(WarmTarget target, Resolve(cause, text));
+    resolved.push_back(std::move(target));
+  }
+  co_return Begin(cause, std::move(resolved));
+}
+
+Result<Prewarmer::View> Prewarmer::Begin(Cause cause, std::vector<WarmTarget> resolved) {
   auto batch = std::make_shared<Batch>();
   View& view = batch->view;
   view.id = NewId();

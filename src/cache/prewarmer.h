@@ -78,6 +78,8 @@ class Prewarmer {
   /// @errors kInvalidArgument, kNotFound (a target; nothing is taken), kResourceExhausted
   /// (OVERLOADED: the list would be too long), kUnavailable (stopping)
   Result<View> Submit(Cause cause, const std::vector<std::string>& targets);
+  /// The same for long orders, with pauses in which the caller's loop serves others.
+  Task<Result<View>> SubmitSlowly(Cause cause, std::vector<std::string> targets);
   /// An object of a storage is new: those derivatives that are configured for it.
   /// @return nullopt when nothing is made of it (no video, no origin, no derivative)
   /// @errors as Submit(), but for those of a target
@@ -121,6 +123,9 @@ class Prewarmer {
   /// What is made next; empty: nothing is due now.
   std::vector<Item> TakeLocked(SteadyTime now) REQUIRES(mutex_);
   void Settle(std::vector<Item> items, std::vector<Result<Warmed>> results);
+  /// @errors of the target, which the message names
+  Result<WarmTarget> Resolve(Cause cause, const std::string& text) const;
+  Result<View> Begin(Cause cause, std::vector<WarmTarget> resolved);
   Result<View> Take(const BatchRef& batch, std::vector<WarmTarget> resolved);
   void StartDrivers();
   void EndIfOverLocked(const BatchRef& batch) REQUIRES(mutex_);

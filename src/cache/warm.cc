@@ -7,9 +7,14 @@
 
 namespace vr::cache {
 
+namespace {
+constexpr int kMostRefused = 8;
+}  // namespace
+
 Task<Result<Warmed>> Orchestrator::Warm(Query query, std::shared_ptr<Producer> producer,
                                         bool compare) {
   const io::Executor executor = co_await boost::asio::this_coro::executor;
+  int refused = 0;  // joined what was not admitted, which is not held against us
   for (;;) {
     EntityRef held = query.read_edge ? LookupEdge(query.key, query.digest) : nullptr;
     if (held && held->meta.status != http::kOk) {
@@ -27,6 +32,7 @@ Task<Result<Warmed>> Orchestrator::Warm(Query query, std::shared_ptr<Producer> p
         if (production->Look().phase >= Production::Phase::kDone) break;
         co_await production->WaitChange(ticket, SteadyTime::max());
       }
+      if (!leads && production->is_refused() && ++refused < kMostRefused) continue;
       if (production->Look().phase == Production::Phase::kFailed) {
         co_return Error(*production->error());
       }
@@ -43,6 +49,11 @@ Task<Result<Warmed>> Orchestrator::Warm(Query query, std::shared_ptr<Producer> p
         }
         const std::shared_ptr<const Error> lost = job->Look().error;
         if (lost) co_return Error(*lost);
+        const Explanation now = co_await Explain(Context(), query.key, query.digest);
+        if (!(now.kv.present && now.kv.same_plan) && !(now.edge.present && now.edge.same_plan)) {
+          co_return Error(Code::kResourceExhausted, "the variant was made and could not be kept")
+              .WithReason("NOT_STORED");
+        }
       }
     }
     if (!held || !compare) co_return warmed;

@@ -88,9 +88,14 @@ Task<std::optional<transform::protocol::Done>> TransformGroup::Take(Context ctx,
 }
 
 Task<void> TransformGroup::Make(Context ctx, std::vector<std::shared_ptr<Member>> members) {
-  std::erase_if(members, [](const std::shared_ptr<Member>& member) {
+  const origin::SourceRef source = members.front()->order.source;
+  std::erase_if(members, [&](const std::shared_ptr<Member>& member) {
     const cache::ProductionRef& production = member->order.production;
-    return production->is_abandoned() || IsWaitedFor(production);
+    // Between two of them the source may have changed.
+    const origin::SourceInfo& info = member->order.source->info();
+    const bool is_same =
+        info.validator == source->info().validator && info.size == source->info().size;
+    return !is_same || production->is_abandoned() || IsWaitedFor(production);
   });
   if (members.size() < 2) co_return;
   std::vector<transform::WorkerPool::Together> jobs;
@@ -117,13 +122,17 @@ Task<void> TransformGroup::Make(Context ctx, std::vector<std::shared_ptr<Member>
   claim.on_start = [productions] {
     for (const cache::ProductionRef& production : productions) production->MarkStarted();
   };
+  // An estimate is one job's, decoding included, which they share.
+  constexpr double kOfEach = 0.6;
+  const double enough = std::chrono::duration<double>(ctx.deadline - now).count() /
+                        (kOfEach * static_cast<double>(members.size()));
   transform::WorkerPool::ProgressFn on_progress =
-      [productions](const transform::protocol::Progress& progress) {
+      [productions, cancel, enough](const transform::protocol::Progress& progress) {
+        if (progress.estimated_seconds > enough) cancel->Cancel();
         for (const cache::ProductionRef& production : productions) {
           production->SetPercent(progress.percent);
         }
       };
-  const origin::SourceRef source = members.front()->order.source;
   Result<std::vector<transform::protocol::Done>> dones = co_await pool_.RunTogether(
       std::move(ctx), std::move(jobs), source, std::move(on_progress), cancel, std::move(claim));
   if (!dones.ok()) {

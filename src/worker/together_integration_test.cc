@@ -98,6 +98,9 @@ TEST_F(TogetherTest, ADamagedSource) {
   ASSERT_GT(bytes.size(), 100'000u);
   for (size_t at = bytes.size() / 3; at < bytes.size() - 4000; at += 9973) bytes[at] ^= 0x55;
   WriteFile(Path("damaged.mp4"), bytes);
+  const Outcome alone = client_->Run(Width(320), Path("damaged.mp4"));
+  ASSERT_TRUE(alone.done) << Why(alone);
+  EXPECT_FALSE(alone.done->warnings.empty()) << "it is not damaged enough";
   ExpectAsAlone({Width(320), Width(240), Width(160)}, Path("damaged.mp4"));
 }
 
