@@ -20,11 +20,14 @@
 namespace vr::worker {
 namespace {
 
-// Threads a decoder may start, with room for its helpers.
-constexpr rlim_t kMaxThreads = 64;
+// Threads that decoders and encoders may start, with room for helpers: SVT-AV1 has 16 for each of
+// eight segments.
+constexpr rlim_t kMaxThreads = 192;
 constexpr rlim_t kMaxDescriptors = 64;
 /// No network, nothing of System V, mounts and names of our own.
 constexpr int kApart = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS;
+
+uint64_t memory_limit = 0;
 
 Error Refused(const char* what, int e) {
   return Error(Code::kInternal, "the worker could not be isolated",
@@ -211,7 +214,12 @@ bool EnterNamespaces() {
   return unshare(kApart) == 0 || unshare(CLONE_NEWUSER | kApart) == 0;
 }
 
+uint64_t MemoryLimit() {
+  return memory_limit;
+}
+
 Result<void> EnterSandbox(const SandboxOptions& options) {
+  memory_limit = options.limits.memory_bytes;
   CHECK_OK(SetLimits(options.limits));
   if (options.uid) {
     CHECK_OK(BecomeUser(*options.uid));

@@ -18,7 +18,7 @@
 
 namespace vr::transform::protocol {
 
-inline constexpr uint32_t kVersion = 3;
+inline constexpr uint32_t kVersion = 4;
 inline constexpr size_t kMaxFrameBytes = 1 << 20;
 
 /// What a job makes. kAnimation: a moving picture without sound (GIF, WebP); kInfo: facts as JSON.
@@ -77,7 +77,7 @@ struct SheetGrid {
 };
 
 /// One job. Everything that decides the output bytes is in here, nothing of it depends on the
-/// machine (decoder_threads changes speed only).
+/// machine (decoder_threads and encoder_threads change speed only).
 struct Job {
   uint32_t version = kVersion;
   Operation operation = Operation::kVideo;
@@ -104,6 +104,8 @@ struct Job {
   bool source_complete = true;   ///< false: ask Need before reading
   bool stream = true;            ///< descriptor 2 is there: also write fragmented MP4
   uint32_t decoder_threads = 1;
+  bool segments = false;         ///< a long video may be encoded in segments; decides its bytes
+  uint32_t encoder_threads = 1;  ///< segments encoded at the same time; does not
   Limits limits;
 };
 

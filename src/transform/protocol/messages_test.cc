@@ -34,6 +34,8 @@ Job FullJob() {
   job.source_complete = false;
   job.stream = false;
   job.decoder_threads = 3;
+  job.segments = true;
+  job.encoder_threads = 5;
   job.limits = {.max_pixels = 1,
                 .max_source_seconds = 2.5,
                 .max_output_seconds = 3.5,
@@ -128,6 +130,8 @@ TEST(Messages, JobFieldsArriveWhereTheyBelong) {
   EXPECT_FALSE(job.source_complete);
   EXPECT_FALSE(job.stream);
   EXPECT_EQ(job.decoder_threads, 3u);
+  EXPECT_TRUE(job.segments);
+  EXPECT_EQ(job.encoder_threads, 5u);
   EXPECT_EQ(job.limits.max_pixels, 1u);
   EXPECT_EQ(job.limits.max_source_seconds, 2.5);
   EXPECT_EQ(job.limits.max_output_seconds, 3.5);
