@@ -564,12 +564,14 @@ TEST_F(WorkerPoolTest, WaitingUsersComeFirstAndOriginsTakeTurns) {
   EXPECT_EQ(order, "a1 b1 a2 a3 left prewarm ");
 }
 
-TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
+TEST_F(WorkerPoolTest, ALoneJobGetsMoreThreadsThanOneOfMany) {
   MakePool();
   auto alone = Do(Behave::kSucceed);
   ASSERT_TRUE(alone.ok());
   const size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const size_t slots = std::min<size_t>(cores, options_.workers);
   EXPECT_EQ(alone->warnings.at(0), "decoder_threads=" + std::to_string(std::min<size_t>(cores, 3)));
+  EXPECT_EQ(alone->warnings.at(1), "encoder_threads=" + std::to_string(slots));
   auto token = std::make_shared<CancelToken>();
   Job other;
   other.behave = Behave::kHang;
@@ -579,6 +581,8 @@ TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
   auto beside = Do(Behave::kSucceed);
   ASSERT_TRUE(beside.ok());
   EXPECT_EQ(beside->warnings.at(0), "decoder_threads=1");
+  EXPECT_EQ(beside->warnings.at(1),
+            "encoder_threads=" + std::to_string(std::max<size_t>(slots / 2, 1)));
   token->Cancel();
   EXPECT_FALSE(Finish(std::move(end)).ok());
 }

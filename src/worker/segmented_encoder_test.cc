@@ -111,7 +111,9 @@ TEST_P(SegmentedEncoderTest, NoPictureIsLostOrDoubledOrOutOfOrderAtASeam) {
     for (size_t i = 0; i < packets.size(); ++i) {
       shown.push_back(packets[i].pts);
       EXPECT_LE(packets[i].dts, packets[i].pts) << i;
-      if (i > 0) EXPECT_GT(packets[i].dts, packets[i - 1].dts) << i;
+      if (i > 0) {
+        EXPECT_GT(packets[i].dts, packets[i - 1].dts) << i;
+      }
     }
     std::sort(shown.begin(), shown.end());
     EXPECT_EQ(shown, times);
@@ -119,7 +121,9 @@ TEST_P(SegmentedEncoderTest, NoPictureIsLostOrDoubledOrOutOfOrderAtASeam) {
     int64_t latest = -1;
     for (const Packet& p : packets) {
       const int64_t segment = (p.pts + 2400) / (2 * kSecond);
-      if (segment > latest) EXPECT_TRUE(p.is_key) << p.pts;
+      if (segment > latest) {
+        EXPECT_TRUE(p.is_key) << p.pts;
+      }
       EXPECT_GE(segment, latest) << p.pts;
       latest = segment;
     }

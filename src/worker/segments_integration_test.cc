@@ -178,7 +178,9 @@ TEST_F(SegmentsTest, TellHowFarTheyAreByWhatCameOut) {
     EXPECT_GE(p.percent, percent);
     percent = p.percent;
     // Not by what was only decoded.
-    if (p.stream_bytes == 0) EXPECT_LT(p.percent, 20u);
+    if (p.stream_bytes == 0) {
+      EXPECT_LT(p.percent, 20u);
+    }
   }
   EXPECT_GE(percent, 90u);
 }
