@@ -21,6 +21,8 @@ constexpr auto kBeat = std::chrono::milliseconds(50);
 constexpr size_t kHeldAtFirst = 2;
 // Segments begun and not yet delivered, per thread: what they became is held in memory.
 constexpr size_t kSegmentsPerThread = 2;
+// Of a slide show a segment takes longer to begin than to encode.
+constexpr int kFewestPictures = 24;
 
 }  // namespace
 
@@ -70,11 +72,14 @@ Result<VideoEncoder> SegmentedEncoder::OpenLater() const {
 }
 
 bool SegmentedEncoder::BeginsSegment(int64_t pts) {
+  const bool is_first = segment_ == INT64_MIN;
+  if (!is_first && ++pictures_ < kFewestPictures) return false;
   if (segment_ticks_ <= 0) return std::exchange(segment_, 0) == INT64_MIN;
   // Clocks of a millisecond put a picture a little before its time.
   const int64_t number = (pts + frame_ticks_ / 2) / segment_ticks_;
   if (number <= segment_) return false;
   segment_ = number;
+  pictures_ = 0;
   return true;
 }
 

@@ -93,6 +93,7 @@ class SegmentedEncoder {
   const int64_t frame_ticks_;
   AvPtr<AVCodecParameters> parameters_;
   int64_t segment_ = INT64_MIN;       ///< number of the current one
+  int pictures_ = 0;                  ///< in it, but for the first
   int64_t last_dts_ = INT64_MIN;      ///< delivered
   bool has_begun_ = false;            ///< with one thread
   std::optional<VideoEncoder> here_;  ///< of the current segment, with one thread; or the first

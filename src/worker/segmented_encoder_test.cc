@@ -137,6 +137,17 @@ TEST_P(SegmentedEncoderTest, WhatIsShorterThanASegmentIsAsItWas) {
               Encode(RecipeOf(GetParam(), 0), times, {}));
 }
 
+TEST_P(SegmentedEncoderTest, ASlideShowIsNotCutToPieces) {
+  std::vector<int64_t> times;
+  for (int n = 0; n < 30; ++n) times.push_back(n * 2 * kSecond);
+  const std::vector<Packet> at_once = Encode(RecipeOf(GetParam(), 0), times, {});
+  const std::vector<Packet> packets =
+      Encode(RecipeOf(GetParam(), 2), times, {3, uint64_t{1} << 30, nullptr});
+  ASSERT_EQ(packets.size(), times.size());
+  // Up to where x264 looks ahead.
+  for (size_t n = 0; n < 12; ++n) EXPECT_TRUE(packets[n] == at_once[n]) << n;
+}
+
 TEST_P(SegmentedEncoderTest, EndsWhenItsPacketsAreNotTaken) {
   PictureFormat format;
   format.width = kWidth;

@@ -90,9 +90,9 @@ class FrameClock {
 /// How many encoders this machine lets us have at the same time. Changes no byte.
 SegmentedEncoder::Options EncodersFor(const protocol::Job& job, const VideoRecipe& recipe,
                                       const Placement& placement) {
-  // Address space, by what encoders were seen to reserve; half of ours is left to all else.
-  constexpr uint64_t kPerEncoder = 64 << 20, kPerPixel = 200;
-  constexpr uint64_t kPerSvtEncoder = 320 << 20, kPerSvtPixel = 400;
+  // Address space, by what encoders were seen to take: x264 at its dearest, SVT-AV1's many stacks.
+  constexpr uint64_t kPerEncoder = 64 << 20, kPerPixel = 130;
+  constexpr uint64_t kPerSvtEncoder = 256 << 20, kPerSvtPixel = 150;
   constexpr uint64_t kMostThreads = 8;
   SegmentedEncoder::Options options;
   if (recipe.segment_seconds <= 0) return options;
@@ -102,9 +102,9 @@ SegmentedEncoder::Options EncodersFor(const protocol::Job& job, const VideoRecip
       static_cast<uint64_t>(placement.width) * static_cast<uint64_t>(placement.height);
   const uint64_t each =
       is_svt ? kPerSvtEncoder + kPerSvtPixel * pixels : kPerEncoder + kPerPixel * pixels;
-  options.threads =
-      static_cast<int>(std::min<uint64_t>({job.encoder_threads, memory / 2 / each, kMostThreads}));
-  options.held_bytes = memory / 5;
+  options.threads = static_cast<int>(
+      std::min<uint64_t>({job.encoder_threads, memory / 5 * 2 / each, kMostThreads}));
+  options.held_bytes = memory / 6;
   return options;
 }
 
