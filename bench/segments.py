@@ -49,7 +49,7 @@ def run(servers, kit, target, keep):
         kit["until"](lambda: server.metric("video_resizer_encode_seconds_total") > cpu, "the worker is counted", 10, every=0.005)
         figures[name] = {"wall": wall, "first": first, "cpu": server.metric("video_resizer_encode_seconds_total") - cpu, "bytes": len(body)}
         if keep:
-            (keep / name).write_bytes(body)
+            (keep / ("made-" + name)).write_bytes(body)
     return figures
 
 
@@ -87,7 +87,7 @@ def main():
                             make_clip(source, size, seconds)
                         target = [server.add(source) for _, server in servers][0] + f"?width={width}&{query}&quality=medium&nocache=1"
                         run(servers, kit, target, work)
-                        quality = [psnr(work / name, source, width, height) for name, _ in servers] if not args.clip else [0, 0]
+                        quality = [psnr(work / ("made-" + name), source, width, height) for name, _ in servers] if not args.clip else [0, 0]
                         pairs = [run(servers if n % 2 == 0 else servers[::-1], kit, target, None) for n in range(args.rounds)]
                         ratio = {f: [p["auto"][f] / p["off"][f] for p in pairs] for f in ("wall", "cpu", "bytes")}
                         mid = {(n, f): statistics.median(p[n][f] for p in pairs) for n in ("auto", "off") for f in ("wall", "first")}

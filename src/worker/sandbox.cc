@@ -20,9 +20,8 @@
 namespace vr::worker {
 namespace {
 
-// Threads that decoders and encoders may start, with room for helpers: SVT-AV1 has 16 for each of
-// eight segments.
-constexpr rlim_t kMaxThreads = 192;
+// Threads a decoder may start, with room for its helpers; encoders of segments keep within them.
+constexpr rlim_t kMaxThreads = 64;
 constexpr rlim_t kMaxDescriptors = 64;
 /// No network, nothing of System V, mounts and names of our own.
 constexpr int kApart = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS;

@@ -68,13 +68,14 @@ class SegmentsTest : public WorkerFixture {
   }
   static std::string Sound(const std::string& bytes) {
     WriteFile(Path("result"), bytes);
-    return Output("ffmpeg -v error -i '" + Path("result") + "' -map 0:a? -c copy -f framemd5 -");
+    return Output("ffmpeg -v error -i '" + Path("result") +
+                  "' -vn -map '0:a?' -c copy -f framemd5 -");
   }
   static double Psnr(const std::string& bytes, const std::string& source) {
     WriteFile(Path("result"), bytes);
     const std::string text =
         Output("ffmpeg -hide_banner -i '" + Path("result") + "' -i '" + source +
-               "' -lavfi '[0:v]setpts=N/25/TB[a];[1:v]scale=80:-2,setpts=N/25/TB[b];[a][b]psnr' "
+               "' -lavfi '[0:v]setpts=N/25/TB[a];[1:v]scale=128:72,setpts=N/25/TB[b];[a][b]psnr' "
                "-f null - 2>&1");
     const size_t at = text.find("average:");
     return at == std::string::npos ? 0 : std::atof(text.c_str() + at + 8);
@@ -102,7 +103,7 @@ TEST_F(SegmentsTest, TheSamePicturesAtTheSameTimesAsAllAtOnce) {
     for (const OutputFormat format :
          {OutputFormat::kMp4, OutputFormat::kWebm, OutputFormat::kHevc, OutputFormat::kAv1}) {
       Job job;
-      job.width = 80;
+      job.width = 128;
       job.format = format;
       const Outcome whole = Run(job, source, false, 1), parts = Run(job, source, true, 2);
       const std::string where = source + " " + std::to_string(static_cast<int>(format));
@@ -114,7 +115,7 @@ TEST_F(SegmentsTest, TheSamePicturesAtTheSameTimesAsAllAtOnce) {
       EXPECT_EQ(PictureTimes(parts.stored), times) << where;
       EXPECT_EQ(PictureTimes(parts.stream).size(), times.size()) << where;
       EXPECT_EQ(Sound(parts.stored), Sound(whole.stored)) << where;
-      EXPECT_NE(parts.stored, whole.stored) << where;  // or nothing was tested
+      EXPECT_TRUE(parts.stored != whole.stored) << where << ": nothing was tested";
     }
   }
 }
@@ -123,7 +124,7 @@ TEST_F(SegmentsTest, TheyLookAsGood) {
   for (const OutputFormat format :
        {OutputFormat::kMp4, OutputFormat::kWebm, OutputFormat::kHevc, OutputFormat::kAv1}) {
     Job job;
-    job.width = 80;
+    job.width = 128;
     job.format = format;
     const Outcome whole = Run(job, Long(), false, 1), parts = Run(job, Long(), true, 2);
     const double at_once = Psnr(whole.stored, Long()), in_parts = Psnr(parts.stored, Long());
@@ -141,19 +142,20 @@ TEST_F(SegmentsTest, WorkWithSpeedFrameRateAndAPart) {
   part.start_seconds = 1.3;
   part.duration_seconds = 8.1;
   for (Job job : {slow, steady, part}) {
-    job.width = 80;
+    job.width = 128;
     const Outcome whole = Run(job, Long(), false, 1), parts = Run(job, Long(), true, 2);
     ASSERT_TRUE(whole.done && parts.done);
     EXPECT_EQ(PictureTimes(parts.stored), PictureTimes(whole.stored));
+    EXPECT_NE(Sound(whole.stored), "");
     EXPECT_EQ(Sound(parts.stored), Sound(whole.stored));
   }
 }
 
 TEST_F(SegmentsTest, NotAtABitRate) {
   Job job;
-  job.width = 80;
+  job.width = 128;
   job.bit_rate = 200'000;
-  EXPECT_EQ(Run(job, Long(), true, 2).stored, Run(job, Long(), false, 1).stored);
+  EXPECT_TRUE(Run(job, Long(), true, 2).stored == Run(job, Long(), false, 1).stored);
 }
 
 TEST_F(SegmentsTest, AResultThatIsTooLargeIsRefusedAsEver) {

@@ -93,7 +93,8 @@ SegmentedEncoder::Options EncodersFor(const protocol::Job& job, const VideoRecip
   // Address space, by what encoders were seen to take: x264 at its dearest, SVT-AV1's many stacks.
   constexpr uint64_t kPerEncoder = 64 << 20, kPerPixel = 130;
   constexpr uint64_t kPerSvtEncoder = 256 << 20, kPerSvtPixel = 150;
-  constexpr uint64_t kMostThreads = 8;
+  // SVT-AV1 has some sixteen threads, and hangs where it may have no more.
+  constexpr uint64_t kMostEncoders = 8, kMostSvtEncoders = 2;
   SegmentedEncoder::Options options;
   if (recipe.segment_seconds <= 0) return options;
   const uint64_t memory = MemoryLimit();
@@ -102,8 +103,8 @@ SegmentedEncoder::Options EncodersFor(const protocol::Job& job, const VideoRecip
       static_cast<uint64_t>(placement.width) * static_cast<uint64_t>(placement.height);
   const uint64_t each =
       is_svt ? kPerSvtEncoder + kPerSvtPixel * pixels : kPerEncoder + kPerPixel * pixels;
-  options.threads = static_cast<int>(
-      std::min<uint64_t>({job.encoder_threads, memory / 5 * 2 / each, kMostThreads}));
+  options.threads = static_cast<int>(std::min<uint64_t>(
+      {job.encoder_threads, memory / 5 * 2 / each, is_svt ? kMostSvtEncoders : kMostEncoders}));
   options.held_bytes = memory / 6;
   return options;
 }
