@@ -468,10 +468,11 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   const bool is_alone = queue_.empty() && CountOf(State::kBusy) == 0;
   run->job.decoder_threads =
       is_alone ? static_cast<uint32_t>(std::min<size_t>(Cores(), kLoneJobThreads)) : 1;
-  // Slots that nobody waits for are lent to segments; whoever comes later shares the cores with
-  // them.
+  // Slots that nobody waits for are lent to segments, when somebody waits for those; whoever comes
+  // later shares the cores with them.
   const size_t slots = std::min(Cores(), max_running_) / (CountOf(State::kBusy) + 1);
-  run->job.encoder_threads = queue_.empty() ? static_cast<uint32_t>(std::max<size_t>(slots, 1)) : 1;
+  const bool lends = queue_.empty() && run->priority() != Priority::kPrewarm;
+  run->job.encoder_threads = lends ? static_cast<uint32_t>(std::max<size_t>(slots, 1)) : 1;
   worker->run = run;
   worker->had_job = true;
   SetState(worker, State::kBusy);
