@@ -572,6 +572,11 @@ TEST_F(WorkerPoolTest, ALoneJobGetsMoreThreadsThanOneOfMany) {
   const size_t slots = std::min<size_t>(cores, options_.workers);
   EXPECT_EQ(alone->warnings.at(0), "decoder_threads=" + std::to_string(std::min<size_t>(cores, 3)));
   EXPECT_EQ(alone->warnings.at(1), "encoder_threads=" + std::to_string(slots));
+  Job early;
+  early.claim.priority = [] { return Priority::kPrewarm; };
+  auto prewarmed = Finish(Begin(std::move(early)));
+  ASSERT_TRUE(prewarmed.ok());
+  EXPECT_EQ(prewarmed->warnings.at(1), "encoder_threads=1");
   auto token = std::make_shared<CancelToken>();
   Job other;
   other.behave = Behave::kHang;
