@@ -117,7 +117,10 @@ void BindCache(Object& o, Settings& s) {
   o.Nested("kvTtl", [&](Object& n) { BindTtl(n, s.cache.ttl); });
   o.Optional("kvNamespace", s.kv_namespace, BindNamespace);
   o.Nested("edge", [&](Object& n) { BindEdge(n, s.cache.edge); });
-  o.Nested("kv", [&](Object& n) { BindKv(n, s.kv); });
+  o.Nested("kv", [&](Object& n) {
+    BindKv(n, s.kv);
+    n.Bytes("recentReads", s.cache.recent_reads_max_bytes, {.min = 0, .max = kTiB});
+  });
   o.Duration("staleWhileRevalidate", s.freshness.stale_while_revalidate, {0s, kYear});
   o.Duration("staleIfError", s.freshness.stale_if_error, {0s, kYear});
   o.Duration("sourceCheckInterval", s.freshness.source_check_interval, {0s, kYear});

@@ -64,6 +64,8 @@ struct Entity {
   std::string location;
   /// Whether the durable store holds it (or is about to): decides the X-KV-Cache-* fields.
   bool kv_backed = false;
+  /// What the store said its version was before this was read from it (KvStore::Version); 0 = none.
+  uint64_t kv_version = 0;
   /// Stale, but the origin has just failed: served without asking it again until then; ms, 0 = no.
   int64_t stale_ok_until_ms = 0;
   /// When the source was last compared with this entity, ms; 0 = when it was made.
