@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <iterator>
+#include <system_error>
 #include <utility>
 
 extern "C" {
@@ -95,8 +97,7 @@ Result<void> SegmentedEncoder::Encode(AvPtr<AVFrame> frame, const PacketSink& si
   const bool begins = BeginsSegment(frame->pts);
   if (options_.threads == 1) return EncodeHere(*frame, begins, sink);
   CHECK_OK(DeliverUntil(begins ? Until::kSegmentMayBegin : Until::kRoom, sink));
-  Push(std::move(frame), begins);
-  return {};
+  return Push(std::move(frame), begins);
 }
 
 Result<void> SegmentedEncoder::EncodeHere(AVFrame& frame, bool begins, const PacketSink& sink) {
@@ -130,7 +131,7 @@ PacketSink SegmentedEncoder::InOrder(const PacketSink& sink) {
   };
 }
 
-void SegmentedEncoder::Push(AvPtr<AVFrame> frame, bool begins) {
+Result<void> SegmentedEncoder::Push(AvPtr<AVFrame> frame, bool begins) {
   bool needs_thread = false;
   {
     MutexLock lock(mutex_);
@@ -143,8 +144,16 @@ void SegmentedEncoder::Push(AvPtr<AVFrame> frame, bool begins) {
     held_ += BytesOf(*frame);
     segments_.back()->pictures.push_back(std::move(frame));
   }
-  if (needs_thread) threads_.emplace_back([this] { Work(); });
+  if (needs_thread) {
+    try {
+      threads_.emplace_back([this] { Work(); });
+    } catch (const std::system_error& e) {
+      // Those that are there do it as well.
+      if (threads_.empty()) return TransformFailed("the transform failed", e.what());
+    }
+  }
   work_.notify_all();
+  return {};
 }
 
 void SegmentedEncoder::Close(int64_t last_duration) {

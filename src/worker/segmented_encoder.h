@@ -69,7 +69,7 @@ class SegmentedEncoder {
   // In the main thread.
   Result<void> EncodeHere(AVFrame& frame, bool begins, const PacketSink& sink);
   PacketSink InOrder(const PacketSink& sink);
-  void Push(AvPtr<AVFrame> frame, bool begins);
+  Result<void> Push(AvPtr<AVFrame> frame, bool begins);
   void Close(int64_t last_duration) REQUIRES(mutex_);
   enum class Until { kRoom, kSegmentMayBegin, kEnd };
   /// Delivers what is ready, until there is what is waited for.

@@ -1,6 +1,6 @@
 // VideoEncoder: upright pictures in, packets of H.264, HEVC, VP9 or AV1 out. Its threads are pinned
 // by the recipe, so that bytes do not depend on the machine. A key frame at least every two
-// seconds, closed groups. Main thread only.
+// seconds, closed groups. One thread at a time.
 #pragma once
 
 #include <functional>
