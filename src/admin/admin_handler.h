@@ -4,6 +4,7 @@
 //   POST /admin/purge                         bearer token; what the body names leaves every layer
 //   GET  /admin/variants?source=…&cursor=…    bearer token; the variants of a source
 //   GET  /admin/entry?key=…                   bearer token; one entry's metadata
+//   GET  /admin/analytics?hours=24            bearer token; what was asked, answered and saved
 //   GET  /admin/jobs                          bearer token; productions going on, and ended of late
 //   DELETE /admin/jobs/{id}                   bearer token; ends one
 //
@@ -15,8 +16,11 @@
 #include <optional>
 #include <string>
 
+#include "analytics/analytics.h"
+#include "analytics/report.h"
 #include "cache/orchestrator.h"
 #include "http/message.h"
+#include "io/blocking.h"
 #include "observe/metrics.h"
 
 namespace vr::admin {
@@ -34,16 +38,26 @@ struct PurgeRequest {
 };
 Result<PurgeRequest> ParsePurge(std::string_view json);
 
+/// What GET /admin/analytics is answered with. The referred objects outlive the handler.
+struct AnalyticsAccess {
+  analytics::Analytics& analytics;
+  io::Blocking& blocking;
+  std::function<analytics::Storage()> storage;
+};
+
 class AdminHandler final : public http::Handler {
  public:
   /// @param token  empty: the routes under /admin/ are closed
+  /// @param analytics nullopt: switched off
   /// @param not_ready nullopt when ready to serve, else why not
   AdminHandler(const Metrics& metrics, cache::Orchestrator& orchestrator, std::string token,
-               std::function<std::optional<std::string>()> not_ready)
+               std::function<std::optional<std::string>()> not_ready,
+               std::optional<AnalyticsAccess> analytics = std::nullopt)
       : metrics_(metrics),
         orchestrator_(orchestrator),
         token_(std::move(token)),
-        not_ready_(std::move(not_ready)) {}
+        not_ready_(std::move(not_ready)),
+        analytics_(std::move(analytics)) {}
 
   std::optional<http::Response> TryNow(const http::Request& request) override;
   Task<http::Response> Handle(Context ctx, const http::Request& request) override;
@@ -54,6 +68,7 @@ class AdminHandler final : public http::Handler {
   Task<http::Response> Purge(Context ctx, const http::Request& request);
   Task<http::Response> Variants(Context ctx, const http::Request& request);
   Task<http::Response> Entry(Context ctx, const http::Request& request);
+  Task<http::Response> Report(Context ctx, const http::Request& request);
   http::Response Jobs();
   http::Response CancelJob(std::string_view id);
 
@@ -61,6 +76,7 @@ class AdminHandler final : public http::Handler {
   cache::Orchestrator& orchestrator_;
   const std::string token_;
   const std::function<std::optional<std::string>()> not_ready_;
+  const std::optional<AnalyticsAccess> analytics_;
 };
 
 }  // namespace vr::admin

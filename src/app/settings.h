@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "analytics/options.h"
 #include "cache/options.h"
 #include "config/object.h"
 #include "config/problem.h"
@@ -80,6 +81,7 @@ struct Settings {
   AccessOptions access;
   delivery::CorsOptions cors;
   delivery::Options delivery;
+  analytics::Options analytics;
   LogOptions log;
 };
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "analytics/recorder.h"
 #include "cache/orchestrator.h"
 #include "delivery/snapshot.h"
 #include "io/blocking.h"
@@ -23,6 +24,7 @@ struct ProducerDeps {
   io::Blocking& blocking;
   Metrics& metrics;
   transform::RateFactors& rate_factors;
+  analytics::Recorder* recorder = nullptr;  ///< of productions; null: none
 };
 
 /// What is known before anything is opened.
@@ -55,6 +57,7 @@ class VideoProducer final : public cache::Producer {
   Task<Result<cache::Metadata>> Transform(Context ctx, cache::ProductionRef production,
                                           SharedFd stored, origin::SourceRef source);
   void Count(std::string_view result);
+  void Tell(const Result<cache::Metadata>& made);
 
   const ProducerDeps deps_;
   const ProductionSpec spec_;

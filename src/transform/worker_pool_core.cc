@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "base/check.h"
+#include "io/cores.h"
 #include "observe/log.h"
 #include "transform/protocol/fd_passing.h"
 
@@ -31,10 +31,6 @@ constexpr size_t kMaxPendingBytes = 64 * 1024;
 constexpr int kHopeless = 5;
 constexpr uint32_t kLoneJobThreads = 3;
 
-size_t Cores() {
-  return std::max(1u, std::thread::hardware_concurrency());
-}
-
 uint64_t SizeOfFile(const SharedFd& file) {
   struct stat info {};
   if (!file || fstat(file->get(), &info) != 0) return 0;
@@ -49,7 +45,8 @@ Error Stopping() {
 
 WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
     : options_(std::move(options)),
-      max_running_(options_.workers > 0 ? options_.workers : Cores()),
+      cores_(io::UsableCores()),
+      max_running_(options_.workers > 0 ? options_.workers : cores_),
       loop_(loop),
       encode_seconds_(
           metrics.GetCounter("video_resizer_encode_seconds_total", "CPU seconds of ended workers")),
@@ -467,10 +464,10 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   // in each other's way.
   const bool is_alone = queue_.empty() && CountOf(State::kBusy) == 0;
   run->job.decoder_threads =
-      is_alone ? static_cast<uint32_t>(std::min<size_t>(Cores(), kLoneJobThreads)) : 1;
+      is_alone ? static_cast<uint32_t>(std::min<size_t>(cores_, kLoneJobThreads)) : 1;
   // Slots that nobody waits for are lent to segments, when somebody waits for those; whoever comes
   // later shares the cores with them.
-  const size_t slots = std::min(Cores(), max_running_) / (CountOf(State::kBusy) + 1);
+  const size_t slots = std::min<size_t>(cores_, max_running_) / (CountOf(State::kBusy) + 1);
   const bool lends = queue_.empty() && run->priority() != Priority::kPrewarm;
   run->job.encoder_threads = lends ? static_cast<uint32_t>(std::max<size_t>(slots, 1)) : 1;
   worker->run = run;

@@ -11,6 +11,7 @@
 #include <future>
 #include <thread>
 
+#include "io/cores.h"
 #include "io/notifier.h"
 #include "transform/testing/fake_worker.h"
 #include "transform/worker_pool.h"
@@ -568,7 +569,7 @@ TEST_F(WorkerPoolTest, ALoneJobGetsMoreThreadsThanOneOfMany) {
   MakePool();
   auto alone = Do(Behave::kSucceed);
   ASSERT_TRUE(alone.ok());
-  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const size_t cores = io::UsableCores();
   const size_t slots = std::min<size_t>(cores, options_.workers);
   EXPECT_EQ(alone->warnings.at(0), "decoder_threads=" + std::to_string(std::min<size_t>(cores, 3)));
   EXPECT_EQ(alone->warnings.at(1), "encoder_threads=" + std::to_string(slots));
