@@ -137,6 +137,19 @@ TEST(Settings, TheContractsExampleLoads) {
   EXPECT_THAT(s.delivery.debug_addresses, ElementsAre("127.0.0.1"));
 }
 
+TEST(Settings, SegmentsAreOnUnlessSwitchedOff) {
+  const auto with = [](std::string_view transform) {
+    return LoadWith(WithOrigin("\"transform\": " + std::string(transform)));
+  };
+  const LoadOutcome unsaid = with("{}"), chosen = with(R"({ "segments": "auto" })"),
+                    off = with(R"({ "segments": "off" })"), wrong = with(R"({ "segments": 4 })");
+  ASSERT_TRUE(unsaid.settings && chosen.settings && off.settings);
+  EXPECT_TRUE(unsaid.settings->transform.segments);
+  EXPECT_TRUE(chosen.settings->transform.segments);
+  EXPECT_FALSE(off.settings->transform.segments);
+  EXPECT_FALSE(wrong.settings);
+}
+
 TEST(Settings, TheSampleFileLoadsWithoutAWord) {
   Sources sources;
   sources.file = ProjectFile("config/example.jsonc");
