@@ -1,6 +1,7 @@
 #include "admin/admin_handler.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "http/codes.h"
@@ -18,6 +19,7 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kDefaultLimit = 100;
+constexpr int64_t kDefaultHours = 24;
 constexpr size_t kMaxLimit = 1000;
 constexpr size_t kMostPrewarmed = 10'000;
 constexpr std::string_view kJobPrefix = "/admin/jobs/";
@@ -349,7 +351,8 @@ std::optional<Response> AdminHandler::TryNow(const Request& request) {
                 "not ready: " + *why + "\n");
   }
   if (!is_purge && !is_job && !is_prewarm && request.path != "/admin/variants" &&
-      request.path != "/admin/entry" && request.path != "/admin/jobs") {
+      request.path != "/admin/entry" && request.path != "/admin/jobs" &&
+      request.path != "/admin/analytics") {
     return Refusal(http::kNotFound, "NOT_FOUND", "no such admin route");
   }
   if (token_.empty()) {
@@ -423,6 +426,7 @@ Task<Response> AdminHandler::TakeNotification(const Request& request) {
 Task<Response> AdminHandler::Handle(Context ctx, const Request& request) {
   ctx.deadline = std::min(ctx.deadline, std::chrono::steady_clock::now() + kPurgeTime);
   if (request.path == "/admin/purge") co_return co_await Purge(ctx, request);
+  if (request.path == "/admin/analytics") co_return co_await Report(ctx, request);
   if (request.path == "/admin/variants") co_return co_await Variants(ctx, request);
   if (request.path == kPrewarm) co_return co_await OrderPrewarm(request);
   if (request.path == kWebhook) co_return co_await TakeNotification(request);
@@ -490,6 +494,37 @@ Task<Response> AdminHandler::Entry(Context ctx, const Request& request) {
   Json j = ViewOf(**entry);
   j["layers"]["inProduction"] = (*entry)->in_production;
   co_return JsonAnswer(j);
+}
+
+Task<Response> AdminHandler::Report(Context ctx, const Request& request) {
+  (void)ctx;
+  if (!analytics_) {
+    co_return Refusal(http::kNotFound, "NOT_FOUND", "analytics.enabled is false");
+  }
+  Result<http::QueryPairs> query = http::SplitQuery(request.query);
+  if (!query.ok()) co_return FailureOf(query.error());
+  int64_t hours = kDefaultHours;
+  const int64_t most = analytics_->analytics.max_hours();
+  for (const auto& [name, value] : *query) {
+    if (name != "hours") {
+      co_return Refusal(http::kBadRequest, "INVALID_PARAMETER",
+                        "\"" + name + "\" is unknown; allowed: hours");
+    }
+    const char* const end = value.data() + value.size();
+    const auto [at, error] = std::from_chars(value.data(), end, hours);
+    if (error != std::errc() || at != end || hours < 1 || hours > most) {
+      co_return Refusal(http::kBadRequest, "INVALID_PARAMETER",
+                        "\"hours\" must be 1-" + std::to_string(most));
+    }
+  }
+  auto render = [this, hours]() -> Result<std::string> {
+    const analytics::Summary summary = analytics_->analytics.Summarise(hours);
+    return analytics::RenderReport(summary, analytics_->storage(), hours) + "\n";
+  };
+  Result<std::string> report =
+      co_await analytics_->blocking.Run(io::Lane::kRead, std::move(render));
+  if (!report.ok()) co_return FailureOf(report.error());
+  co_return Text(http::kOk, "application/json", std::move(*report));
 }
 
 Response AdminHandler::Jobs() {

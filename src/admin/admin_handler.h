@@ -4,6 +4,7 @@
 //   POST /admin/purge                         bearer token; what the body names leaves every layer
 //   GET  /admin/variants?source=…&cursor=…    bearer token; the variants of a source
 //   GET  /admin/entry?key=…                   bearer token; one entry's metadata
+//   GET  /admin/analytics?hours=24            bearer token; what was asked, answered and saved
 //   GET  /admin/jobs                          bearer token; productions going on, and ended of late
 //   DELETE /admin/jobs/{id}                   bearer token; ends one
 //   POST /admin/prewarm                       bearer token; has variants made before anybody asks
@@ -20,9 +21,12 @@
 #include <string>
 #include <vector>
 
+#include "analytics/analytics.h"
+#include "analytics/report.h"
 #include "cache/orchestrator.h"
 #include "cache/prewarmer.h"
 #include "http/message.h"
+#include "io/blocking.h"
 #include "observe/metrics.h"
 
 namespace vr::admin {
@@ -54,16 +58,26 @@ struct Upload {
 /// @errors kInvalidArgument: not such a notification
 Result<std::vector<Upload>> ParseNotification(std::string_view json, size_t& ignored);
 
+/// What GET /admin/analytics is answered with. The referred objects outlive the handler.
+struct AnalyticsAccess {
+  analytics::Analytics& analytics;
+  io::Blocking& blocking;
+  std::function<analytics::Storage()> storage;
+};
+
 class AdminHandler final : public http::Handler {
  public:
   /// @param token  empty: the routes under /admin/ are closed
+  /// @param analytics nullopt: switched off
   /// @param not_ready nullopt when ready to serve, else why not
   AdminHandler(const Metrics& metrics, cache::Orchestrator& orchestrator, std::string token,
-               std::function<std::optional<std::string>()> not_ready)
+               std::function<std::optional<std::string>()> not_ready,
+               std::optional<AnalyticsAccess> analytics = std::nullopt)
       : metrics_(metrics),
         orchestrator_(orchestrator),
         token_(std::move(token)),
-        not_ready_(std::move(not_ready)) {}
+        not_ready_(std::move(not_ready)),
+        analytics_(std::move(analytics)) {}
 
   /// What orders to prewarm are given to; without one they are refused. It outlives this. Before
   /// the first request.
@@ -78,6 +92,7 @@ class AdminHandler final : public http::Handler {
   Task<http::Response> Purge(Context ctx, const http::Request& request);
   Task<http::Response> Variants(Context ctx, const http::Request& request);
   Task<http::Response> Entry(Context ctx, const http::Request& request);
+  Task<http::Response> Report(Context ctx, const http::Request& request);
   http::Response Jobs();
   http::Response CancelJob(std::string_view id);
   /// What is under /admin/prewarm.
@@ -90,6 +105,7 @@ class AdminHandler final : public http::Handler {
   const std::string token_;
   const std::function<std::optional<std::string>()> not_ready_;
   cache::Prewarmer* prewarmer_ = nullptr;
+  const std::optional<AnalyticsAccess> analytics_;
 };
 
 }  // namespace vr::admin

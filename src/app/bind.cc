@@ -317,6 +317,13 @@ void BindDebug(Object& o, delivery::Options& delivery) {
   o.Strings("allowedAddresses", delivery.debug_addresses, IpAddress());
 }
 
+void BindAnalytics(Object& o, analytics::Options& analytics) {
+  o.Field("enabled", analytics.enabled);
+  o.Duration("interval", analytics.interval, {1s, 3600s});
+  o.Field("keepHours", analytics.keep_hours, {24u, 2160u});
+  o.Field("keepDays", analytics.keep_days, {7u, 3660u});
+}
+
 void BindLog(Object& o, LogOptions& log) {
   o.Enum("level", log.level,
          {{"debug", LogLevel::kDebug},
@@ -456,6 +463,7 @@ void BindSettings(Object& o, Settings& s) {
   o.Nested("access", [&](Object& n) { BindAccess(n, s); });
   o.Nested("cors", [&](Object& n) { BindCors(n, s.cors); });
   o.Nested("debug", [&](Object& n) { BindDebug(n, s.delivery); });
+  o.Nested("analytics", [&](Object& n) { BindAnalytics(n, s.analytics); });
   o.Nested("log", [&](Object& n) { BindLog(n, s.log); });
 }
 

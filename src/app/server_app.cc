@@ -188,12 +188,19 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       cache_options, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
       delivery::RenderEntityHead, delivery::RenderFailure);
   app->orchestrator_->ProduceOn(app->workshop_[0].executor());
+  analytics::Recorder* recorder = nullptr;
+  if (s.analytics.enabled) {
+    app->analytics_ =
+        std::make_unique<analytics::Analytics>(s.analytics, app->clock_, app->metrics_);
+    app->analytics_->Start();
+    recorder = &app->analytics_->recorder();
+  }
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
       *app->snapshots_, *app->orchestrator_,
       delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_,
-                             app->rate_factors_},
-      app->clock_, app->metrics_, not_ready, &app->production_limiter_});
+                             app->rate_factors_, recorder},
+      app->clock_, app->metrics_, not_ready, &app->production_limiter_, recorder});
   cache::Prewarmer::Deps prewarm{
       .executor = app->workshop_[0].executor(),
       .clock = app->clock_,
@@ -225,8 +232,8 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
                                                        app->metrics_);
   app->router_ = std::make_unique<delivery::Router>(
       *app->snapshots_, *app->endpoint_, *app->passthrough_, *app->events_, app->loop_guard_);
-  app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
-                                                              s.admin.token, not_ready);
+  app->admin_handler_ = std::make_unique<admin::AdminHandler>(
+      app->metrics_, *app->orchestrator_, s.admin.token, not_ready, app->Access());
   app->admin_handler_->Prewarm(*app->prewarmer_);
   app->gate_ = std::make_unique<delivery::AccessGate>(
       *app->snapshots_, *app->router_,
@@ -260,6 +267,22 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
                         {"kv_namespace", s.kv_namespace ? s.kv_namespace->name() : ""},
                         {"kv_entries", app->kv_->usage().entries}});
   return app;
+}
+
+std::optional<admin::AnalyticsAccess> ServerApp::Access() {
+  if (!analytics_) return std::nullopt;
+  const auto storage = [this] {
+    analytics::Storage held;
+    held.edge_bytes = orchestrator_->edge().bytes();
+    held.edge_entries = orchestrator_->edge().entries();
+    held.edge_max_bytes = settings_.cache.edge.max_bytes;
+    const kv::Usage usage = kv_->usage();
+    held.kv_bytes = usage.bytes;
+    held.kv_entries = usage.entries;
+    held.kv_max_bytes = settings_.kv.max_bytes;
+    return held;
+  };
+  return admin::AnalyticsAccess{*analytics_, *blocking_, storage};
 }
 
 Result<void> ServerApp::FinishPurges() {
@@ -351,6 +374,8 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
     }
   }
   admin_server_->Drain();
+  // Whatever comes of the rest, what is counted is not lost.
+  if (analytics_) analytics_->Save();
   return is_clean;
 }
 

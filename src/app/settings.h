@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "analytics/options.h"
 #include "cache/options.h"
 #include "cache/prewarm_options.h"
 #include "config/object.h"
@@ -82,6 +83,7 @@ struct Settings {
   AccessOptions access;
   delivery::CorsOptions cors;
   delivery::Options delivery;
+  analytics::Options analytics;
   LogOptions log;
 };
 

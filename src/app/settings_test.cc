@@ -731,6 +731,27 @@ TEST(Settings, PrewarmNamesDerivativesThatThereAre) {
               ElementsAre("/prewarm/hotRequests"));
 }
 
+TEST(Settings, AnalyticsIsOnAndHasItsBounds) {
+  LoadOutcome outcome = LoadWith(WithOrigin(R"("data": "/d")"));
+  ASSERT_TRUE(outcome.settings);
+  EXPECT_TRUE(outcome.settings->analytics.enabled);
+  EXPECT_EQ(outcome.settings->analytics.interval, 10s);
+  EXPECT_EQ(outcome.settings->analytics.dir, "/d/analytics");
+  outcome = LoadWith(WithOrigin(
+      R"("analytics": {"enabled": false, "interval": "1m", "keepHours": 48, "keepDays": 30})"));
+  ASSERT_TRUE(outcome.settings);
+  EXPECT_FALSE(outcome.settings->analytics.enabled);
+  EXPECT_EQ(outcome.settings->analytics.interval, 60s);
+  EXPECT_EQ(outcome.settings->analytics.keep_hours, 48u);
+  EXPECT_EQ(outcome.settings->analytics.keep_days, 30u);
+  EXPECT_THAT(NeedsRestart(Settings(), *outcome.settings), testing::Contains("analytics"));
+  outcome = LoadWith(WithOrigin(
+      R"("analytics": {"interval": "0s", "keepHours": 23, "keepDays": 4000, "keepMinutes": 1})"));
+  EXPECT_THAT(Pointers(outcome.problems),
+              ElementsAre("/analytics/interval", "/analytics/keepHours", "/analytics/keepDays",
+                          "/analytics/keepMinutes"));
+}
+
 // --- docs/configuration.md and the keys there are ---
 
 std::string Cell(const config::KeyInfo& key) {

@@ -109,6 +109,7 @@ struct FailureForm {
   std::string content_type;
   std::string body;
   std::string location;  ///< of a redirect
+  std::string reason;    ///< API error code
 };
 
 /// What each layer holds, for `debug=view`.

@@ -5,6 +5,7 @@
 // could not look. Pure but for what it prints.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -26,7 +27,16 @@ struct Assignment {
 };
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigPrint, kConfigImport, kFsck, kSign, kVersion };
+  enum class Kind {
+    kServe,
+    kConfigCheck,
+    kConfigPrint,
+    kConfigImport,
+    kFsck,
+    kSign,
+    kStats,
+    kVersion
+  };
   Kind kind = Kind::kServe;
   std::string config_file;              ///< empty: none given
   std::vector<Assignment> assignments;  ///< in the order of the command line; the last one wins
@@ -42,6 +52,13 @@ struct Command {
     std::string secret_variable;  ///< of the environment; empty: the configuration has the key
   };
   Sign sign;
+  struct Stats {
+    int64_t hours = 24;
+    bool json = false;
+    std::string admin;           ///< "address:port"; empty: as configured
+    std::string token_variable;  ///< of the environment; empty: the configuration has the token
+  };
+  Stats stats;
   struct Import {
     std::string file, wrangler;
     std::string environment;                          ///< section of the wrangler file

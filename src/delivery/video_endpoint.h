@@ -36,9 +36,10 @@ class VideoEndpoint final : public http::Handler {
     Metrics& metrics;
     /// nullopt when ready, else why not.
     std::function<std::optional<std::string>()> not_ready;
-    RateLimiter* limiter = nullptr;  ///< of productions; null: none
+    RateLimiter* limiter = nullptr;           ///< of productions; null: none
+    analytics::Recorder* recorder = nullptr;  ///< of requests; null: none
   };
-  explicit VideoEndpoint(Deps deps) : deps_(deps), log_(deps.metrics) {}
+  explicit VideoEndpoint(Deps deps) : deps_(deps), log_(deps.metrics, deps.clock, deps.recorder) {}
 
   std::optional<http::Response> TryNow(const http::Request& request) override;
   /// The shorter way of TryNow for a target that was a hit before under this configuration; nullopt
@@ -101,6 +102,8 @@ class VideoEndpoint final : public http::Handler {
   ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   static std::vector<std::string> TagsOf(const Prepared& prepared);
+  /// For an answer that is made of no entity.
+  static std::shared_ptr<RequestNote> NoteOf(cache::Layer layer, const Prepared& prepared);
   struct HitNow {
     cache::EntityRef entity;  ///< null: no layer has it at hand
     cache::Layer layer = cache::Layer::kEdge;
@@ -111,7 +114,8 @@ class VideoEndpoint final : public http::Handler {
   static void Remember(const http::Request& request, const Prepared& prepared);
   /// The last step of every answer that is made of an entity.
   static http::Response Conclude(const http::Request& request, http::Representation whole,
-                                 cache::EntityRef entity, cache::Layer layer);
+                                 cache::EntityRef entity, cache::Layer layer,
+                                 cache::Freshness freshness = cache::Freshness::kFresh);
   /// After a hit: has its source compared in the background when that is due.
   void FollowUp(const http::Request& request, const Prepared& prepared,
                 const cache::EntityRef& hit) const;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "analytics/recorder.h"
 #include "cache/orchestrator.h"
 #include "delivery/snapshot.h"
 #include "delivery/transform_group.h"
@@ -24,6 +25,7 @@ struct ProducerDeps {
   io::Blocking& blocking;
   Metrics& metrics;
   transform::RateFactors& rate_factors;
+  analytics::Recorder* recorder = nullptr;  ///< of productions; null: none
 };
 
 /// What is known before anything is opened.
@@ -62,6 +64,7 @@ class VideoProducer final : public cache::Producer {
   void Note(cache::Metadata& meta, const transform::protocol::Done& done,
             const std::string& factor_key) const;
   void Count(std::string_view result);
+  void Tell(const Result<cache::Metadata>& made);
 
   const ProducerDeps deps_;
   const ProductionSpec spec_;

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 #include <utility>
 
 #include "base/check.h"
+#include "io/cores.h"
 #include "observe/log.h"
 #include "transform/protocol/fd_passing.h"
 
@@ -35,10 +35,6 @@ constexpr int kHopeless = 5;
 constexpr uint32_t kLoneJobThreads = 3;
 constexpr int kMostNice = 19;
 
-size_t Cores() {
-  return std::max(1u, std::thread::hardware_concurrency());
-}
-
 uint64_t SizeOfFile(const SharedFd& file) {
   struct stat info {};
   if (!file || fstat(file->get(), &info) != 0) return 0;
@@ -53,7 +49,8 @@ Error Stopping() {
 
 WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
     : options_(std::move(options)),
-      max_running_(options_.workers > 0 ? options_.workers : Cores()),
+      cores_(io::UsableCores()),
+      max_running_(options_.workers > 0 ? options_.workers : cores_),
       loop_(loop),
       encode_seconds_(
           metrics.GetCounter("video_resizer_encode_seconds_total", "CPU seconds of ended workers")),
@@ -484,7 +481,7 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   const bool is_alone =
       queue_.empty() && CountUsers() == 0 && run->priority() != Priority::kPrewarm;
   run->job.decoder_threads =
-      is_alone ? static_cast<uint32_t>(std::min<size_t>(Cores(), kLoneJobThreads)) : 1;
+      is_alone ? static_cast<uint32_t>(std::min<size_t>(cores_, kLoneJobThreads)) : 1;
   worker->run = run;
   worker->had_job = true;
   SetState(worker, State::kBusy);

@@ -118,6 +118,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   void Renice(Worker& worker);
 
   const Options options_;
+  const size_t cores_;  ///< that this process may use
   const size_t max_running_;
   io::Loop& loop_;
   Counter encode_seconds_;

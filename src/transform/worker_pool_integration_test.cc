@@ -11,6 +11,7 @@
 #include <future>
 #include <thread>
 
+#include "io/cores.h"
 #include "io/notifier.h"
 #include "transform/testing/fake_worker.h"
 #include "transform/worker_pool.h"
@@ -598,7 +599,7 @@ TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
   MakePool();
   auto alone = Do(Behave::kSucceed);
   ASSERT_TRUE(alone.ok());
-  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const size_t cores = io::UsableCores();
   EXPECT_EQ(alone->warnings.at(0), "decoder_threads=" + std::to_string(std::min<size_t>(cores, 3)));
   auto token = std::make_shared<CancelToken>();
   Job other;
