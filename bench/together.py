@@ -22,9 +22,7 @@ from kit.wait import until  # noqa: E402
 SETS = {
     "640, 480, 320, 240": [{"width": w} for w in (640, 480, 320, 240)],
     "480, 320, 240, 160": [{"width": w} for w in (480, 320, 240, 160)],
-    "854, 640, 426, 256": [{"width": w} for w in (854, 640, 426, 256)],
     "640, 480, 320, 240, no sound": [{"width": w, "audio": False} for w in (640, 480, 320, 240)],
-    "640, 480, 320, 240, compression low": [{"width": w, "compression": "low"} for w in (640, 480, 320, 240)],
     "1280, 854, 640, 426": [{"width": w} for w in (1280, 854, 640, 426)],
 }
 
