@@ -110,8 +110,9 @@ void Analytics::TakeOver() {
 
 std::string Analytics::Encode(File file, int64_t now_s) const {
   Kept kept;
+  const History& history = history_;
   const auto take = [&](Level level, bool is_open) {
-    for (const Bucket& bucket : history_.buckets(level)) {
+    for (const Bucket& bucket : history.buckets(level)) {
       if (History::IsOpen(level, bucket, now_s) == is_open) kept.rows.push_back({level, bucket});
     }
   };
