@@ -141,6 +141,27 @@ void BindCache(Object& o, Settings& s) {
   o.Field("maxBackgroundStores", s.cache.max_background_stores, {0, 100'000});
 }
 
+void BindPrewarm(Object& o, cache::PrewarmOptions& prewarm) {
+  Text name = Name();
+  name.allowed = "a name of \"derivatives\"";
+  o.Strings("derivatives", prewarm.derivatives, name, 100);
+  o.Strings("onUpload", prewarm.on_upload, name, 100);
+  o.Field("uploadPath", prewarm.upload_path,
+          {.raw = true,
+           .min_length = 1,
+           .max_length = 1000,
+           .allowed = "a path that begins with / and has ${key}, perhaps ${bucket}",
+           .check = [](const std::string& path) {
+             return path.starts_with('/') && path.find("${key}") != path.npos &&
+                    path.find_first_of("?#") == path.npos && IsPrintableAscii(path);
+           }});
+  o.Field("hotRequests", prewarm.hot_requests, {0u, 1'000'000'000u});
+  o.Duration("hotWindow", prewarm.hot_window, {1s, 86400s});
+  o.Field("queue", prewarm.queue, {1, 1'000'000});
+  o.Field("concurrency", prewarm.concurrency, {1u, 64u});
+  o.Field("together", prewarm.together, {1u, 6u});
+}
+
 void BindTransform(Object& o, Settings& s) {
   transform::Options& t = s.transform;
   o.Field("workers", t.workers, {0, 1024});
@@ -437,6 +458,7 @@ void BindSettings(Object& o, Settings& s) {
   o.Enum("validation", s.variant.validation,
          {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});
   o.Nested("cache", [&](Object& n) { BindCache(n, s); });
+  o.Nested("prewarm", [&](Object& n) { BindPrewarm(n, s.prewarm); });
   o.Nested("cdnCgi", [&](Object& n) { BindMediaUrls(n, s.delivery.media_urls); });
   o.Nested("access", [&](Object& n) { BindAccess(n, s); });
   o.Nested("cors", [&](Object& n) { BindCors(n, s.cors); });

@@ -201,6 +201,19 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_,
                              app->rate_factors_, recorder},
       app->clock_, app->metrics_, not_ready, &app->production_limiter_, recorder});
+  cache::Prewarmer::Deps prewarm{
+      .executor = app->workshop_[0].executor(),
+      .clock = app->clock_,
+      .metrics = app->metrics_,
+      .make =
+          [endpoint = app->endpoint_.get()](std::vector<cache::WarmTarget> targets) {
+            return endpoint->Warm(std::move(targets));
+          },
+      .is_idle = [pool = app->pool_.get()] { return pool->is_idle(); },
+      .resolve = [endpoint = app->endpoint_.get()](
+                     std::string target) { return endpoint->ResolveWarm(std::move(target)); }};
+  app->prewarmer_ = std::make_unique<cache::Prewarmer>(std::move(prewarm), s.prewarm);
+  app->endpoint_->TellOfRequests(*app->prewarmer_);
   cache::EdgeOptions passthrough_edge = s.cache.edge;
   passthrough_edge.max_bytes = s.cache.edge.max_bytes == 0 ? 0 : s.passthrough_edge.max_bytes;
   app->http_store_ = std::make_unique<cache::HttpStore>(passthrough_edge);
@@ -221,6 +234,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       *app->snapshots_, *app->endpoint_, *app->passthrough_, *app->events_, app->loop_guard_);
   app->admin_handler_ = std::make_unique<admin::AdminHandler>(
       app->metrics_, *app->orchestrator_, s.admin.token, not_ready, app->Access());
+  app->admin_handler_->Prewarm(*app->prewarmer_);
   app->gate_ = std::make_unique<delivery::AccessGate>(
       *app->snapshots_, *app->router_,
       s.admin.on_main_listener ? app->admin_handler_.get() : nullptr, app->clock_);
@@ -319,6 +333,7 @@ Result<void> ServerApp::Reload(Settings next) {
   }
   InitLog(next.log);
   snapshots_->Set(std::move(snapshot));
+  prewarmer_->SetOptions(next.prewarm);
   for (const std::string& name : NeedsRestart(settings_, next)) {
     LogWarn("config_needs_restart", {{"field", name}});
   }
@@ -349,6 +364,8 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
   housekeeping_.Close();
   // What is validated behind answers is of no use any more.
   passthrough_->Drain(std::chrono::steady_clock::now());
+  // What is being made for nobody is given up by the orchestrator.
+  prewarmer_->Drain(std::chrono::steady_clock::now());
   bool is_clean = server_->connections() == 0;
   while (!orchestrator_->Drain(std::chrono::steady_clock::now() + std::chrono::milliseconds(20))) {
     if (hurry || std::chrono::steady_clock::now() >= deadline) {

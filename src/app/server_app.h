@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "cache/http_store.h"
 #include "cache/orchestrator.h"
+#include "cache/prewarmer.h"
 #include "delivery/access.h"
 #include "delivery/job_events.h"
 #include "delivery/loop_guard.h"
@@ -86,6 +87,7 @@ class ServerApp {
   std::unique_ptr<delivery::SnapshotHolder> snapshots_;
   std::unique_ptr<cache::Orchestrator> orchestrator_;
   std::unique_ptr<delivery::VideoEndpoint> endpoint_;
+  std::unique_ptr<cache::Prewarmer> prewarmer_;
   std::unique_ptr<cache::HttpStore> http_store_;
   std::unique_ptr<http::Client> passthrough_client_;  ///< ends before the endpoint it calls back
   std::unique_ptr<delivery::PassthroughEndpoint> passthrough_;

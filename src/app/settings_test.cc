@@ -727,6 +727,31 @@ TEST(Settings, AnalyticsIsOnAndHasItsBounds) {
                           "/analytics/keepMinutes"));
 }
 
+TEST(Settings, PrewarmNamesDerivativesThatThereAre) {
+  const LoadOutcome good = LoadWith(WithOrigin(R"("prewarm": {
+    "derivatives": ["mobile", "thumbnail"], "onUpload": ["tablet"], "hotRequests": 100,
+    "hotWindow": "10m", "uploadPath": "/${bucket}/${key}", "queue": 5, "concurrency": 2, "together": 1})"));
+  ASSERT_THAT(Lines(good.problems), IsEmpty());
+  EXPECT_THAT(Lines(good.warnings), IsEmpty());
+  const cache::PrewarmOptions& prewarm = good.settings->prewarm;
+  EXPECT_THAT(prewarm.derivatives, ElementsAre("mobile", "thumbnail"));
+  EXPECT_THAT(prewarm.on_upload, ElementsAre("tablet"));
+  EXPECT_EQ(prewarm.hot_requests, 100u);
+  EXPECT_EQ(prewarm.hot_window, 10min);
+  EXPECT_EQ(prewarm.upload_path, "/${bucket}/${key}");
+  EXPECT_EQ(prewarm.queue, 5u);
+  EXPECT_EQ(prewarm.concurrency, 2u);
+  EXPECT_EQ(prewarm.together, 1u);
+  EXPECT_THAT(NeedsRestart(Settings(), *good.settings),
+              testing::Not(testing::Contains(HasSubstr("prewarm"))));
+  const LoadOutcome bad = LoadWith(WithOrigin(R"("prewarm": {
+    "derivatives": ["mobil"], "onUpload": ["tablet", "tabled"], "uploadPath": "/videos/"})"));
+  EXPECT_THAT(Pointers(bad.problems),
+              ElementsAre("/prewarm/derivatives/0", "/prewarm/onUpload/1", "/prewarm/uploadPath"));
+  EXPECT_THAT(Pointers(LoadWith(WithOrigin(R"("prewarm": {"hotRequests": 9})")).warnings),
+              ElementsAre("/prewarm/hotRequests"));
+}
+
 // --- docs/configuration.md and the keys there are ---
 
 std::string Cell(const config::KeyInfo& key) {

@@ -530,6 +530,7 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     request.carried = std::make_shared<Prepared>(std::move(*prepared));
     return std::nullopt;
   }
+  CountFor(p.parsed.request.source_path);
   if (hit.layer == Layer::kEdge) FollowUp(request, p, hit.entity);
   Remember(request, p);
   return RespondEntity(request, p, std::move(hit.entity), hit.layer);
@@ -576,6 +577,7 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
     if (prepared.ok()) CheckSource(request, *prepared, hit);
   }
 
+  CountFor(hit->meta.source_path);
   AnswerFacts facts;
   facts.layer = layer;
   facts.edge_asked = deps_.orchestrator.edge().enabled();
@@ -673,6 +675,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
     answer = co_await deps_.orchestrator.Fetch(ctx, std::move(query), std::move(producer));
   }
   if (!answer.ok()) co_return RespondFailure(request, p, answer.error(), missed);
+  CountFor(p.parsed.request.source_path);
   if (answer->entity) {
     co_return RespondEntity(request, p, std::move(answer->entity), answer->layer,
                             answer->freshness);

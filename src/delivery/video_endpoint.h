@@ -7,6 +7,7 @@
 // Thread-safe. docs/life-of-a-request.md tells the same story; change both together.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -48,6 +49,15 @@ class VideoEndpoint final : public http::Handler {
   void Finished(const http::Request& request, const http::Response& response,
                 const http::Sent& sent) override;
 
+  /// For cache::Prewarmer::Deps. A target is a path and query as a client without any request
+  /// fields would send it.
+  /// @errors as a request's; kInvalidArgument when nothing would keep the result
+  Result<cache::WarmTarget> ResolveWarm(std::string target) const;
+  Task<std::vector<Result<cache::Warmed>>> Warm(std::vector<cache::WarmTarget> targets) const;
+  /// `prewarmer` is told of each request that is served, when it wants to know. It outlives this.
+  /// Before the first request.
+  void TellOfRequests(cache::Prewarmer& prewarmer) { prewarmer_ = &prewarmer; }
+
  private:
   /// Everything that follows from URL, headers and configuration alone.
   struct Prepared {
@@ -65,6 +75,20 @@ class VideoEndpoint final : public http::Handler {
   };
 
   Result<Prepared> Prepare(const http::Request& request) const;
+  /// What prewarming wants to have: not in the edge, where it would be in the way of what is used.
+  Result<Prepared> PrepareWarm(std::string_view target, cache::Query& query) const;
+  /// @param seat  among those that may be made together; null: alone
+  Task<Result<cache::Warmed>> WarmOne(cache::WarmTarget target,
+                                      std::shared_ptr<TransformGroup::Seat> seat) const;
+  /// One of a group; tells its result and that it is over.
+  Task<void> WarmMember(cache::WarmTarget target, std::shared_ptr<TransformGroup::Seat> seat,
+                        std::shared_ptr<std::atomic<size_t>> left,
+                        std::shared_ptr<io::Notifier> changed, Result<cache::Warmed>* result) const;
+  /// Whether this is a video that no layer has and nobody makes.
+  Task<bool> CanBeMadeTogether(const cache::WarmTarget& target) const;
+  void CountFor(std::string_view source) const {
+    if (prewarmer_ != nullptr && prewarmer_->counts_requests()) prewarmer_->CountRequest(source);
+  }
   cache::Query QueryFor(const http::Request& request, const Prepared& prepared) const;
   /// How long this request waits for what is not made yet.
   cache::Patience PatienceOf(const http::Request& request, const Prepared& prepared,
@@ -123,6 +147,7 @@ class VideoEndpoint final : public http::Handler {
   std::optional<http::Response> Health(const http::Request& request) const;
 
   const Deps deps_;
+  cache::Prewarmer* prewarmer_ = nullptr;
   RequestLog log_;
 };
 

@@ -282,6 +282,23 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
     factor_key = transform::RateFactorKey(spec_.resolved.identity, source->info().validator, job);
     job.known_rate_factor = deps_.rate_factors.Get(factor_key);
   }
+  if (seat_) {
+    TransformGroup::Order order;
+    order.job = job;
+    order.source = source;
+    order.stored = stored;
+    order.production = production;
+    order.origin = spec_.resolved.origin_name;
+    const std::optional<transform::protocol::Done> done =
+        co_await seat_->Take(ctx, std::move(order));
+    if (done) {
+      cache::Metadata meta = DescribeVariant(spec_, source->info());
+      Note(meta, *done, factor_key);
+      meta.source_bytes = BytesRead(*source, spec_.request.mode);
+      co_return meta;
+    }
+    if (production->is_abandoned()) co_return Error(Code::kCancelled, "nobody waits for it");
+  }
   transform::Outputs outputs;
   outputs.stored = stored;
   if (job.stream) {
@@ -314,17 +331,22 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
          co_await deps_.pool.Run(ctx, std::move(job), source, outputs, observer, cancel,
                                  std::move(claim)));
   if (streamed) production->Advance(done.stream_bytes);
+  Note(meta, done, factor_key);
+  meta.source_bytes = BytesRead(*source, spec_.request.mode);
+  co_return meta;
+}
+
+void VideoProducer::Note(cache::Metadata& meta, const transform::protocol::Done& done,
+                         const std::string& factor_key) const {
   if (done.width != 0) meta.resolved_width = done.width;
   if (done.height != 0) meta.resolved_height = done.height;
   if (done.duration_seconds > 0) meta.duration = done.duration_seconds;
   if (done.fps > 0) meta.fps = done.fps;
   meta.encode_seconds = done.cpu_seconds;
-  meta.source_bytes = BytesRead(*source, spec_.request.mode);
   meta.route = done.route;
   meta.rate_factor = done.rate_factor;
   if (done.rate_factor > 0) deps_.rate_factors.Put(factor_key, done.rate_factor);
   meta.warnings = done.warnings;
-  co_return meta;
 }
 
 }  // namespace vr::delivery

@@ -565,6 +565,36 @@ TEST_F(WorkerPoolTest, WaitingUsersComeFirstAndOriginsTakeTurns) {
   EXPECT_EQ(order, "a1 b1 a2 a3 left prewarm ");
 }
 
+TEST_F(WorkerPoolTest, WhatNobodyAskedForTakesNoPlaceAway) {
+  options_.workers = 1;
+  MakePool();
+  EXPECT_TRUE(pool_->is_idle());
+  auto token = std::make_shared<CancelToken>();
+  const auto urgency = std::make_shared<std::atomic<Priority>>(Priority::kPrewarm);
+  Job prewarm;
+  prewarm.behave = Behave::kHang;
+  prewarm.cancel = token;
+  prewarm.claim.priority = [urgency] { return urgency->load(); };
+  End first = Begin(std::move(prewarm));
+  WaitUntil([&] { return pool_->running() == 1; });
+  EXPECT_FALSE(pool_->is_idle());
+  EXPECT_TRUE(Do(Behave::kSucceed).ok()) << "a user's job did not wait for it";
+  Job another;
+  another.claim.priority = [] { return Priority::kPrewarm; };
+  End second = Begin(std::move(another));
+  WaitUntil([&] { return pool_->queue_depth() == 1; });
+  EXPECT_TRUE(Do(Behave::kSucceed).ok()) << "and overtook the next one of those";
+  EXPECT_EQ(pool_->queue_depth(), 1u) << "which waits for a place that is free";
+  // Somebody joins the first: now it is a user's, and has the only place.
+  urgency->store(Priority::kWaiting);
+  End third = Begin(Job{});
+  WaitUntil([&] { return pool_->queue_depth() == 2; });
+  token->Cancel();
+  EXPECT_FALSE(Finish(std::move(first)).ok());
+  EXPECT_TRUE(Finish(std::move(third)).ok());
+  EXPECT_TRUE(Finish(std::move(second)).ok());
+}
+
 TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
   MakePool();
   auto alone = Do(Behave::kSucceed);
