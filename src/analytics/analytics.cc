@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <utility>
 
 #include "base/hash.h"
@@ -110,25 +111,27 @@ void Analytics::TakeOver() {
 
 std::string Analytics::Encode(File file, int64_t now_s) const {
   Kept kept;
-  const auto take = [&](Level level, bool is_open) {
-    for (const Bucket& bucket : history_.buckets(level)) {
+  const auto take = [&](Level level, const std::deque<Bucket>& buckets, bool is_open) {
+    for (const Bucket& bucket : buckets) {
       if (History::IsOpen(level, bucket, now_s) == is_open) kept.rows.push_back({level, bucket});
     }
   };
   switch (file) {
     case File::kOpen:
-      for (const Level level : {Level::kMinute, Level::kHour, Level::kDay}) take(level, true);
+      for (const Level level : {Level::kMinute, Level::kHour, Level::kDay}) {
+        take(level, history_.buckets(level), true);
+      }
       for (const bool is_servers : {false, true}) {
         const auto& failures = history_.failures(is_servers);
         kept.failures.insert(kept.failures.end(), failures.begin(), failures.end());
       }
       break;
     case File::kMinutes:
-      take(Level::kMinute, false);
+      take(Level::kMinute, history_.buckets(Level::kMinute), false);
       break;
     case File::kHours:
-      take(Level::kHour, false);
-      take(Level::kDay, false);
+      take(Level::kHour, history_.buckets(Level::kHour), false);
+      take(Level::kDay, history_.buckets(Level::kDay), false);
       break;
   }
   return EncodeFile(kept);

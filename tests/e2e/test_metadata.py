@@ -5,7 +5,7 @@ from kit import media
 from kit.wait import until
 
 ALWAYS = {"sourcePath", "cacheTags", "contentType", "contentLength", "createdAt", "expiresAt", "customData"}
-CUSTOM = {"cacheVersion", "status", "etag", "origin", "sourceType", "planDigest", "bodyChecksum", "encodeSeconds"}
+CUSTOM = {"cacheVersion", "status", "etag", "origin", "sourceType", "planDigest", "bodyChecksum", "encodeSeconds", "sourceBytes"}
 
 CASES = {
     "original": ("/videos/small.mp4", "video:videos/small.mp4", set(), "video/mp4"),
@@ -47,6 +47,7 @@ def test_exactly_the_contracts_names(stored, target, key, fields, content_type):
     assert (custom["origin"], custom["sourceType"]) == ("videos", "file")
     assert custom["bodyChecksum"].startswith("xxh3-128:") and len(custom["planDigest"]) == 32
     assert (custom["encodeSeconds"] > 0) == bool(fields)
+    assert custom["sourceBytes"] == media.clip("small.mp4").stat().st_size, "all of it was read"
     if "resolvedWidth" in custom:
         assert (hit["X-Resolved-Width"], hit["X-Resolved-Height"]) == (str(custom["resolvedWidth"]), str(custom["resolvedHeight"]))
     if "duration" in fields:
