@@ -294,6 +294,7 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
     if (done) {
       cache::Metadata meta = DescribeVariant(spec_, source->info());
       Note(meta, *done, factor_key);
+      meta.source_bytes = BytesRead(*source, spec_.request.mode);
       co_return meta;
     }
     if (production->is_abandoned()) co_return Error(Code::kCancelled, "nobody waits for it");
@@ -331,6 +332,7 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
                                  std::move(claim)));
   if (streamed) production->Advance(done.stream_bytes);
   Note(meta, done, factor_key);
+  meta.source_bytes = BytesRead(*source, spec_.request.mode);
   co_return meta;
 }
 
@@ -341,7 +343,6 @@ void VideoProducer::Note(cache::Metadata& meta, const transform::protocol::Done&
   if (done.duration_seconds > 0) meta.duration = done.duration_seconds;
   if (done.fps > 0) meta.fps = done.fps;
   meta.encode_seconds = done.cpu_seconds;
-  meta.source_bytes = BytesRead(*source, spec_.request.mode);
   meta.route = done.route;
   meta.rate_factor = done.rate_factor;
   if (done.rate_factor > 0) deps_.rate_factors.Put(factor_key, done.rate_factor);
