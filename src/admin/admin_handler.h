@@ -44,6 +44,13 @@ struct PurgeRequest {
 };
 Result<PurgeRequest> ParsePurge(std::string_view json);
 
+/// What GET /admin/analytics is answered with. The referred objects outlive the handler.
+struct AnalyticsAccess {
+  analytics::Analytics& analytics;
+  io::Blocking& blocking;
+  std::function<analytics::Storage()> storage;
+};
+
 /// Reads the body of an order to prewarm: `sources` and `derivatives` (each with each), `targets`,
 /// or both. @return paths with their queries
 /// @errors kInvalidArgument: not JSON, unknown members, wrong types, nothing to do
@@ -57,13 +64,6 @@ struct Upload {
 /// @param[out] ignored  records that tell of something else: removals, tests
 /// @errors kInvalidArgument: not such a notification
 Result<std::vector<Upload>> ParseNotification(std::string_view json, size_t& ignored);
-
-/// What GET /admin/analytics is answered with. The referred objects outlive the handler.
-struct AnalyticsAccess {
-  analytics::Analytics& analytics;
-  io::Blocking& blocking;
-  std::function<analytics::Storage()> storage;
-};
 
 class AdminHandler final : public http::Handler {
  public:
@@ -104,8 +104,8 @@ class AdminHandler final : public http::Handler {
   cache::Orchestrator& orchestrator_;
   const std::string token_;
   const std::function<std::optional<std::string>()> not_ready_;
-  cache::Prewarmer* prewarmer_ = nullptr;
   const std::optional<AnalyticsAccess> analytics_;
+  cache::Prewarmer* prewarmer_ = nullptr;
 };
 
 }  // namespace vr::admin

@@ -181,6 +181,7 @@ void BindTransform(Object& o, Settings& s) {
   o.Enum("frameAccuracy", t.frame_accuracy,
          {{"exact", transform::protocol::Accuracy::kExact},
           {"keyframe", transform::protocol::Accuracy::kKeyframe}});
+  o.Enum("segments", t.segments, {{"auto", true}, {"off", false}});
   o.Field("targetSsim", t.target_ssim, {0, 0.999});
   o.Bytes("maxOutputBytes", t.max_output_bytes, {.min = kMiB, .max = kTiB});
   o.Duration("maxCpu", t.max_cpu, {1s, 86400s});

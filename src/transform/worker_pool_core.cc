@@ -482,6 +482,11 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
       queue_.empty() && CountUsers() == 0 && run->priority() != Priority::kPrewarm;
   run->job.decoder_threads =
       is_alone ? static_cast<uint32_t>(std::min<size_t>(cores_, kLoneJobThreads)) : 1;
+  // Slots that nobody waits for are lent to segments, when somebody waits for those; whoever comes
+  // later shares the cores with them.
+  const size_t slots = std::min<size_t>(cores_, max_running_) / (CountOf(State::kBusy) + 1);
+  const bool lends = queue_.empty() && run->priority() != Priority::kPrewarm;
+  run->job.encoder_threads = lends ? static_cast<uint32_t>(std::max<size_t>(slots, 1)) : 1;
   worker->run = run;
   worker->had_job = true;
   SetState(worker, State::kBusy);

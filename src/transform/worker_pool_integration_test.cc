@@ -595,12 +595,19 @@ TEST_F(WorkerPoolTest, WhatNobodyAskedForTakesNoPlaceAway) {
   EXPECT_TRUE(Finish(std::move(second)).ok());
 }
 
-TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
+TEST_F(WorkerPoolTest, ALoneJobGetsMoreThreadsThanOneOfMany) {
   MakePool();
   auto alone = Do(Behave::kSucceed);
   ASSERT_TRUE(alone.ok());
   const size_t cores = io::UsableCores();
+  const size_t slots = std::min<size_t>(cores, options_.workers);
   EXPECT_EQ(alone->warnings.at(0), "decoder_threads=" + std::to_string(std::min<size_t>(cores, 3)));
+  EXPECT_EQ(alone->warnings.at(1), "encoder_threads=" + std::to_string(slots));
+  Job early;
+  early.claim.priority = [] { return Priority::kPrewarm; };
+  auto prewarmed = Finish(Begin(std::move(early)));
+  ASSERT_TRUE(prewarmed.ok());
+  EXPECT_EQ(prewarmed->warnings.at(1), "encoder_threads=1");
   auto token = std::make_shared<CancelToken>();
   Job other;
   other.behave = Behave::kHang;
@@ -610,6 +617,8 @@ TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
   auto beside = Do(Behave::kSucceed);
   ASSERT_TRUE(beside.ok());
   EXPECT_EQ(beside->warnings.at(0), "decoder_threads=1");
+  EXPECT_EQ(beside->warnings.at(1),
+            "encoder_threads=" + std::to_string(std::max<size_t>(slots / 2, 1)));
   token->Cancel();
   EXPECT_FALSE(Finish(std::move(end)).ok());
 }

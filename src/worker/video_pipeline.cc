@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,8 +23,9 @@
 #include "worker/picture_graph.h"
 #include "worker/quality_probe.h"
 #include "worker/recipe.h"
+#include "worker/sandbox.h"
+#include "worker/segmented_encoder.h"
 #include "worker/timing.h"
-#include "worker/video_encoder.h"
 #include "worker/warm.h"
 
 namespace vr::worker {
@@ -85,6 +87,28 @@ class FrameClock {
   const AVRational rate_;
   int64_t next_ = 0;
 };
+
+/// How many encoders this machine lets us have at the same time. Changes no byte.
+SegmentedEncoder::Options EncodersFor(const protocol::Job& job, const VideoRecipe& recipe,
+                                      const Placement& placement) {
+  // Address space, by what encoders were seen to take: x264 at its dearest, SVT-AV1's many stacks.
+  constexpr uint64_t kPerEncoder = 64 << 20, kPerPixel = 130;
+  constexpr uint64_t kPerSvtEncoder = 256 << 20, kPerSvtPixel = 150;
+  // SVT-AV1 has some sixteen threads, and hangs where it may have no more.
+  constexpr uint64_t kMostEncoders = 8, kMostSvtEncoders = 2;
+  SegmentedEncoder::Options options;
+  if (recipe.segment_seconds <= 0) return options;
+  const uint64_t memory = MemoryLimit();
+  const bool is_svt = std::string_view(recipe.encoder) == "libsvtav1";
+  const uint64_t pixels =
+      static_cast<uint64_t>(placement.width) * static_cast<uint64_t>(placement.height);
+  const uint64_t each =
+      is_svt ? kPerSvtEncoder + kPerSvtPixel * pixels : kPerEncoder + kPerPixel * pixels;
+  options.threads = static_cast<int>(std::min<uint64_t>(
+      {job.encoder_threads, memory / 5 * 2 / each, is_svt ? kMostSvtEncoders : kMostEncoders}));
+  options.held_bytes = memory / 6;
+  return options;
+}
 
 /// How a run over the source ended.
 enum class RunEnd {
@@ -301,7 +325,8 @@ class Transcoder {
         std::min(protocol::kDecodeSecondsPerPixelLeast + protocol::kDecodeSecondsPerBit * bits,
                  protocol::kDecodeSecondsPerPixelMost);
     reporter_.SetEstimate(in * decode / std::max(1u, job_.decoder_threads) +
-                          out * protocol::EncodeSecondsPerPixel(job_.format));
+                          out * protocol::EncodeSecondsPerPixel(job_.format) /
+                              std::max(1u, job_.segments ? job_.encoder_threads : 1u));
   }
 
   Result<void> PrepareAudio() {
@@ -546,7 +571,6 @@ class Transcoder {
         job_.limits.max_pixels) {
       return TooManyPixels(frame->width, frame->height, job_.limits.max_pixels);
     }
-    if (expected_ticks_ > 0) reporter_.SetDone(static_cast<double>(source_ticks) / expected_ticks_);
     shown_until_ = std::max(shown_until_, OutputTicks(source_ticks + decoder_->DurationOf(*frame)));
     if (!clock_) {
       if (started_ && ticks - last_ticks_ < min_gap_) return {};
@@ -615,9 +639,10 @@ class Transcoder {
     recipe_ = VideoRecipeFor(asked, out);
     const PictureFormat format{placement_.width, placement_.height, target_.format,
                                OutputFrameRate(), target_.colour};
-    TRY(VideoEncoder encoder, VideoEncoder::Create(format, recipe_));
-    encoder_.emplace(std::move(encoder));
-    TRY(TrackFormat video, TrackFormat::Of(*encoder_->context()));
+    SegmentedEncoder::Options options = EncodersFor(job_, recipe_, placement_);
+    options.beat = [this] { reporter_.Tick(); };
+    TRY(encoder_, SegmentedEncoder::Create(format, recipe_, std::move(options)));
+    TRY(TrackFormat video, TrackFormat::Of(encoder_->parameters(), encoder_->frame_rate()));
     tracks_.push_back(std::move(video));
     return OpenOutputs();
   }
@@ -674,7 +699,7 @@ class Transcoder {
       if (frame->pts <= last_encoded_) continue;  // the encoder insists
       last_encoded_ = frame->pts;
       ++frames_;
-      CHECK_OK(encoder_->Encode(*frame, VideoSink()));
+      CHECK_OK(encoder_->Encode(std::move(frame), VideoSink()));
       reporter_.Tick();
     }
   }
@@ -682,7 +707,12 @@ class Transcoder {
   // ---- muxing
 
   PacketSink VideoSink() {
-    return [this](AVPacket& packet) { return Mux(packet, kVideoStream); };
+    return [this](AVPacket& packet) {
+      if (expected_ticks_ > 0) {
+        reporter_.SetDone(static_cast<double>(packet.pts) * job_.speed / expected_ticks_);
+      }
+      return Mux(packet, kVideoStream);
+    };
   }
   PacketSink AudioSink() {
     return [this](AVPacket& packet) -> Result<void> {
@@ -854,7 +884,7 @@ class Transcoder {
   std::optional<AudioTrack> audio_;
   std::optional<FrameClock> clock_;
   std::optional<PictureGraph> graph_;
-  std::optional<VideoEncoder> encoder_;
+  std::unique_ptr<SegmentedEncoder> encoder_;
   VideoRecipe recipe_;
   std::vector<TrackFormat> tracks_;
   std::unique_ptr<MediaOutput> stream_, stored_;

@@ -218,6 +218,8 @@ Type Write(Writer& w, const Job& m) {
   w.Put(m.more);
   w.Put(m.stream);
   w.Put(m.decoder_threads);
+  w.Put(m.segments);
+  w.Put(m.encoder_threads);
   Write(w, m.limits);
   return Type::kJob;
 }
@@ -253,6 +255,8 @@ void Read(Reader& r, Job& m) {
   r.Get(m.more);
   r.Get(m.stream);
   r.Get(m.decoder_threads);
+  r.Get(m.segments);
+  r.Get(m.encoder_threads);
   Read(r, m.limits);
 }
 

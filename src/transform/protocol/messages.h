@@ -78,7 +78,7 @@ struct SheetGrid {
 };
 
 /// One job. Everything that decides the output bytes is in here, nothing of it depends on the
-/// machine (decoder_threads changes speed only).
+/// machine (decoder_threads and encoder_threads change speed only).
 struct Job {
   uint32_t version = kVersion;
   Operation operation = Operation::kVideo;
@@ -106,6 +106,8 @@ struct Job {
   uint32_t more = 0;             ///< so many jobs of the same source follow, to be done with it
   bool stream = true;            ///< descriptor 2 is there: also write fragmented MP4
   uint32_t decoder_threads = 1;
+  bool segments = false;         ///< a long video may be encoded in segments; decides its bytes
+  uint32_t encoder_threads = 1;  ///< segments encoded at the same time; does not
   Limits limits;
 };
 

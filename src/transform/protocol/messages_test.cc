@@ -35,6 +35,8 @@ Job FullJob() {
   job.more = 4;
   job.stream = false;
   job.decoder_threads = 3;
+  job.segments = true;
+  job.encoder_threads = 5;
   job.limits = {.max_pixels = 1,
                 .max_source_seconds = 2.5,
                 .max_output_seconds = 3.5,
@@ -130,6 +132,8 @@ TEST(Messages, JobFieldsArriveWhereTheyBelong) {
   EXPECT_EQ(job.more, 4u);
   EXPECT_FALSE(job.stream);
   EXPECT_EQ(job.decoder_threads, 3u);
+  EXPECT_TRUE(job.segments);
+  EXPECT_EQ(job.encoder_threads, 5u);
   EXPECT_EQ(job.limits.max_pixels, 1u);
   EXPECT_EQ(job.limits.max_source_seconds, 2.5);
   EXPECT_EQ(job.limits.max_output_seconds, 3.5);
