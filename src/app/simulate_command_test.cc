@@ -16,7 +16,7 @@ constexpr std::string_view kTrace =
     "timestamp,id,size,cost\n"
     "1,a,600,2\n2,b,400,1\n3,a,600,2\n4,c,400,4\n5,a,600,2\n";
 
-Result<std::string> Run(cli::Command::Simulate asked, std::string_view trace = kTrace) {
+Result<std::string> TableFor(cli::Command::Simulate asked, std::string_view trace = kTrace) {
   std::istringstream in{std::string(trace)};
   return Simulate(asked, in);
 }
@@ -30,7 +30,7 @@ cli::Command::Simulate Asked(std::string policies, std::string sizes) {
 }
 
 TEST(Simulate, PrintsALineForEachPolicyAndSize) {
-  const Result<std::string> table = Run(Asked("lru,cost-aware", "1KB,1MiB"));
+  const Result<std::string> table = TableFor(Asked("lru,cost-aware", "1KB,1MiB"));
   ASSERT_TRUE(table.ok()) << table.error().ToLogString();
   EXPECT_THAT(*table, HasSubstr("5 requests for 3 entries of 1400B"));
   EXPECT_THAT(*table, HasSubstr("| lru        |    1 KB |"));
@@ -39,7 +39,7 @@ TEST(Simulate, PrintsALineForEachPolicyAndSize) {
 }
 
 TEST(Simulate, TellsWhatItSkippedAndAssumed) {
-  const Result<std::string> table = Run(Asked("lru", "1KB"), "1,a,100\n2,a,100\n");
+  const Result<std::string> table = TableFor(Asked("lru", "1KB"), "1,a,100\n2,a,100\n");
   ASSERT_TRUE(table.ok());
   EXPECT_THAT(*table, HasSubstr("every miss counts one second"));
 }
@@ -48,20 +48,20 @@ TEST(Simulate, NamesTheOptionOrLineThatIsWrong) {
   const auto complaint = [](const Result<std::string>& run) {
     return run.ok() ? std::string() : run.error().public_message;
   };
-  EXPECT_THAT(complaint(Run(Asked("lru,random", "1GB"))), HasSubstr("--policy: there is no"));
-  EXPECT_THAT(complaint(Run(Asked("lru", "1GB,huge"))), HasSubstr("--sizes: \"huge\""));
-  EXPECT_THAT(complaint(Run(Asked("lru", "0"))), HasSubstr("--sizes: \"0\""));
-  EXPECT_THAT(complaint(Run(Asked("lru", "1GB"), "1,a,100\n2,a,much\n")),
+  EXPECT_THAT(complaint(TableFor(Asked("lru,random", "1GB"))), HasSubstr("--policy: there is no"));
+  EXPECT_THAT(complaint(TableFor(Asked("lru", "1GB,huge"))), HasSubstr("--sizes: \"huge\""));
+  EXPECT_THAT(complaint(TableFor(Asked("lru", "0"))), HasSubstr("--sizes: \"0\""));
+  EXPECT_THAT(complaint(TableFor(Asked("lru", "1GB"), "1,a,100\n2,a,much\n")),
               HasSubstr("line 2, size: \"much\""));
   cli::Command::Simulate asked = Asked("lru", "1GB");
   asked.half_life = "soon";
-  EXPECT_THAT(complaint(Run(asked)), HasSubstr("--half-life: \"soon\""));
+  EXPECT_THAT(complaint(TableFor(asked)), HasSubstr("--half-life: \"soon\""));
   asked = Asked("lru", "");
   asked.size = "big";
-  EXPECT_THAT(complaint(Run(asked)), HasSubstr("--size: \"big\""));
+  EXPECT_THAT(complaint(TableFor(asked)), HasSubstr("--size: \"big\""));
   asked = Asked("lru", "1GB");
   asked.plot = "/there/is/no/such/folder.svg";
-  EXPECT_FALSE(Run(asked).ok());
+  EXPECT_FALSE(TableFor(asked).ok());
 }
 
 }  // namespace

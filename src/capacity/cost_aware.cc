@@ -13,7 +13,7 @@ namespace {
 /// Even what costs no CPU (a copy) has to be fetched again.
 constexpr double kLeastSeconds = 0.001;
 /// So many stores full of bytes that want in age popularity as much as one half-life does.
-constexpr double kTurnoversPerHalfLife = 8;
+constexpr double kTurnoversPerHalfLife = 2;
 constexpr size_t kGhostsPerItem = 2;
 /// Outdated entries that one look for the least may sort in anew: bounds a call after a long time
 /// of nothing but hits.
