@@ -117,7 +117,10 @@ void BindCache(Object& o, Settings& s) {
   o.Nested("kvTtl", [&](Object& n) { BindTtl(n, s.cache.ttl); });
   o.Optional("kvNamespace", s.kv_namespace, BindNamespace);
   o.Nested("edge", [&](Object& n) { BindEdge(n, s.cache.edge); });
-  o.Nested("kv", [&](Object& n) { BindKv(n, s.kv); });
+  o.Nested("kv", [&](Object& n) {
+    BindKv(n, s.kv);
+    n.Bytes("recentReads", s.cache.recent_reads_max_bytes, {.min = 0, .max = kTiB});
+  });
   o.Duration("staleWhileRevalidate", s.freshness.stale_while_revalidate, {0s, kYear});
   o.Duration("staleIfError", s.freshness.stale_if_error, {0s, kYear});
   o.Duration("sourceCheckInterval", s.freshness.source_check_interval, {0s, kYear});
@@ -136,6 +139,27 @@ void BindCache(Object& o, Settings& s) {
   o.Duration("abandonAfter", s.cache.abandon_after, {1s, 3600s});
   o.Field("keepFromPercent", s.cache.keep_from_percent, {0, 100});
   o.Field("maxBackgroundStores", s.cache.max_background_stores, {0, 100'000});
+}
+
+void BindPrewarm(Object& o, cache::PrewarmOptions& prewarm) {
+  Text name = Name();
+  name.allowed = "a name of \"derivatives\"";
+  o.Strings("derivatives", prewarm.derivatives, name, 100);
+  o.Strings("onUpload", prewarm.on_upload, name, 100);
+  o.Field("uploadPath", prewarm.upload_path,
+          {.raw = true,
+           .min_length = 1,
+           .max_length = 1000,
+           .allowed = "a path that begins with / and has ${key}, perhaps ${bucket}",
+           .check = [](const std::string& path) {
+             return path.starts_with('/') && path.find("${key}") != path.npos &&
+                    path.find_first_of("?#") == path.npos && IsPrintableAscii(path);
+           }});
+  o.Field("hotRequests", prewarm.hot_requests, {0u, 1'000'000'000u});
+  o.Duration("hotWindow", prewarm.hot_window, {1s, 86400s});
+  o.Field("queue", prewarm.queue, {1, 1'000'000});
+  o.Field("concurrency", prewarm.concurrency, {1u, 64u});
+  o.Field("together", prewarm.together, {1u, 6u});
 }
 
 void BindTransform(Object& o, Settings& s) {
@@ -157,6 +181,7 @@ void BindTransform(Object& o, Settings& s) {
   o.Enum("frameAccuracy", t.frame_accuracy,
          {{"exact", transform::protocol::Accuracy::kExact},
           {"keyframe", transform::protocol::Accuracy::kKeyframe}});
+  o.Enum("segments", t.segments, {{"auto", true}, {"off", false}});
   o.Field("targetSsim", t.target_ssim, {0, 0.999});
   o.Bytes("maxOutputBytes", t.max_output_bytes, {.min = kMiB, .max = kTiB});
   o.Duration("maxCpu", t.max_cpu, {1s, 86400s});
@@ -293,6 +318,13 @@ void BindDebug(Object& o, delivery::Options& delivery) {
   o.Strings("allowedAddresses", delivery.debug_addresses, IpAddress());
 }
 
+void BindAnalytics(Object& o, analytics::Options& analytics) {
+  o.Field("enabled", analytics.enabled);
+  o.Duration("interval", analytics.interval, {1s, 3600s});
+  o.Field("keepHours", analytics.keep_hours, {24u, 2160u});
+  o.Field("keepDays", analytics.keep_days, {7u, 3660u});
+}
+
 void BindLog(Object& o, LogOptions& log) {
   o.Enum("level", log.level,
          {{"debug", LogLevel::kDebug},
@@ -427,10 +459,12 @@ void BindSettings(Object& o, Settings& s) {
   o.Enum("validation", s.variant.validation,
          {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});
   o.Nested("cache", [&](Object& n) { BindCache(n, s); });
+  o.Nested("prewarm", [&](Object& n) { BindPrewarm(n, s.prewarm); });
   o.Nested("cdnCgi", [&](Object& n) { BindMediaUrls(n, s.delivery.media_urls); });
   o.Nested("access", [&](Object& n) { BindAccess(n, s); });
   o.Nested("cors", [&](Object& n) { BindCors(n, s.cors); });
   o.Nested("debug", [&](Object& n) { BindDebug(n, s.delivery); });
+  o.Nested("analytics", [&](Object& n) { BindAnalytics(n, s.analytics); });
   o.Nested("log", [&](Object& n) { BindLog(n, s.log); });
 }
 

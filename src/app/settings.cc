@@ -58,7 +58,10 @@ void Derive(Settings& s) {
   s.cache.staging_dir = (s.data / "staging").string();
   // What the edge keeps in memory comes from the store in memory, and verified.
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
+  // Where every read is to be verified none is spared.
+  s.cache.recent_reads_max_files = s.kv.verify_on_read == 100 ? 0 : s.kv.open_bodies;
   s.fetch.spool_dir = s.data / "spool";
+  s.analytics.dir = (s.data / "analytics").string();
   s.fetch.max_source_bytes = s.transform.max_source_bytes;
   s.fetch.allow_private_addresses = s.access.allow_private_addresses;
   for (origin::OriginOptions& origin : s.origins) {
@@ -151,6 +154,7 @@ constexpr std::string_view kRestartKeys[] = {
     "cache.abandonAfter",
     "cache.keepFromPercent",
     "cache.maxBackgroundStores",
+    "analytics",
 };
 
 const Node* NodeAt(const Node& root, std::string_view path) {

@@ -11,15 +11,6 @@ namespace {
 /// How often a caller tries for itself after it joined what was not admitted.
 constexpr int kMaxRefusedLeaders = 8;
 
-/// Same key and same plan: only those may share a production. Bypass of the KV flies apart.
-std::string FlightOf(const Query& query) {
-  std::string flight = query.key;
-  flight += '\0';
-  flight += query.digest.ToHex();
-  flight += query.write_kv ? 'k' : '-';
-  return flight;
-}
-
 }  // namespace
 
 std::string_view ToString(Layer layer) {
@@ -37,6 +28,17 @@ std::string_view ToString(Layer layer) {
   }
   return "transform";
 }
+
+namespace {
+
+EdgeOptions RecentReadsOf(const Options& options) {
+  EdgeOptions recent = options.edge;
+  recent.max_bytes = options.edge.max_bytes > 0 ? 0 : options.recent_reads_max_bytes;
+  recent.max_open_files = options.recent_reads_max_files;
+  return recent;
+}
+
+}  // namespace
 
 Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
                            io::Blocking& blocking, const Clock& clock, Metrics& metrics,
@@ -81,7 +83,12 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
                                          "Variants being stored in the background")),
       edge_(options.edge),
       jobs_(options.jobs, clock),
+      recent_reads_(std::make_shared<Edge>(RecentReadsOf(options))),
       negative_(EdgeOptions{options.negative_max_bytes, options.edge.max_object_in_memory, 0}) {
+  if (kv_ && recent_reads_->enabled()) {
+    // What has left the store must not keep its file.
+    kv_->OnChange([recent = recent_reads_](std::string_view key) { recent->Erase(key); });
+  }
   auto edge_bytes = metrics.GetGauge("video_resizer_edge_bytes", "Memory of edge entries");
   auto edge_entries = metrics.GetGauge("video_resizer_edge_entries", "Entries in the edge");
   auto edge_evictions =
@@ -113,6 +120,15 @@ EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest) 
   return nullptr;
 }
 
+EntityRef Orchestrator::LookupRecentRead(std::string_view key, const Hash128& digest) {
+  if (!kv_ || !recent_reads_->enabled()) return nullptr;
+  EntityRef found = recent_reads_->Find(key);
+  if (!found || found->meta.plan_digest != digest || !found->is_fresh(NowMs())) return nullptr;
+  // The store is asked each time: what is purged there is gone here with it.
+  if (kv_->Version(key) != found->kv_version) return nullptr;
+  return found;
+}
+
 ProductionRef Orchestrator::InFlight(const std::string& key, const Hash128& digest) {
   Query query;
   query.key = key;
@@ -121,6 +137,14 @@ ProductionRef Orchestrator::InFlight(const std::string& key, const Hash128& dige
   MutexLock lock(mutex_);
   const auto found = flights_.find(flight);
   return found == flights_.end() ? nullptr : found->second.production;
+}
+
+std::string Orchestrator::FlightOf(const Query& query) {
+  std::string flight = query.key;
+  flight += '\0';
+  flight += query.digest.ToHex();
+  flight += query.write_kv ? 'k' : '-';
+  return flight;
 }
 
 std::string Orchestrator::ApartFlightOf(const Query& query) {

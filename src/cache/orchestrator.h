@@ -22,6 +22,7 @@
 #include "cache/entity.h"
 #include "cache/inspect.h"
 #include "cache/job_registry.h"
+#include "cache/prewarmer.h"
 #include "cache/production.h"
 #include "cache/purge.h"
 #include "cache/purge_journal.h"
@@ -108,6 +109,7 @@ struct FailureForm {
   std::string content_type;
   std::string body;
   std::string location;  ///< of a redirect
+  std::string reason;    ///< API error code
 };
 
 /// What each layer holds, for `debug=view`.
@@ -135,6 +137,10 @@ class Orchestrator {
 
   /// A fresh entity of this plan in the edge, or null. The hit path: no suspension, one shard lock.
   EntityRef LookupEdge(std::string_view key, const Hash128& digest);
+  /// A fresh entity of this plan that was read from the KV a moment ago and has not changed there
+  /// since, or null. Nodes without an edge would read hot entries over and over; with one they are
+  /// in the edge. Never waits: two shard locks.
+  EntityRef LookupRecentRead(std::string_view key, const Hash128& digest);
 
   /// The whole way. Joins a production of the same key and plan, or starts one that outlives its
   /// caller.
@@ -147,6 +153,12 @@ class Orchestrator {
   /// Fetch, and promoted; with what has expired goes what Fetch would do about it.
   /// @return an Answer with neither entity nor live nor job: nobody has made it
   Task<Result<Answer>> Peek(Context ctx, Query query, std::shared_ptr<Producer> producer);
+
+  /// Has what no layer holds made and stored, on nobody's behalf: whoever asks meanwhile joins, and
+  /// makes it as urgent as their own. Ends when it is stored, or will not be.
+  /// @param compare  what is held is compared with its source, and made again when that is new
+  /// @errors as Fetch(); a failure that is remembered is told again
+  Task<Result<Warmed>> Warm(Query query, std::shared_ptr<Producer> producer, bool compare);
 
   /// Whether this hit should be followed by CheckSource: its source has not been looked at for
   /// sourceCheckInterval. Says yes to one caller per interval. Never waits.
@@ -218,6 +230,8 @@ class Orchestrator {
   Task<Result<uint64_t>> PurgeKv(Context ctx, PurgeIntent intent);
 
   ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
+  /// Same key and same plan: only those may share a production. Bypass of the KV flies apart.
+  static std::string FlightOf(const Query& query);
   /// The name of a flight that nobody joins, but that a purge finds.
   std::string ApartFlightOf(const Query& query);
   bool Launch(io::Executor executor, const Query& query, const ProductionRef& production,
@@ -249,7 +263,7 @@ class Orchestrator {
   void RememberFailure(const Query& query, const ProductionRef& production, const Error& error);
   int64_t NowMs() const { return ToUnixMillis(clock_.Now()); }
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
-  EntityRef EntityFromKv(std::string key, kv::Found found, Metadata meta);
+  std::shared_ptr<Entity> EntityFromKv(std::string key, kv::Found found, Metadata meta) const;
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
   ProductionRef FlightLocked(const Query& query, const std::string& flight, bool* leads)
       REQUIRES(mutex_);
@@ -282,6 +296,8 @@ class Orchestrator {
 
   Edge edge_;
   JobRegistry jobs_;
+  /// Shared with the store's listener, which may be called once more after our end.
+  const std::shared_ptr<Edge> recent_reads_;
   Edge negative_;  ///< remembered failures; apart, so that they never displace a variant
   mutable Mutex mutex_;
   std::unordered_map<std::string, Flight> flights_ GUARDED_BY(mutex_);

@@ -45,14 +45,6 @@ constexpr variant::Format kNegotiable[] = {
     variant::Format::kPng,  variant::Format::kM4a,  variant::Format::kOpus, variant::Format::kMp3,
 };
 
-std::shared_ptr<RequestNote> NoteOf(Layer layer, std::string key) {
-  auto note = std::make_shared<RequestNote>();
-  note->layer = layer;
-  note->has_layer = true;
-  note->key = std::move(key);
-  return note;
-}
-
 bool Contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
@@ -355,24 +347,33 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
   const bool is_within = StaysWithin(*p.snapshot, p.resolved, entity->location);
-  Response response = Conclude(request, std::move(whole), entity, layer);
+  Response response = Conclude(request, std::move(whole), entity, layer, freshness);
   static_cast<RequestNote&>(*response.note).is_redirect_within = is_within;
   return response;
 }
 
 Response VideoEndpoint::Conclude(const Request& request, http::Representation whole,
-                                 cache::EntityRef entity, Layer layer) {
+                                 cache::EntityRef entity, Layer layer, cache::Freshness freshness) {
   auto note = std::make_shared<RequestNote>();
   note->layer = layer;
   note->has_layer = true;
-  if (layer == Layer::kEdge || layer == Layer::kKv)
-    note->saved_seconds = entity->meta.encode_seconds;
+  note->freshness = freshness;
   note->entity = std::move(entity);
   const cache::Entity& answered = *note->entity;
   Response response = http::RespondWith(std::move(whole), request);
   AddLocation(response, answered.location, request);
   response.note = std::move(note);
   return response;
+}
+
+std::shared_ptr<RequestNote> VideoEndpoint::NoteOf(Layer layer, const Prepared& p) {
+  auto note = std::make_shared<RequestNote>();
+  note->layer = layer;
+  note->has_layer = true;
+  note->key = p.key;
+  note->labels =
+      std::make_unique<RequestLabels>(LabelsOf(p.parsed.request, p.resolved.origin_name));
+  return note;
 }
 
 Response VideoEndpoint::RespondGrowing(const Request& request, const Prepared& p,
@@ -390,7 +391,7 @@ Response VideoEndpoint::RespondGrowing(const Request& request, const Prepared& p
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
   Response response = http::RespondWith(std::move(whole), request);
-  response.note = NoteOf(facts.layer, p.key);
+  response.note = NoteOf(facts.layer, p);
   return response;
 }
 
@@ -405,7 +406,7 @@ Response VideoEndpoint::RespondUnfinished(const Prepared& p, const cache::Metada
   http::StreamBody body;
   body.stream = std::move(stream);
   response.body = std::move(body);
-  response.note = NoteOf(facts.layer, p.key);
+  response.note = NoteOf(facts.layer, p);
   return response;
 }
 
@@ -462,7 +463,7 @@ Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& 
   AppendDerivative(response.fields, p.parsed.request.derivative);
   AppendTags(response.fields, TagsOf(p));
   AppendAnswerFields(response.fields, facts);
-  response.note = NoteOf(answer.layer, p.key);
+  response.note = NoteOf(answer.layer, p);
   return response;
 }
 
@@ -481,12 +482,9 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   AppendTags(response.fields, TagsOf(p));
   AddLocation(response, LocationOf(error), request);
   AppendAnswerFields(response.fields, facts);
-  auto note = std::make_shared<RequestNote>();
-  note->layer = layer;
-  note->has_layer = true;
+  std::shared_ptr<RequestNote> note = NoteOf(layer, p);
   note->reason = ReasonOf(error);
   note->detail = error.detail;
-  note->key = p.key;
   note->is_redirect_within = StaysWithin(*p.snapshot, p.resolved, LocationOf(error));
   response.note = std::move(note);
   return response;
@@ -524,17 +522,28 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     return Refusal(request, prepared.error(), deps_.snapshots.Get()->ttl);
   }
   const Prepared& p = *prepared;
-  cache::EntityRef hit;
+  HitNow hit;
   if (!p.is_debug && !p.parsed.flags.no_read && !p.parsed.flags.debug_view) {
-    hit = deps_.orchestrator.LookupEdge(p.key, p.digest);
+    hit = LookupNow(p.key, p.digest, p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache);
   }
-  if (!hit) {
+  if (!hit.entity) {
     request.carried = std::make_shared<Prepared>(std::move(*prepared));
     return std::nullopt;
   }
-  FollowUp(request, p, hit);
+  CountFor(p.parsed.request.source_path);
+  if (hit.layer == Layer::kEdge) FollowUp(request, p, hit.entity);
   Remember(request, p);
-  return RespondEntity(request, p, std::move(hit), Layer::kEdge);
+  return RespondEntity(request, p, std::move(hit.entity), hit.layer);
+}
+
+VideoEndpoint::HitNow VideoEndpoint::LookupNow(std::string_view key, const Hash128& digest,
+                                               bool may_read_kv) const {
+  HitNow hit;
+  hit.entity = deps_.orchestrator.LookupEdge(key, digest);
+  if (hit.entity || !may_read_kv) return hit;
+  hit.entity = deps_.orchestrator.LookupRecentRead(key, digest);
+  hit.layer = Layer::kKv;
+  return hit;
 }
 
 void VideoEndpoint::Remember(const Request& request, const Prepared& p) {
@@ -559,15 +568,19 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   if (!trusted.empty() && AsksForDebug(request) && Contains(trusted, request.client())) {
     return std::nullopt;
   }
-  cache::EntityRef hit = deps_.orchestrator.LookupEdge(known->key, known->digest);
+  auto [hit, layer] = LookupNow(known->key, known->digest, config.kv_enabled);
   // Where a remembered redirect leads is looked at in full.
   if (!hit || !hit->location.empty()) return std::nullopt;
-  if (io::Loop::Current() && deps_.orchestrator.IsCheckDue(*hit, config.freshness)) {
+  if (layer == Layer::kEdge && io::Loop::Current() &&
+      deps_.orchestrator.IsCheckDue(*hit, config.freshness)) {
     const Result<Prepared> prepared = Prepare(request);
     if (prepared.ok()) CheckSource(request, *prepared, hit);
   }
 
+  CountFor(hit->meta.source_path);
   AnswerFacts facts;
+  facts.layer = layer;
+  facts.edge_asked = deps_.orchestrator.edge().enabled();
   facts.now_ms = ToUnixMillis(deps_.clock.Now());
   facts.entity = hit.get();
   facts.parsed = &known->parsed;
@@ -589,7 +602,7 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   facts.elapsed_ms = MillisSince(started);
   whole.fields.reserve(240);
   AppendOwnFields(whole.fields, facts);
-  return Conclude(request, std::move(whole), std::move(hit), Layer::kEdge);
+  return Conclude(request, std::move(whole), std::move(hit), layer);
 }
 
 std::vector<std::string> VideoEndpoint::TagsOf(const Prepared& p) {
@@ -662,6 +675,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
     answer = co_await deps_.orchestrator.Fetch(ctx, std::move(query), std::move(producer));
   }
   if (!answer.ok()) co_return RespondFailure(request, p, answer.error(), missed);
+  CountFor(p.parsed.request.source_path);
   if (answer->entity) {
     co_return RespondEntity(request, p, std::move(answer->entity), answer->layer,
                             answer->freshness);
@@ -708,7 +722,7 @@ Task<Response> VideoEndpoint::HandleView(Context ctx, const Request& request, co
   response.Add("X-Content-Type-Options", "nosniff");
   response.Add("X-Request-ID", request.id);
   response.SetBody(RenderView(facts));
-  response.note = NoteOf(Layer::kBypass, p.key);
+  response.note = NoteOf(Layer::kBypass, p);
   co_return response;
 }
 

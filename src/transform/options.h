@@ -46,6 +46,8 @@ struct Options {
   protocol::Accuracy frame_accuracy = protocol::Accuracy::kExact;
   /// quality=auto: the structural similarity (SSIM) to aim at, 0.8-0.999; 0 = a fixed quality.
   double target_ssim = 0;
+  /// Long videos are encoded in segments, several at the same time when there are idle cores.
+  bool segments = true;
   /// Largest `width` or `height` that may be asked for, pixels.
   uint32_t max_dimension = 8192;
   /// Pause before the worker's parent (the zygote) is started again after it died; doubles up to 32

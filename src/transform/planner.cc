@@ -229,6 +229,14 @@ bool SolvesQuality(const variant::VariantRequest& request, const Options& option
          IsQualityAuto(request.resolved) && !request.resolved.bitrate;
 }
 
+/// Whether a long result is encoded in segments. Not at a bit rate, which is an average over the
+/// whole.
+bool EncodesSegments(const variant::VariantRequest& request, const Options& options) {
+  return options.segments && !request.is_original() &&
+         OperationOf(request.mode, request.format()) == protocol::Operation::kVideo &&
+         !request.resolved.bitrate;
+}
+
 }  // namespace
 
 std::string_view ContentTypeOfOriginal(std::string_view path) {
@@ -293,6 +301,7 @@ Result<Plan> MakePlan(const variant::VariantRequest& request, const Options& opt
   if (request.mode == Mode::kFrame) job.accuracy = options.frame_accuracy;
   if (SolvesQuality(request, options)) job.target_ssim = options.target_ssim;
   job.stream = is_video;
+  job.segments = EncodesSegments(request, options);
   job.limits = LimitsOf(options);
 
   plan.content_type = variant::ContentType(format, request.mode);
@@ -309,6 +318,7 @@ std::string RecipeOf(const variant::VariantRequest& request, const Options& opti
     std::snprintf(text, sizeof text, " ssim=%.6g", options.target_ssim);
     worker_recipe += text;
   }
+  if (EncodesSegments(request, options)) worker_recipe += " segments";
   if (request.mode == Mode::kFrame && options.frame_accuracy != protocol::Accuracy::kExact) {
     worker_recipe += " keyframe";
   }

@@ -202,6 +202,15 @@ TEST(Planner, SettingsThatChangeTheAnswerAreInTheRecipe) {
     o.width = 320;
     o.quality = variant::Quality{.number = 50};
   });
+  EXPECT_EQ(RecipeOf(video, options, "r"), "r segments");
+  EXPECT_TRUE(MustPlan(video, options).job.segments);
+  EXPECT_EQ(RecipeOf(Ask(Mode::kFrame), options, "r"), "r");
+  EXPECT_FALSE(MustPlan(Ask(Mode::kFrame), options).job.segments);
+  const auto at_rate = Ask(Mode::kVideo, [](MediaOptions& o) { o.bitrate = 500'000; });
+  EXPECT_EQ(RecipeOf(at_rate, options, "r"), "r");
+  EXPECT_FALSE(MustPlan(at_rate, options).job.segments);
+  options.segments = false;
+  EXPECT_FALSE(MustPlan(video, options).job.segments);
   EXPECT_EQ(RecipeOf(video, options, "r"), "r");
   options.target_ssim = 0.97;
   options.frame_accuracy = protocol::Accuracy::kKeyframe;

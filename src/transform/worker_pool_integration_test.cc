@@ -11,6 +11,7 @@
 #include <future>
 #include <thread>
 
+#include "io/cores.h"
 #include "io/notifier.h"
 #include "transform/testing/fake_worker.h"
 #include "transform/worker_pool.h"
@@ -564,12 +565,49 @@ TEST_F(WorkerPoolTest, WaitingUsersComeFirstAndOriginsTakeTurns) {
   EXPECT_EQ(order, "a1 b1 a2 a3 left prewarm ");
 }
 
-TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
+TEST_F(WorkerPoolTest, WhatNobodyAskedForTakesNoPlaceAway) {
+  options_.workers = 1;
+  MakePool();
+  EXPECT_TRUE(pool_->is_idle());
+  auto token = std::make_shared<CancelToken>();
+  const auto urgency = std::make_shared<std::atomic<Priority>>(Priority::kPrewarm);
+  Job prewarm;
+  prewarm.behave = Behave::kHang;
+  prewarm.cancel = token;
+  prewarm.claim.priority = [urgency] { return urgency->load(); };
+  End first = Begin(std::move(prewarm));
+  WaitUntil([&] { return pool_->running() == 1; });
+  EXPECT_FALSE(pool_->is_idle());
+  EXPECT_TRUE(Do(Behave::kSucceed).ok()) << "a user's job did not wait for it";
+  Job another;
+  another.claim.priority = [] { return Priority::kPrewarm; };
+  End second = Begin(std::move(another));
+  WaitUntil([&] { return pool_->queue_depth() == 1; });
+  EXPECT_TRUE(Do(Behave::kSucceed).ok()) << "and overtook the next one of those";
+  EXPECT_EQ(pool_->queue_depth(), 1u) << "which waits for a place that is free";
+  // Somebody joins the first: now it is a user's, and has the only place.
+  urgency->store(Priority::kWaiting);
+  End third = Begin(Job{});
+  WaitUntil([&] { return pool_->queue_depth() == 2; });
+  token->Cancel();
+  EXPECT_FALSE(Finish(std::move(first)).ok());
+  EXPECT_TRUE(Finish(std::move(third)).ok());
+  EXPECT_TRUE(Finish(std::move(second)).ok());
+}
+
+TEST_F(WorkerPoolTest, ALoneJobGetsMoreThreadsThanOneOfMany) {
   MakePool();
   auto alone = Do(Behave::kSucceed);
   ASSERT_TRUE(alone.ok());
-  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const size_t cores = io::UsableCores();
+  const size_t slots = std::min<size_t>(cores, options_.workers);
   EXPECT_EQ(alone->warnings.at(0), "decoder_threads=" + std::to_string(std::min<size_t>(cores, 3)));
+  EXPECT_EQ(alone->warnings.at(1), "encoder_threads=" + std::to_string(slots));
+  Job early;
+  early.claim.priority = [] { return Priority::kPrewarm; };
+  auto prewarmed = Finish(Begin(std::move(early)));
+  ASSERT_TRUE(prewarmed.ok());
+  EXPECT_EQ(prewarmed->warnings.at(1), "encoder_threads=1");
   auto token = std::make_shared<CancelToken>();
   Job other;
   other.behave = Behave::kHang;
@@ -579,6 +617,8 @@ TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
   auto beside = Do(Behave::kSucceed);
   ASSERT_TRUE(beside.ok());
   EXPECT_EQ(beside->warnings.at(0), "decoder_threads=1");
+  EXPECT_EQ(beside->warnings.at(1),
+            "encoder_threads=" + std::to_string(std::max<size_t>(slots / 2, 1)));
   token->Cancel();
   EXPECT_FALSE(Finish(std::move(end)).ok());
 }

@@ -44,7 +44,8 @@ Result<AvPtr<AVFrame>> FindExact(const protocol::Job& job, PictureFinder& finder
 
 Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source,
                                     const JobFiles& files, Reporter& reporter) {
-  TRY(std::unique_ptr<PictureFinder> finder, PictureFinder::Open(job, source, reporter));
+  TRY(std::unique_ptr<PictureFinder> finder,
+      PictureFinder::Open(job, source, reporter, Want::kOneFrame));
   protocol::Done done;
   AvPtr<AVFrame> frame;
   if (job.accuracy == protocol::Accuracy::kKeyframe) {

@@ -11,6 +11,7 @@ extern "C" {
 #include <vector>
 
 #include "worker/av_log.h"
+#include "worker/avc_configuration.h"
 #include "worker/failure.h"
 #include "worker/warm.h"
 
@@ -38,6 +39,9 @@ constexpr const char* kDecoders =
     "nellymoser,speex,libspeex,qdm2,qdmc,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_"
     "s32be,"
     "pcm_u8,pcm_s8,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd";
+
+// A codec without a decoder (libav 5.1): find_stream_info cannot ask one, and is content.
+constexpr AVCodecID kNotDecoded = AV_CODEC_ID_VVC;
 
 constexpr int64_t kProbeBytes = 5'000'000;
 constexpr int64_t kProbeMicroseconds = 5'000'000;
@@ -224,7 +228,9 @@ Result<void> Media::Probe() {
     av_dict_set_int(&d, "max_pixels", static_cast<int64_t>(limits_.max_pixels), 0);
     av_dict_set(&d, "codec_whitelist", kDecoders, 0);
   }
+  HideFromProbing();
   r = avformat_find_stream_info(format_, per_stream.empty() ? nullptr : per_stream.data());
+  ShowHidden();
   for (AVDictionary*& d : per_stream) av_dict_free(&d);
   if (io_.failed()) return SourceBroken(io_.failure());
   if (want_ == Want::kAnything) return {};
@@ -233,6 +239,39 @@ Result<void> Media::Probe() {
   if (r < 0) return WhyNoPicture("stream info: " + AvError(r));
   if (is_encrypted()) return Encrypted();
   return CheckSizes();
+}
+
+void Media::HideFromProbing() {
+  if (want_ != Want::kOneFrame || !std::string_view(format_->iformat->name).starts_with("mov,")) {
+    return;
+  }
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    const AVStream* stream = format_->streams[i];
+    AVCodecParameters* p = stream->codecpar;
+    if (p->codec_id != AV_CODEC_ID_H264 || p->codec_tag != MKTAG('a', 'v', 'c', '1') ||
+        p->extradata_size <= 0 || stream->avg_frame_rate.num <= 0 ||
+        stream->r_frame_rate.num <= 0) {
+      continue;
+    }
+    const auto facts = ReadAvcConfiguration({p->extradata, static_cast<size_t>(p->extradata_size)});
+    // A container that lies is found out by decoding.
+    const bool is_known = facts && facts->width == p->width && facts->height == p->height &&
+                          !facts->may_have_fields && facts->reordered;
+    if (!is_known) continue;
+    p->sample_aspect_ratio = AVRational{facts->sar_width, facts->sar_height};
+    p->field_order = AV_FIELD_PROGRESSIVE;
+    p->video_delay = 0;  // or it reads fifty packets to see one that is not delayed
+    p->codec_id = kNotDecoded;
+    hidden_.emplace_back(i, *facts->reordered);
+  }
+}
+
+void Media::ShowHidden() {
+  for (const auto& [i, reordered] : hidden_) {
+    AVCodecParameters* p = format_->streams[i]->codecpar;
+    p->codec_id = AV_CODEC_ID_H264;
+    p->video_delay = reordered;
+  }
 }
 
 bool Media::is_encrypted() const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -20,6 +21,7 @@ namespace vr::worker {
 /// What a source must have to be of use.
 enum class Want {
   kPicture,   ///< a video stream; sound when there is some
+  kOneFrame,  ///< a video stream, for a picture or two that tell their own format and colours
   kSound,     ///< an audio stream; of the video nothing is read
   kAnything,  ///< whatever it is: only told about, so nothing need be decodable, nor within limits
 };
@@ -88,6 +90,11 @@ class Media {
   Media(SourceIo& io, const transform::protocol::Limits& limits, Want want)
       : io_(io), limits_(limits), want_(want) {}
   Result<void> Probe();
+  /// find_stream_info decodes up to seven pictures of H.264 for what its description says already:
+  /// half of the time that a frame takes. (libav 5.1; its packets then come without what its parser
+  /// adds, key frames that no index names among them, so that copies do without this.)
+  void HideFromProbing();
+  void ShowHidden();
   Result<void> ChooseStreams();
   void ChooseVideo();
   void ChooseAudio();
@@ -108,6 +115,7 @@ class Media {
   AVRational frame_rate_{30, 1};
   int64_t video_bit_rate_ = 0;
   bool broke_off_ = false;
+  std::vector<std::pair<unsigned, int>> hidden_;  // streams, and their reorder delay
 };
 
 }  // namespace vr::worker

@@ -55,6 +55,17 @@ Result<TrackFormat> TrackFormat::Of(const AVCodecContext& encoder) {
   return track;
 }
 
+Result<TrackFormat> TrackFormat::Of(const AVCodecParameters& pictures, AVRational frame_rate) {
+  TrackFormat track;
+  track.parameters.reset(avcodec_parameters_alloc());
+  if (track.parameters == nullptr) return EngineError("muxer", AVERROR(ENOMEM));
+  const int r = avcodec_parameters_copy(track.parameters.get(), &pictures);
+  if (r < 0) return EngineError("muxer parameters", r);
+  track.time_base = kOutputTimeBase;
+  track.frame_rate = frame_rate;
+  return track;
+}
+
 Result<TrackFormat> TrackFormat::Of(const AVStream& stream) {
   TrackFormat track;
   track.parameters.reset(avcodec_parameters_alloc());
@@ -114,8 +125,6 @@ Result<std::unique_ptr<MediaOutput>> MediaOutput::Create(int fd, Form form, uint
   c->io_close2 = &CloseOwn;
   c->url = av_strdup("output");
   c->flags |= AVFMT_FLAG_CUSTOM_IO | AVFMT_FLAG_BITEXACT;
-  // Never give up waiting for the other stream: order must not depend on time.
-  c->max_interleave_delta = 0;
   for (const TrackFormat& track : tracks) {
     AVStream* stream = avformat_new_stream(c, nullptr);
     if (stream == nullptr) return EngineError("muxer", AVERROR(ENOMEM));
@@ -127,6 +136,7 @@ Result<std::unique_ptr<MediaOutput>> MediaOutput::Create(int fd, Form form, uint
     stream->sample_aspect_ratio = track.parameters->sample_aspect_ratio;
     out->time_bases_.push_back(track.time_base);
   }
+  out->waiting_.resize(tracks.size());
   AVDictionary* options = nullptr;
   switch (form) {
     case Form::kFragmented:
@@ -171,20 +181,46 @@ Result<void> MediaOutput::Write(const AVPacket& packet, int stream) {
   copy->stream_index = stream;
   // The muxer chose its own time base when it wrote the header.
   av_packet_rescale_ts(copy.get(), time_bases_[index], context_->streams[index]->time_base);
-  const int r = av_interleaved_write_frame(context_, copy.get());
-  if (r < 0) return Failure("muxing", r);
-  if (is_append_only()) {
-    avio_flush(context_->pb);
-    if (form_ == Form::kFragmented && !has_begun_ && sink_.size() > 0) {
-      has_begun_ = true;
-      av_opt_set_int(context_->priv_data, "frag_duration", kFragment, 0);
+  waiting_[index].push_back(std::move(copy));
+  return WriteInOrder(false);
+}
+
+Result<void> MediaOutput::WriteInOrder(bool all) {
+  for (;;) {
+    std::deque<AvPtr<AVPacket>>* next = nullptr;
+    for (std::deque<AvPtr<AVPacket>>& queue : waiting_) {
+      if (queue.empty()) {
+        if (!all) return Flush();
+        continue;
+      }
+      if (next == nullptr || IsBefore(*queue.front(), *next->front())) next = &queue;
+    }
+    if (next == nullptr) return Flush();
+    const AvPtr<AVPacket> packet = std::move(next->front());
+    next->pop_front();
+    const int r = av_write_frame(context_, packet.get());
+    if (r < 0) return Failure("muxing", r);
+    if (form_ == Form::kFragmented && !has_begun_) {
+      avio_flush(context_->pb);
+      has_begun_ = sink_.size() > 0;
+      if (has_begun_) av_opt_set_int(context_->priv_data, "frag_duration", kFragment, 0);
     }
   }
+}
+
+bool MediaOutput::IsBefore(const AVPacket& a, const AVPacket& b) const {
+  return av_compare_ts(a.dts, context_->streams[a.stream_index]->time_base, b.dts,
+                       context_->streams[b.stream_index]->time_base) < 0;
+}
+
+Result<void> MediaOutput::Flush() {
+  if (is_append_only()) avio_flush(context_->pb);
   if (context_->pb->error < 0) return Failure("writing", context_->pb->error);
   return {};
 }
 
 Result<void> MediaOutput::Finish() {
+  CHECK_OK(WriteInOrder(true));
   const int r = av_write_trailer(context_);
   avio_flush(context_->pb);
   if (r < 0) return Failure("trailer", r);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct TrackFormat {
 
   /// Of an opened encoder.
   static Result<TrackFormat> Of(const AVCodecContext& encoder);
+  /// Of pictures we encode: their times are in kOutputTimeBase.
+  static Result<TrackFormat> Of(const AVCodecParameters& pictures, AVRational frame_rate);
   /// Of a source's stream whose packets are copied.
   static Result<TrackFormat> Of(const AVStream& stream);
 };
@@ -62,6 +65,10 @@ class MediaOutput {
   MediaOutput(int fd, Form form, uint64_t max_bytes);
   bool is_append_only() const { return form_ == Form::kFragmented || form_ == Form::kWebmLive; }
   Error Failure(const char* where, int code) const;
+  /// Writes what can have nothing before it any more. @param all no more packets come
+  Result<void> WriteInOrder(bool all);
+  bool IsBefore(const AVPacket& a, const AVPacket& b) const;
+  Result<void> Flush();
   static int OpenOwn(AVFormatContext* context, AVIOContext** io, const char* url, int flags,
                      AVDictionary** options);
   static int CloseOwn(AVFormatContext* context, AVIOContext* io);
@@ -70,6 +77,9 @@ class MediaOutput {
   FileSink sink_;
   AVFormatContext* context_ = nullptr;
   std::vector<AVRational> time_bases_;
+  /// By stream. libav's own queue would do, but it writes several packets in one call: when the
+  /// first fragment ends would depend on which stream was quicker.
+  std::vector<std::deque<AvPtr<AVPacket>>> waiting_;
   bool has_begun_ = false;  ///< the first fragment is written
 };
 

@@ -51,8 +51,9 @@ constexpr double kSameSeconds = kSameTimeTicks / kTicksPerSecond;
 }  // namespace
 
 Result<std::unique_ptr<PictureFinder>> PictureFinder::Open(const transform::protocol::Job& job,
-                                                           SourceIo& source, Reporter& reporter) {
-  std::unique_ptr<PictureFinder> finder(new PictureFinder(job, source, reporter));
+                                                           SourceIo& source, Reporter& reporter,
+                                                           Want want) {
+  std::unique_ptr<PictureFinder> finder(new PictureFinder(job, source, reporter, want));
   CHECK_OK(finder->Reopen());
   CHECK_OK(CheckStart(job.start_seconds, finder->media_->duration()));
   return finder;
@@ -62,7 +63,7 @@ Result<void> PictureFinder::Reopen() {
   broke_off_ = broke_off_ || (media_ != nullptr && media_->broke_off());
   key_decoder_.reset();
   media_.reset();
-  TRY(media_, Media::Open(source_, job_.limits));
+  TRY(media_, Media::Open(source_, job_.limits, want_));
   if (media_->audio() != nullptr) media_->audio()->discard = AVDISCARD_ALL;
   const char* name = media_->format()->iformat->name;
   is_mov_ = std::strncmp(name, "mov", 3) == 0;

@@ -39,7 +39,8 @@ class PictureFinder {
 
   /// @errors as Media::Open, and TIME_OUT_OF_RANGE for a job that starts past the declared end
   static Result<std::unique_ptr<PictureFinder>> Open(const transform::protocol::Job& job,
-                                                     SourceIo& source, Reporter& reporter);
+                                                     SourceIo& source, Reporter& reporter,
+                                                     Want want = Want::kPicture);
 
   const Media& media() const { return *media_; }
 
@@ -69,8 +70,9 @@ class PictureFinder {
   int skipped_packets() const { return skipped_; }
 
  private:
-  PictureFinder(const transform::protocol::Job& job, SourceIo& source, Reporter& reporter)
-      : job_(job), source_(source), reporter_(reporter) {}
+  PictureFinder(const transform::protocol::Job& job, SourceIo& source, Reporter& reporter,
+                Want want)
+      : job_(job), source_(source), reporter_(reporter), want_(want) {}
   Result<void> Reopen();
   Error TooManyPictures() const;
   /// Stands at the last key frame at or before `point`, 0 = the beginning. @return false: cannot
@@ -88,6 +90,7 @@ class PictureFinder {
   const transform::protocol::Job& job_;
   SourceIo& source_;
   Reporter& reporter_;
+  const Want want_;
   std::unique_ptr<Media> media_;
   AvPtr<AVCodecContext> key_decoder_;
   bool fresh_ = true;  // stands where opening left it

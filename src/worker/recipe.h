@@ -28,6 +28,8 @@ struct VideoRecipe {
   int64_t bit_rate = 0;    ///< average, bits per second; 0: rate_factor counts
   int64_t max_rate = 0;    ///< over about two seconds, bits per second; 0 = no ceiling
   std::vector<std::pair<std::string, std::string>> options;  ///< the encoder's, by libav's names
+  /// Each so many seconds of output are encoded on their own; 0 = all at once.
+  double segment_seconds = 0;
 };
 struct OutputShape {
   int width = 0, height = 0;

@@ -20,11 +20,13 @@
 namespace vr::worker {
 namespace {
 
-// Threads a decoder may start, with room for its helpers.
+// Threads a decoder may start, with room for its helpers; encoders of segments keep within them.
 constexpr rlim_t kMaxThreads = 64;
 constexpr rlim_t kMaxDescriptors = 64;
 /// No network, nothing of System V, mounts and names of our own.
 constexpr int kApart = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWNS | CLONE_NEWUTS;
+
+uint64_t memory_limit = 0;
 
 Error Refused(const char* what, int e) {
   return Error(Code::kInternal, "the worker could not be isolated",
@@ -211,7 +213,12 @@ bool EnterNamespaces() {
   return unshare(kApart) == 0 || unshare(CLONE_NEWUSER | kApart) == 0;
 }
 
+uint64_t MemoryLimit() {
+  return memory_limit;
+}
+
 Result<void> EnterSandbox(const SandboxOptions& options) {
+  memory_limit = options.limits.memory_bytes;
   CHECK_OK(SetLimits(options.limits));
   if (options.uid) {
     CHECK_OK(BecomeUser(*options.uid));

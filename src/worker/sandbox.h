@@ -38,4 +38,8 @@ bool EnterNamespaces();
 /// @errors kInternal: rlimits, uid, no_new_privs or seccomp could not be had
 Result<void> EnterSandbox(const SandboxOptions& options);
 
+/// Address space this worker may take, bytes: what a job may plan with (the sandbox lets it ask
+/// the kernel no more).
+uint64_t MemoryLimit();
+
 }  // namespace vr::worker

@@ -3,12 +3,34 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 #include "worker/failure.h"
 
 namespace vr::worker {
+namespace {
 
-Result<VideoEncoder> VideoEncoder::Create(const PictureFormat& format, const VideoRecipe& recipe) {
+/// x264 begins with some 700 bytes on itself (an SEI unit, ITU-T H.264 7.3.2.3): of a calm picture
+/// that is more than the picture.
+void LeaveOutWords(AVPacket& packet) {
+  constexpr uint8_t kSei = 6;
+  const std::string_view all(reinterpret_cast<const char*>(packet.data),
+                             static_cast<size_t>(packet.size));
+  constexpr std::string_view kStart("\0\0\1", 3);
+  const size_t first = all.find(kStart);
+  if (first == std::string_view::npos || first + 3 >= all.size()) return;
+  if ((static_cast<uint8_t>(all[first + 3]) & 31) != kSei) return;
+  size_t next = all.find(kStart, first + 3);
+  if (next == std::string_view::npos) return;
+  if (all[next - 1] == 0) --next;
+  packet.data += next;
+  packet.size -= static_cast<int>(next);
+}
+
+}  // namespace
+
+Result<VideoEncoder> VideoEncoder::Create(const PictureFormat& format, const VideoRecipe& recipe,
+                                          Part part) {
   const AVCodec* codec = avcodec_find_encoder_by_name(recipe.encoder);
   if (codec == nullptr) {
     return TransformFailed("the transform failed", std::string("no encoder ") + recipe.encoder);
@@ -35,6 +57,8 @@ Result<VideoEncoder> VideoEncoder::Create(const PictureFormat& format, const Vid
   if (recipe.max_rate > 0) {
     c->rc_max_rate = recipe.max_rate;
     c->rc_buffer_size = static_cast<int>(std::min<int64_t>(recipe.max_rate * 2, INT32_MAX));
+    // What the part before has left of it is not known.
+    if (part == Part::kLater) c->rc_initial_buffer_occupancy = c->rc_buffer_size / 2;
   }
   c->thread_count = 1;
   c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_CLOSED_GOP | AV_CODEC_FLAG_BITEXACT;
@@ -51,6 +75,7 @@ Result<VideoEncoder> VideoEncoder::Create(const PictureFormat& format, const Vid
     return TransformFailed("the transform failed",
                            std::string(recipe.encoder) + " has no option " + left_over);
   }
+  out.has_own_words_ = part == Part::kLater && c->codec_id == AV_CODEC_ID_H264;
   out.frame_duration_ = std::llround(av_q2d(av_inv_q(format.frame_rate)) / av_q2d(kOutputTimeBase));
   return out;
 }
@@ -81,6 +106,7 @@ Result<void> VideoEncoder::Drain(int64_t duration, const PacketSink& sink) {
     if (r < 0) return EngineError("video encoding", r);
     packet_->duration = duration;  // the muxer believes only the last packet's
     if ((packet_->flags & AV_PKT_FLAG_KEY) != 0) last_key_ = std::max(last_key_, packet_->pts);
+    if (std::exchange(has_own_words_, false)) LeaveOutWords(*packet_);
     CHECK_OK(sink(*packet_));
     av_packet_unref(packet_.get());
   }

@@ -1,6 +1,6 @@
 // VideoEncoder: upright pictures in, packets of H.264, HEVC, VP9 or AV1 out. Its threads are pinned
 // by the recipe, so that bytes do not depend on the machine. A key frame at least every two
-// seconds, closed groups. Main thread only.
+// seconds, closed groups. One thread at a time.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,11 @@ struct PictureFormat {
 
 class VideoEncoder {
  public:
-  static Result<VideoEncoder> Create(const PictureFormat& format, const VideoRecipe& recipe);
+  /// Of a video that is encoded in parts: the first, or one that goes on where another ends.
+  enum class Part { kFirst, kLater };
+
+  static Result<VideoEncoder> Create(const PictureFormat& format, const VideoRecipe& recipe,
+                                     Part part = Part::kFirst);
 
   /// @param frame pts in kOutputTimeBase, strictly increasing
   Result<void> Encode(AVFrame& frame, const PacketSink& sink);
@@ -40,6 +44,7 @@ class VideoEncoder {
   AvPtr<AVPacket> packet_;
   int64_t frame_duration_ = 0;
   int64_t last_key_ = INT64_MIN;
+  bool has_own_words_ = false;  // in its first packet; said once per file
 };
 
 /// How the linked x264 names itself ("core 164 r3095 baee400"), read from a picture it encodes.

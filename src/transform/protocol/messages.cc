@@ -215,8 +215,11 @@ Type Write(Writer& w, const Job& m) {
   w.Put(m.known_rate_factor);
   w.Put(m.source_size);
   w.Put(m.source_complete);
+  w.Put(m.more);
   w.Put(m.stream);
   w.Put(m.decoder_threads);
+  w.Put(m.segments);
+  w.Put(m.encoder_threads);
   Write(w, m.limits);
   return Type::kJob;
 }
@@ -249,8 +252,11 @@ void Read(Reader& r, Job& m) {
   r.Get(m.known_rate_factor);
   r.Get(m.source_size);
   r.Get(m.source_complete);
+  r.Get(m.more);
   r.Get(m.stream);
   r.Get(m.decoder_threads);
+  r.Get(m.segments);
+  r.Get(m.encoder_threads);
   Read(r, m.limits);
 }
 

@@ -32,8 +32,11 @@ Job FullJob() {
   job.known_rate_factor = 27.5;
   job.source_size = std::numeric_limits<uint64_t>::max();
   job.source_complete = false;
+  job.more = 4;
   job.stream = false;
   job.decoder_threads = 3;
+  job.segments = true;
+  job.encoder_threads = 5;
   job.limits = {.max_pixels = 1,
                 .max_source_seconds = 2.5,
                 .max_output_seconds = 3.5,
@@ -126,8 +129,11 @@ TEST(Messages, JobFieldsArriveWhereTheyBelong) {
   EXPECT_FALSE(job.audio);
   EXPECT_EQ(job.source_size, std::numeric_limits<uint64_t>::max());
   EXPECT_FALSE(job.source_complete);
+  EXPECT_EQ(job.more, 4u);
   EXPECT_FALSE(job.stream);
   EXPECT_EQ(job.decoder_threads, 3u);
+  EXPECT_TRUE(job.segments);
+  EXPECT_EQ(job.encoder_threads, 5u);
   EXPECT_EQ(job.limits.max_pixels, 1u);
   EXPECT_EQ(job.limits.max_source_seconds, 2.5);
   EXPECT_EQ(job.limits.max_output_seconds, 3.5);

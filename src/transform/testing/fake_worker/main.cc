@@ -62,6 +62,7 @@ void Succeed(const Job& job, const std::vector<UniqueFd>& fds, const std::string
             .cpu_seconds = 0.01,
             .video_codec = "h264"};
   done.warnings.push_back("decoder_threads=" + std::to_string(job.decoder_threads));
+  done.warnings.push_back("encoder_threads=" + std::to_string(job.encoder_threads));
   Say(done);
 }
 
