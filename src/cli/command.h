@@ -34,6 +34,7 @@ struct Command {
     kConfigImport,
     kFsck,
     kSign,
+    kSimulate,
     kStats,
     kVersion
   };
@@ -68,6 +69,19 @@ struct Command {
     std::map<std::string, std::string> bucket_roots;  ///< R2 binding → directory
   };
   Import import;
+  struct Simulate {
+    std::string trace;            ///< file, "-": standard input; empty: one is generated
+    std::string format = "auto";  ///< log, csv
+    std::string policies = "lru,s3-fifo,cost-aware";
+    std::string size;              ///< "10GB"; empty: `sizes`
+    std::string sizes;             ///< "1GB,2GB,5GB"
+    std::string half_life = "1d";  ///< of popularity
+    std::string plot;              ///< SVG file; empty: none
+    std::string generate;          ///< kind of trace to write to standard output
+    uint64_t seed = 1;
+    uint64_t requests = 200'000;
+  };
+  Simulate simulate;
 };
 
 struct Parsed {
