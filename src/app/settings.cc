@@ -58,6 +58,12 @@ void Derive(Settings& s) {
   s.cache.staging_dir = (s.data / "staging").string();
   // What the edge keeps in memory comes from the store in memory, and verified.
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
+  s.cache.keeper.max_bytes = s.kv.max_bytes;
+  s.cache.keeper.state_file = s.kv.data_dir + "/capacity.state";
+  for (const origin::OriginOptions& origin : s.origins) {
+    if (origin.mode != origin::OriginMode::kTransform) continue;
+    s.cache.keeper.origins[origin.name] = origin.kv_max_bytes;
+  }
   s.fetch.spool_dir = s.data / "spool";
   s.fetch.max_source_bytes = s.transform.max_source_bytes;
   s.fetch.allow_private_addresses = s.access.allow_private_addresses;
@@ -137,6 +143,8 @@ constexpr std::string_view kRestartKeys[] = {
     "cache.kvNamespace",
     "passthrough.maxBytes",
     "cache.kv",
+    "cache.adaptiveTtl",
+    "cache.purgeInterval",
     "transform.workers",
     "transform.queue",
     "transform.niceness",

@@ -121,6 +121,7 @@ std::shared_ptr<Entity> CopyOf(const Entity& entity) {
   copy->head = entity.head;
   copy->location = entity.location;
   copy->kv_backed = entity.kv_backed;
+  copy->use_id = entity.use_id;
   return copy;
 }
 

@@ -64,6 +64,7 @@ struct Entity {
   std::string location;
   /// Whether the durable store holds it (or is about to): decides the X-KV-Cache-* fields.
   bool kv_backed = false;
+  uint64_t use_id = 0;  ///< as what the store's keeper knows it, with kv_backed
   /// Stale, but the origin has just failed: served without asking it again until then; ms, 0 = no.
   int64_t stale_ok_until_ms = 0;
   /// When the source was last compared with this entity, ms; 0 = when it was made.

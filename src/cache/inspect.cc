@@ -4,6 +4,21 @@
 
 namespace vr::cache {
 
+namespace {
+
+std::optional<EntryView::Use> UseOf(KvKeeper* keeper, const std::string& key) {
+  if (keeper == nullptr) return std::nullopt;
+  const std::optional<KvKeeper::View> view = keeper->Look(key);
+  if (!view) return std::nullopt;
+  EntryView::Use use;
+  use.uses = view->uses;
+  use.last_ms = view->used_ms;
+  use.ttl_factor = view->ttl_factor;
+  return use;
+}
+
+}  // namespace
+
 Task<Result<VariantPage>> Orchestrator::ListVariants(Context ctx, std::string source,
                                                      std::string cursor, size_t limit) {
   VariantPage out;
@@ -18,6 +33,7 @@ Task<Result<VariantPage>> Orchestrator::ListVariants(Context ctx, std::string so
     if (!meta.ok()) continue;  // of a version we do not know: not ours to show
     meta->expires_at_ms = row.record.expires_ms;
     view.metadata_json = meta->ToJson();
+    view.use = UseOf(keeper_, row.key);
     view.key = std::move(row.key);
     out.variants.push_back(std::move(view));
   }
@@ -47,6 +63,7 @@ Task<Result<std::optional<EntryView>>> Orchestrator::ReadEntry(Context ctx, std:
       }
     }
   }
+  if (view.in_kv) view.use = UseOf(keeper_, key);
   std::optional<EntryView> out;
   if (view.in_edge || view.in_kv) out = std::move(view);
   co_return out;

@@ -7,28 +7,29 @@ namespace vr::cache {
 
 Ledger::Ledger(const KeeperOptions& options) : policy_kind_(options.eviction) {
   origins_.emplace_back().name = "other";
-  for (const auto& [name, quota] : options.origins) {
-    LedgerOrigin& origin = origins_.emplace_back();
-    origin.name = name;
-  }
 }
 
 Result<Ledger> Ledger::Create(const KeeperOptions& options) {
   Ledger ledger(options);
-  TRY(ledger.policy_, ledger.MakePolicy(options.max_bytes));
+  TRY(ledger.policy_, ledger.MakePolicy(options.max_bytes, 100'000));
   CHECK_OK(ledger.SetQuotas(options.origins, 0));
   return ledger;
 }
 
-Result<std::unique_ptr<capacity::EvictionPolicy>> Ledger::MakePolicy(uint64_t max_bytes) const {
+Result<std::unique_ptr<capacity::EvictionPolicy>> Ledger::MakePolicy(uint64_t max_bytes,
+                                                                     uint64_t expected) const {
   if (policy_kind_ == "none") return std::unique_ptr<capacity::EvictionPolicy>();
   capacity::PolicyOptions options;
   options.max_bytes = max_bytes;
+  options.expected_entries = expected;
   return capacity::MakePolicy(policy_kind_, options);
 }
 
 Result<void> Ledger::SetQuotas(const std::map<std::string, uint64_t, std::less<>>& quotas,
                                int64_t now_ms) {
+  for (const auto& [name, quota] : quotas) {
+    if (OriginOf(name) == 0) origins_.emplace_back().name = name;
+  }
   for (size_t i = 1; i < origins_.size(); ++i) {
     LedgerOrigin& origin = origins_[i];
     const auto found = quotas.find(origin.name);
@@ -38,16 +39,15 @@ Result<void> Ledger::SetQuotas(const std::map<std::string, uint64_t, std::less<>
     origin.policy.reset();
     origin.is_lowering = false;
     if (quota == 0) continue;
-    TRY(origin.policy, MakePolicy(quota));
+    TRY(origin.policy, MakePolicy(quota, 1024));
     if (!origin.policy) continue;
     // Oldest use first, as they would have come.
     std::vector<const LedgerEntry*> own;
     for (const Place& place : places_) {
       if (place.is_taken && place.entry.origin == i) own.push_back(&place.entry);
     }
-    std::sort(own.begin(), own.end(), [](const LedgerEntry* a, const LedgerEntry* b) {
-      return a->used_ms < b->used_ms;
-    });
+    std::sort(own.begin(), own.end(),
+              [](const LedgerEntry* a, const LedgerEntry* b) { return a->used_ms < b->used_ms; });
     for (const LedgerEntry* entry : own) {
       origin.policy->Insert(ItemOf(*entry), std::min(entry->used_ms, now_ms));
     }
@@ -156,8 +156,7 @@ const LedgerEntry* Ledger::Find(uint64_t id) const {
 }
 
 bool Ledger::Admit(const capacity::Item& item, uint16_t origin, bool by_quota, int64_t now_ms) {
-  capacity::EvictionPolicy* const policy =
-      by_quota ? origins_[origin].policy.get() : policy_.get();
+  capacity::EvictionPolicy* const policy = by_quota ? origins_[origin].policy.get() : policy_.get();
   return policy != nullptr && policy->Admit(item, now_ms);
 }
 
@@ -205,8 +204,7 @@ std::vector<std::pair<std::string, std::string>> Ledger::SavePolicies() const {
   return saved;
 }
 
-Result<void> Ledger::LoadPolicies(
-    const std::vector<std::pair<std::string, std::string>>& saved) {
+Result<void> Ledger::LoadPolicies(const std::vector<std::pair<std::string, std::string>>& saved) {
   Result<void> outcome;
   for (const auto& [name, state] : saved) {
     capacity::EvictionPolicy* policy = nullptr;

@@ -75,16 +75,17 @@ class Ledger {
   uint16_t OriginOf(std::string_view name) const;
   std::vector<LedgerOrigin>& origins() { return origins_; }
   const std::vector<LedgerOrigin>& origins() const { return origins_; }
-  /// Other quotas (by name; who is not named has none). @errors as Create()
-  Result<void> SetQuotas(const std::map<std::string, uint64_t, std::less<>>& quotas, int64_t now_ms);
+  /// Other quotas, by name; who is not named has none. Origins that are new are known from here on.
+  /// @errors as Create()
+  Result<void> SetQuotas(const std::map<std::string, uint64_t, std::less<>>& quotas,
+                         int64_t now_ms);
 
   size_t entries() const { return by_id_.size(); }
   uint64_t taken() const { return taken_; }
   /// For walks in pieces: visits the entries of `count` places from `from` on. Places are stable;
   /// `visit` must not change the ledger.
   size_t places() const { return places_.size(); }
-  void Visit(size_t from, size_t count,
-             const std::function<void(const LedgerEntry&)>& visit) const;
+  void Visit(size_t from, size_t count, const std::function<void(const LedgerEntry&)>& visit) const;
 
   /// What the policies have learned, by the origin's name; "" = that for all.
   std::vector<std::pair<std::string, std::string>> SavePolicies() const;
@@ -97,7 +98,8 @@ class Ledger {
     bool is_taken = false;
   };
   explicit Ledger(const KeeperOptions& options);
-  Result<std::unique_ptr<capacity::EvictionPolicy>> MakePolicy(uint64_t max_bytes) const;
+  Result<std::unique_ptr<capacity::EvictionPolicy>> MakePolicy(uint64_t max_bytes,
+                                                               uint64_t expected) const;
   LedgerEntry Remove(std::unordered_map<uint64_t, uint32_t>::iterator found);
   static capacity::Item ItemOf(const LedgerEntry& entry);
 

@@ -52,8 +52,8 @@ struct AdaptiveTtlOptions {
   uint32_t popular_uses = 8;  ///< so many uses within one TTL: popular
 };
 
-/// What leaves cache by its age, of its own accord. At most one of tag, origin, source and prefix is
-/// set; none: everything that old.
+/// What leaves cache by its age, of its own accord. At most one of tag, origin, source and prefix
+/// is set; none: everything that old.
 struct PurgeRule {
   std::chrono::seconds older_than{0};  ///< since it was made
   std::string tag, origin, source, prefix;

@@ -98,6 +98,21 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
 
 Orchestrator::~Orchestrator() = default;
 
+void Orchestrator::UseKeeper(KvKeeper& keeper) {
+  if (kv_ == nullptr) return;
+  keeper_ = &keeper;
+  KvKeeper::Hooks hooks;
+  hooks.evicted = [this](const std::string& key, bool for_good) { Evicted(key, for_good); };
+  hooks.purge = [this](PurgeRule rule, int64_t made_until_ms) {
+    return PurgeByRule(std::move(rule), made_until_ms);
+  };
+  keeper.SetHooks(std::move(hooks));
+}
+
+void Orchestrator::NoteMiss(const Query& query) {
+  if (keeper_ != nullptr && query.write_kv) keeper_->NoteMiss(Hash64Of(query.key), NowMs());
+}
+
 size_t Orchestrator::flights() const {
   MutexLock lock(mutex_);
   return flights_.size();
@@ -108,7 +123,10 @@ EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest) 
   for (Edge* edge : {&edge_, &negative_}) {
     if (!edge->enabled()) continue;
     EntityRef found = edge->Find(key);
-    if (found && found->meta.plan_digest == digest && found->is_fresh(now_ms)) return found;
+    if (found && found->meta.plan_digest == digest && found->is_fresh(now_ms)) {
+      NoteUse(*found, now_ms);
+      return found;
+    }
   }
   return nullptr;
 }
@@ -180,6 +198,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
       if (is_young && !has_just_failed) RefreshBehind(executor, query, producer);
       if (is_young || has_just_failed) {
         stale_.Add();
+        NoteUse(*stale, now_ms);
         co_return Answer{std::move(stale), nullptr, Layer::kEdge, Freshness::kStale};
       }
     }
@@ -212,6 +231,11 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
                                                          : made;
       if (is_made && layer == Layer::kJoined && outcome.entity->kv_backed) layer = Layer::kKv;
       if (outcome.freshness == Freshness::kStale) stale_.Add();
+      if (outcome.from != Outcome::From::kMade || layer == Layer::kKv) {
+        NoteUse(*outcome.entity, NowMs());
+      } else if (!leads) {
+        NoteMiss(query);
+      }
       co_return Answer{std::move(outcome.entity), nullptr, layer, outcome.freshness};
     }
     if (view.phase == Production::Phase::kFailed) {
@@ -235,6 +259,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
     if (view.phase == Production::Phase::kStreaming &&
         (takes_any ||
          (query.growing == Growing::kStoredForm && production->head()->has_stored_form()))) {
+      if (!leads) NoteMiss(query);
       co_return Answer{nullptr, production, made, Freshness::kFresh, waiter};
     }
     SteadyTime deadline = ctx.deadline;

@@ -22,6 +22,7 @@
 #include "cache/entity.h"
 #include "cache/inspect.h"
 #include "cache/job_registry.h"
+#include "cache/keeper.h"
 #include "cache/production.h"
 #include "cache/purge.h"
 #include "cache/purge_journal.h"
@@ -172,6 +173,10 @@ class Orchestrator {
   /// serve. Before the first request.
   void ProduceOn(io::Executor executor) { workshop_ = std::move(executor); }
 
+  /// The store is kept within its limits by `keeper`, which outlives this and is not started yet.
+  /// Before the first request.
+  void UseKeeper(KvKeeper& keeper);
+
   /// Purges reach `target` too; it outlives this. Before the first request.
   void AddPurgeTarget(PurgeTarget& target) { purge_targets_.push_back(&target); }
 
@@ -216,6 +221,8 @@ class Orchestrator {
   Task<Result<uint64_t>> PurgeFlights(Context ctx, PurgeScope scope, bool only_held);
   /// @return how many entries of the store it hit
   Task<Result<uint64_t>> PurgeKv(Context ctx, PurgeIntent intent);
+  /// Applies a rule to what was made up to then. @return how many entries of the store it hit
+  Task<Result<uint64_t>> PurgeByRule(PurgeRule rule, int64_t made_until_ms);
 
   ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
   /// The name of a flight that nobody joins, but that a purge finds.
@@ -235,6 +242,14 @@ class Orchestrator {
   Task<bool> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
   /// The KV has refused it after all: answers from the edge must not say otherwise.
   void NotStored(const EntityRef& whole);
+  /// The KV has evicted what it holds under `key`. `for_good`: nobody wants copies either.
+  void Evicted(const std::string& key, bool for_good);
+  /// A full store or disk: what it means for the keeper. @return whether it is that
+  bool NoteNoRoom(const Error& error);
+  void NoteUse(const Entity& entity, int64_t now_ms) {
+    if (keeper_ != nullptr && entity.kv_backed) keeper_->NoteHit(entity.use_id, now_ms);
+  }
+  void NoteMiss(const Query& query);
   Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);
   /// The same entity, expired.
   std::shared_ptr<Entity> StaleCopyOf(const Entity& entity) const;
@@ -277,6 +292,7 @@ class Orchestrator {
       purge_discarded_, abandoned_;
   Gauge stores_under_way_;
 
+  KvKeeper* keeper_ = nullptr;
   std::optional<io::Executor> workshop_;
   std::vector<PurgeTarget*> purge_targets_;
 

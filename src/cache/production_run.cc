@@ -102,6 +102,7 @@ EntityRef Orchestrator::EntityFromKv(std::string key, kv::Found found, Metadata 
   entity->meta = std::move(meta);
   entity->meta.content_length = found.body.size;
   entity->kv_backed = true;
+  entity->use_id = Hash64Of(entity->key);
   entity->memory = found.body.memory;
   entity->file = found.body.file;
   entity->head = std::make_shared<const std::string>(render_head_(*entity));
@@ -151,6 +152,7 @@ Task<Result<EntityRef>> Orchestrator::Complete(Query query, Metadata meta, Share
   entity->key = query.key;
   entity->meta = std::move(meta);
   entity->kv_backed = kv_backed;
+  entity->use_id = Hash64Of(entity->key);
   if (measured.memory) {
     entity->memory = measured.memory;
   } else {
@@ -214,6 +216,7 @@ Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
     if (made && made->Look().phase == Production::Phase::kDone) {
       Outcome outcome = made->outcome();
       if (outcome.entity && outcome.entity->kv_backed) {
+        NoteUse(*outcome.entity, NowMs());
         co_return Answer{std::move(outcome.entity), nullptr, Layer::kKv, outcome.freshness};
       }
     }
@@ -223,6 +226,7 @@ Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
     EntityRef found = co_await ReadKv(ctx, query.key, query.digest);
     if (found && found->is_fresh(NowMs())) {
       Keep(query, settler.production(), found);
+      NoteUse(*found, NowMs());
       co_return Answer{std::move(found), nullptr, Layer::kKv};
     }
     is_held = found != nullptr;
@@ -326,8 +330,12 @@ Task<void> Orchestrator::Drop(std::string key) {
   Context ctx;
   ctx.request_id = key;
   Result<bool> erased = co_await kv_->Erase(ctx, key);
-  if (!erased.ok())
+  if (!erased.ok()) {
     LogWarn("kv_erase_failed", {{"key", key}, {"error", erased.error().ToLogString()}});
+  } else if (keeper_ != nullptr) {
+    const std::vector<std::string> keys{key};
+    keeper_->Erased(keys);
+  }
 }
 
 void Orchestrator::RememberFailure(const Query& query, const ProductionRef& production,
@@ -362,7 +370,9 @@ void Orchestrator::RememberFailure(const Query& query, const ProductionRef& prod
 Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
                               std::shared_ptr<Producer> producer) {
   const auto ttl = query.ttl.ok;
-  const bool wants_store = query.write_kv && kv_ && ttl.count() > 0;
+  NoteMiss(query);
+  const bool wants_store = query.write_kv && kv_ && ttl.count() > 0 &&
+                           (keeper_ == nullptr || keeper_->IsWorthStoring(Hash64Of(query.key)));
   std::unique_ptr<kv::NewBody> body;
   SharedFd file;
   if (wants_store) {
@@ -372,7 +382,7 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
       file = body->file();
     } else {
       // A store that is full or broken costs a counter and a line, not the answer.
-      (created.error().code == Code::kResourceExhausted ? store_skipped_ : store_failed_).Add();
+      (NoteNoRoom(created.error()) ? store_skipped_ : store_failed_).Add();
       LogWarn("kv_create_failed", {{"key", query.key}, {"error", created.error().ToLogString()}});
     }
   }
@@ -452,17 +462,59 @@ Task<bool> Orchestrator::Commit(std::string key, EntityRef whole,
   record.body_hash = whole->meta.body_hash;
   Context ctx;
   ctx.request_id = key;
-  Result<void> stored = co_await kv_->Commit(ctx, key, std::move(record), std::move(body));
+  std::optional<KvKeeper::Room> room;
+  Result<void> stored;
+  if (keeper_ != nullptr) {
+    KvKeeper::Candidate candidate;
+    candidate.id = whole->use_id;
+    candidate.bytes = record.body_size + record.metadata.size();
+    candidate.cost_seconds = whole->meta.encode_seconds;
+    candidate.origin = whole->meta.origin;
+    std::optional<KvKeeper::Room> made = co_await keeper_->MakeRoom(std::move(candidate));
+    if (made) room.emplace(std::move(*made));
+  }
+  if (keeper_ == nullptr || room) {
+    kv::Record copy = record;
+    stored = co_await kv_->Commit(ctx, key, std::move(copy), std::move(body));
+  } else {
+    stored = Error(Code::kResourceExhausted, "the store has no room for it");
+  }
   storing_.fetch_sub(1);
   stores_under_way_.Add(-1);
   if (stored.ok()) {
     stored_.Add();
+    if (keeper_ != nullptr) {
+      keeper_->Stored(key, record, whole->meta.encode_seconds, whole->meta.origin);
+    }
   } else {
-    (stored.error().code == Code::kResourceExhausted ? store_skipped_ : store_failed_).Add();
-    LogWarn("kv_store_failed", {{"key", key}, {"error", stored.error().ToLogString()}});
+    const bool is_skipped = NoteNoRoom(stored.error());
+    (is_skipped ? store_skipped_ : store_failed_).Add();
+    if (room || keeper_ == nullptr) {
+      LogWarn("kv_store_failed", {{"key", key}, {"error", stored.error().ToLogString()}});
+    } else {
+      LogDebug("kv_not_admitted", {{"key", key}});
+    }
     NotStored(whole);
   }
   co_return stored.ok();
+}
+
+bool Orchestrator::NoteNoRoom(const Error& error) {
+  if (error.code != Code::kResourceExhausted) return false;
+  if (keeper_ != nullptr) {
+    error.reason == kv::kDiskFullReason ? keeper_->NoteDiskFull() : keeper_->NoteFull();
+  }
+  return true;
+}
+
+void Orchestrator::Evicted(const std::string& key, bool for_good) {
+  const EntityRef copy = edge_.Look(key);
+  if (!copy || !copy->kv_backed) return;
+  if (for_good) {
+    edge_.Erase(key, copy);
+  } else {
+    NotStored(copy);
+  }
 }
 
 void Orchestrator::NotStored(const EntityRef& whole) {

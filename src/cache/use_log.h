@@ -1,6 +1,7 @@
 // UseLog: which entries were asked for, written down by any thread without a lock and read in
 // batches. What a thread notes while its own ring is full is lost and counted: that somebody was
-// popular shows in the rest. A note costs some nanoseconds; a thread's first one allocates its ring.
+// popular shows in the rest. A note costs some nanoseconds; a thread's first one allocates its
+// ring.
 #pragma once
 
 #include <atomic>
