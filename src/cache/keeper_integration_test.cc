@@ -22,14 +22,14 @@ namespace {
 
 using std::chrono::hours;
 using std::chrono::seconds;
-using testing::ElementsAre;
-using testing::IsEmpty;
-using testing::UnorderedElementsAre;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 constexpr uint64_t kBody = 1000;
 
 /// A keeper on an executor that the test drives, and what is stored through it.
-class KeeperTest : public testing::Test {
+class KeeperTest : public ::testing::Test {
  protected:
   KeeperTest() {
     options_.max_bytes = 100 * 1400;

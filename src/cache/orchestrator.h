@@ -255,8 +255,10 @@ class Orchestrator {
   std::shared_ptr<Entity> StaleCopyOf(const Entity& entity) const;
   /// Edge, remembered failures and further layers in memory. @return entries hit
   uint64_t PurgeMemory(const PurgeScope& scope, PurgeMode mode);
-  /// The same entity with a TTL that begins now.
+  /// The same entity with a TTL that begins now, and is as long as its use deserves.
   std::shared_ptr<Entity> Renewed(const Entity& old, const TtlOptions& ttl) const;
+  /// How long the TTL is that `entity` has now.
+  int64_t TtlMsOf(const Entity& entity, const TtlOptions& ttl) const;
   Task<void> TouchKv(EntityRef entity);
   Task<void> Drop(std::string key);
   /// Of this plan, fresh or stale; null on a miss or error.

@@ -306,9 +306,21 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
 std::shared_ptr<Entity> Orchestrator::Renewed(const Entity& old, const TtlOptions& ttl) const {
   std::shared_ptr<Entity> renewed = CopyOf(old);
   const int64_t now_ms = NowMs();
-  renewed->meta.expires_at_ms = now_ms + Millis(TtlFor(old.meta.status, ttl));
+  const int64_t ttl_ms = Millis(TtlFor(old.meta.status, ttl));
+  const double factor =
+      keeper_ != nullptr && old.kv_backed ? keeper_->NextTtlFactor(old.use_id) : 1;
+  renewed->meta.expires_at_ms = now_ms + static_cast<int64_t>(static_cast<double>(ttl_ms) * factor);
   renewed->checked_at_ms = now_ms;
+  if (keeper_ != nullptr && old.kv_backed) {
+    keeper_->Renewed(old.use_id, now_ms, renewed->meta.expires_at_ms, factor);
+  }
   return renewed;
+}
+
+int64_t Orchestrator::TtlMsOf(const Entity& entity, const TtlOptions& ttl) const {
+  const int64_t ttl_ms = Millis(TtlFor(entity.meta.status, ttl));
+  if (keeper_ == nullptr || !entity.kv_backed) return ttl_ms;
+  return static_cast<int64_t>(static_cast<double>(ttl_ms) * keeper_->TtlFactor(entity.use_id));
 }
 
 Task<void> Orchestrator::TouchKv(EntityRef entity) {
@@ -536,7 +548,7 @@ Task<void> Orchestrator::RunCheck(EntityRef entity, Query query,
   }
   if (unchanged.ok() && *unchanged) {
     const int64_t now_ms = NowMs();
-    const int64_t ttl_ms = Millis(TtlFor(entity->meta.status, query.ttl));
+    const int64_t ttl_ms = TtlMsOf(*entity, query.ttl);
     const int64_t elapsed_ms = ttl_ms - (entity->meta.expires_at_ms - now_ms);
     if (elapsed_ms * 100 < ttl_ms * query.freshness.refresh_after_percent) co_return;
     const EntityRef renewed = Renewed(*entity, query.ttl);
