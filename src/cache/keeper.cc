@@ -13,7 +13,10 @@ namespace {
 /// Evicted in one go: some milliseconds of the store's write lane.
 constexpr size_t kBatch = 128;
 /// Times a store looks for room that eviction has made and others have taken.
-constexpr int kRounds = 4;
+constexpr int kRounds = 32;
+/// However many stores wait, room is made for so much of the limit at a time, or for the largest of
+/// them: a burst must not empty the store.
+constexpr uint64_t kRushShare = 8;
 /// A store that waits longer for eviction than this is not made.
 constexpr std::chrono::seconds kRoomWait{30};
 /// A full disk takes so much of what is stored, and no oftener than this: it may be others who fill
@@ -33,13 +36,13 @@ class KvKeeper::Wanted {
       : keeper_(keeper), bytes_(bytes), origin_(origin) {
     MutexLock lock(keeper_.mutex_);
     keeper_.wanted_bytes_ += bytes_;
-    ++keeper_.wanted_entries_;
+    keeper_.wanted_.insert(bytes_);
     keeper_.ledger_.origins()[origin_].wanted += bytes_;
   }
   ~Wanted() {
     MutexLock lock(keeper_.mutex_);
     keeper_.wanted_bytes_ -= bytes_;
-    --keeper_.wanted_entries_;
+    keeper_.wanted_.erase(keeper_.wanted_.find(bytes_));
     keeper_.ledger_.origins()[origin_].wanted -= bytes_;
   }
   Wanted(const Wanted&) = delete;
@@ -360,8 +363,12 @@ std::vector<KvKeeper::Victim> KvKeeper::ChooseVictims() {
   if (!is_loaded_ || !ledger_.evicts()) return victims;
   const int64_t now_ms = NowMs();
   const kv::Usage usage = kv_.usage();
-  uint64_t bytes = usage.bytes + reserved_bytes_ + wanted_bytes_;
-  uint64_t entries = usage.entries + reserved_entries_ + wanted_entries_;
+  const uint64_t largest = wanted_.empty() ? 0 : *wanted_.rbegin();
+  uint64_t bytes = usage.bytes + reserved_bytes_ +
+                   std::min(wanted_bytes_, std::max(largest, options_.max_bytes / kRushShare));
+  uint64_t entries =
+      usage.entries + reserved_entries_ +
+      std::min<uint64_t>(wanted_.size(), std::max<uint64_t>(1, options_.max_entries / kRushShare));
   uint64_t to_free = to_free_;
   const auto take = [&](std::optional<LedgerEntry> victim, Reason reason) {
     if (!victim) return false;
@@ -375,7 +382,8 @@ std::vector<KvKeeper::Victim> KvKeeper::ChooseVictims() {
   for (uint16_t i = 0; i < ledger_.origins().size(); ++i) {
     LedgerOrigin& origin = ledger_.origins()[i];
     if (origin.quota == 0) continue;
-    const auto held = [&origin] { return origin.bytes + origin.reserved + origin.wanted; };
+    const uint64_t wanted = std::min(origin.wanted, std::max(largest, origin.quota / kRushShare));
+    const auto held = [&origin, wanted] { return origin.bytes + origin.reserved + wanted; };
     if (held() > PercentOf(origin.quota, options_.high_watermark)) origin.is_lowering = true;
     const uint64_t low = PercentOf(origin.quota, options_.low_watermark);
     while (origin.is_lowering && held() > low && victims.size() < kBatch) {

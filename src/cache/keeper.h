@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -205,7 +206,7 @@ class KvKeeper {
   uint64_t reserved_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t reserved_entries_ GUARDED_BY(mutex_) = 0;
   uint64_t wanted_bytes_ GUARDED_BY(mutex_) = 0;
-  uint64_t wanted_entries_ GUARDED_BY(mutex_) = 0;
+  std::multiset<uint64_t> wanted_ GUARDED_BY(mutex_);  ///< bytes of each waiting store
   bool is_lowering_ GUARDED_BY(mutex_) = false;
   uint64_t to_free_ GUARDED_BY(mutex_) = 0;  ///< bytes, for a full disk
   SteadyTime next_relief_ GUARDED_BY(mutex_){};
