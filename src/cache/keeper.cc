@@ -252,13 +252,17 @@ Task<std::optional<KvKeeper::Room>> KvKeeper::MakeRoom(Candidate candidate) {
 
 void KvKeeper::GiveBack(uint64_t bytes, uint16_t origin) {
   MutexLock lock(mutex_);
+  GiveBackLocked(bytes, origin);
+}
+
+void KvKeeper::GiveBackLocked(uint64_t bytes, uint16_t origin) {
   reserved_bytes_ -= bytes;
   --reserved_entries_;
   ledger_.origins()[origin].reserved -= bytes;
 }
 
-void KvKeeper::Stored(const std::string& key, const kv::Record& record, double cost_seconds,
-                      const std::string& origin) {
+void KvKeeper::Stored(Room room, const std::string& key, const kv::Record& record,
+                      double cost_seconds, const std::string& origin) {
   LedgerEntry entry;
   entry.key = key;
   entry.id = Hash64Of(key);
@@ -269,6 +273,9 @@ void KvKeeper::Stored(const std::string& key, const kv::Record& record, double c
   bool is_over = false;
   {
     MutexLock lock(mutex_);
+    // From here on it counts as what the store holds, and once.
+    room.keeper_ = nullptr;
+    GiveBackLocked(room.bytes_, room.origin_);
     Absorb();
     entry.origin = ledger_.OriginOf(origin);
     const uint16_t index = entry.origin;

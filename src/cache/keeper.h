@@ -72,6 +72,7 @@ class KvKeeper {
     }
 
    private:
+    friend class KvKeeper;
     KvKeeper* keeper_;
     const uint64_t bytes_;
     const uint16_t origin_;
@@ -113,8 +114,8 @@ class KvKeeper {
   bool IsWorthStoring(uint64_t id);
   /// Waits for eviction if that is what it takes. @return nullopt: it is not to be stored
   Task<std::optional<Room>> MakeRoom(Candidate candidate);
-  /// `record` is in the store under `key`.
-  void Stored(const std::string& key, const kv::Record& record, double cost_seconds,
+  /// `record` is in the store under `key`, where there was `room` for it.
+  void Stored(Room room, const std::string& key, const kv::Record& record, double cost_seconds,
               const std::string& origin);
   /// They were erased by somebody else.
   void Erased(const std::vector<std::string>& keys);
@@ -157,7 +158,8 @@ class KvKeeper {
   };
 
   KvKeeper(KeeperOptions options, Deps deps, Ledger ledger);
-  void GiveBack(uint64_t bytes, uint16_t origin);
+  void GiveBack(uint64_t bytes, uint16_t origin) EXCLUDES(mutex_);
+  void GiveBackLocked(uint64_t bytes, uint16_t origin) REQUIRES(mutex_);
   /// Has the task in the background look after the limits. @return false: there is none
   bool Wake();
   Task<void> Tend();

@@ -495,8 +495,9 @@ Task<bool> Orchestrator::Commit(std::string key, EntityRef whole,
   stores_under_way_.Add(-1);
   if (stored.ok()) {
     stored_.Add();
-    if (keeper_ != nullptr) {
-      keeper_->Stored(key, record, whole->meta.encode_seconds, whole->meta.origin);
+    if (room) {
+      keeper_->Stored(std::move(*room), key, record, whole->meta.encode_seconds,
+                      whole->meta.origin);
     }
   } else {
     const bool is_skipped = NoteNoRoom(stored.error());
