@@ -164,7 +164,10 @@ void BindCache(Object& o, Settings& s) {
   o.Nested("kvTtl", [&](Object& n) { BindTtl(n, s.cache.ttl); });
   o.Optional("kvNamespace", s.kv_namespace, BindNamespace);
   o.Nested("edge", [&](Object& n) { BindEdge(n, s.cache.edge); });
-  o.Nested("kv", [&](Object& n) { BindKv(n, s.kv, s.cache.keeper); });
+  o.Nested("kv", [&](Object& n) {
+    BindKv(n, s.kv, s.cache.keeper);
+    n.Bytes("recentReads", s.cache.recent_reads_max_bytes, {.min = 0, .max = kTiB});
+  });
   o.Nested("adaptiveTtl", [&](Object& n) { BindAdaptiveTtl(n, s.cache.keeper.adaptive_ttl); });
   o.List("purgeRules", s.cache.keeper.purge_rules, BindPurgeRule, 100);
   o.Duration("purgeInterval", s.cache.keeper.purge_interval, {60s, 168h});

@@ -58,6 +58,8 @@ void Derive(Settings& s) {
   s.cache.staging_dir = (s.data / "staging").string();
   // What the edge keeps in memory comes from the store in memory, and verified.
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
+  // Where every read is to be verified none is spared.
+  s.cache.recent_reads_max_files = s.kv.verify_on_read == 100 ? 0 : s.kv.open_bodies;
   s.cache.keeper.max_bytes = s.kv.max_bytes;
   s.cache.keeper.state_file = s.kv.data_dir + "/capacity.state";
   for (const origin::OriginOptions& origin : s.origins) {

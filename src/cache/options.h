@@ -90,7 +90,10 @@ struct Options {
   std::chrono::milliseconds abandon_after{5'000};
   uint32_t keep_from_percent = 25;
   JobOptions jobs;
-  uint32_t max_background_stores = 256;  ///< beyond: not stored, counted
+  /// Memory of entries lately read from the KV, for nodes whose edge is off; 0 = each is read anew.
+  uint64_t recent_reads_max_bytes = 16ull << 20;
+  uint32_t recent_reads_max_files = 256;  ///< of those, how many hold a descriptor
+  uint32_t max_background_stores = 256;   ///< beyond: not stored, counted
   KeeperOptions keeper;
 };
 

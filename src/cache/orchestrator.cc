@@ -38,6 +38,17 @@ std::string_view ToString(Layer layer) {
   return "transform";
 }
 
+namespace {
+
+EdgeOptions RecentReadsOf(const Options& options) {
+  EdgeOptions recent = options.edge;
+  recent.max_bytes = options.edge.max_bytes > 0 ? 0 : options.recent_reads_max_bytes;
+  recent.max_open_files = options.recent_reads_max_files;
+  return recent;
+}
+
+}  // namespace
+
 Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
                            io::Blocking& blocking, const Clock& clock, Metrics& metrics,
                            HeadRenderer render_head, FailureRenderer render_failure)
@@ -81,7 +92,12 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
                                          "Variants being stored in the background")),
       edge_(options.edge),
       jobs_(options.jobs, clock),
+      recent_reads_(std::make_shared<Edge>(RecentReadsOf(options))),
       negative_(EdgeOptions{options.negative_max_bytes, options.edge.max_object_in_memory, 0}) {
+  if (kv_ && recent_reads_->enabled()) {
+    // What has left the store must not keep its file.
+    kv_->OnChange([recent = recent_reads_](std::string_view key) { recent->Erase(key); });
+  }
   auto edge_bytes = metrics.GetGauge("video_resizer_edge_bytes", "Memory of edge entries");
   auto edge_entries = metrics.GetGauge("video_resizer_edge_entries", "Entries in the edge");
   auto edge_evictions =
@@ -129,6 +145,17 @@ EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest) 
     }
   }
   return nullptr;
+}
+
+EntityRef Orchestrator::LookupRecentRead(std::string_view key, const Hash128& digest) {
+  if (!kv_ || !recent_reads_->enabled()) return nullptr;
+  EntityRef found = recent_reads_->Find(key);
+  const int64_t now_ms = NowMs();
+  if (!found || found->meta.plan_digest != digest || !found->is_fresh(now_ms)) return nullptr;
+  // The store is asked each time: what is purged there is gone here with it.
+  if (kv_->Version(key) != found->kv_version) return nullptr;
+  NoteUse(*found, now_ms);
+  return found;
 }
 
 ProductionRef Orchestrator::InFlight(const std::string& key, const Hash128& digest) {

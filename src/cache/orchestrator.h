@@ -136,6 +136,10 @@ class Orchestrator {
 
   /// A fresh entity of this plan in the edge, or null. The hit path: no suspension, one shard lock.
   EntityRef LookupEdge(std::string_view key, const Hash128& digest);
+  /// A fresh entity of this plan that was read from the KV a moment ago and has not changed there
+  /// since, or null. Nodes without an edge would read hot entries over and over; with one they are
+  /// in the edge. Never waits: two shard locks.
+  EntityRef LookupRecentRead(std::string_view key, const Hash128& digest);
 
   /// The whole way. Joins a production of the same key and plan, or starts one that outlives its
   /// caller.
@@ -266,7 +270,7 @@ class Orchestrator {
   void RememberFailure(const Query& query, const ProductionRef& production, const Error& error);
   int64_t NowMs() const { return ToUnixMillis(clock_.Now()); }
   Task<Result<EntityRef>> Complete(Query query, Metadata meta, SharedFd file, bool kv_backed);
-  EntityRef EntityFromKv(std::string key, kv::Found found, Metadata meta);
+  std::shared_ptr<Entity> EntityFromKv(std::string key, kv::Found found, Metadata meta) const;
   void LeaveFlight(const std::string& flight, const ProductionRef& production);
   ProductionRef FlightLocked(const Query& query, const std::string& flight, bool* leads)
       REQUIRES(mutex_);
@@ -300,6 +304,8 @@ class Orchestrator {
 
   Edge edge_;
   JobRegistry jobs_;
+  /// Shared with the store's listener, which may be called once more after our end.
+  const std::shared_ptr<Edge> recent_reads_;
   Edge negative_;  ///< remembered failures; apart, so that they never displace a variant
   mutable Mutex mutex_;
   std::unordered_map<std::string, Flight> flights_ GUARDED_BY(mutex_);

@@ -425,6 +425,62 @@ TEST_F(OrchestratorTest, APurgeCountsWhatIsBeingKeptWhereItIsAndNotAsUnderWay) {
   EXPECT_EQ(reports[1].kv_entries, 1u);
 }
 
+TEST_F(OrchestratorTest, WithoutAnEdgeAnEntryReadLatelyIsNotReadAgainUntilItChanges) {
+  options_.edge.max_bytes = 0;
+  Restart();
+  const auto recent = [&](const Hash128& digest = {7, 7}) {
+    return orchestrator_->LookupRecentRead("k", digest) != nullptr;
+  };
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  EXPECT_FALSE(recent()) << "made, not read";
+  const auto read = [&] { return Fetch(Ask("k"))->layer == Layer::kKv; };
+  ASSERT_TRUE(read());
+  EXPECT_TRUE(recent());
+  EXPECT_FALSE(recent({8, 8})) << "of another plan";
+
+  PurgeScope scope;
+  scope.source = "a.mp4";
+  for (const PurgeMode mode : {PurgeMode::kSoft, PurgeMode::kHard}) {
+    ASSERT_TRUE(Fetch(Ask("k")).ok());
+    ASSERT_TRUE(read());
+    ASSERT_TRUE(recent());
+    bool is_purged = false;
+    auto purge = [&]() -> Task<void> {
+      is_purged = (co_await orchestrator_->Purge(Context(), scope, mode)).ok();
+    };
+    asio::co_spawn(context_.get_executor(), purge, asio::detached);
+    RunUntil([&] { return is_purged; });
+    EXPECT_FALSE(recent());
+  }
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  ASSERT_TRUE(read());
+  clock_.Advance(hours(24) + seconds(1));
+  EXPECT_FALSE(recent()) << "it has expired";
+}
+
+TEST_F(OrchestratorTest, WhatChangesWhileItIsReadIsNotTakenForReadLately) {
+  options_.edge.max_bytes = 0;
+  Restart();
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  kv_->Set([&](auto& f) {
+    f.after_get = [this]() -> Task<void> {
+      std::vector<std::string> keys{"k"};
+      const Result<size_t> expired = co_await kv_->ExpireMany(Context(), std::move(keys), 1);
+      EXPECT_TRUE(expired.ok());
+    };
+  });
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  EXPECT_EQ(orchestrator_->LookupRecentRead("k", {7, 7}), nullptr);
+}
+
+TEST_F(OrchestratorTest, WithAnEdgeWhatWasReadIsThereAndNowhereElse) {
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  Restart();
+  ASSERT_EQ(Fetch(Ask("k"))->layer, Layer::kKv);
+  EXPECT_NE(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
+  EXPECT_EQ(orchestrator_->LookupRecentRead("k", {7, 7}), nullptr);
+}
+
 TEST_F(OrchestratorTest, AWaiterThatTimesOutStartsNothingAndStopsNothing) {
   kitchen_->is_gated = true;
   Context impatient;

@@ -96,7 +96,8 @@ class Orchestrator::Settler {
   const ProductionRef production_;
 };
 
-EntityRef Orchestrator::EntityFromKv(std::string key, kv::Found found, Metadata meta) {
+std::shared_ptr<Entity> Orchestrator::EntityFromKv(std::string key, kv::Found found,
+                                                   Metadata meta) const {
   auto entity = std::make_shared<Entity>();
   entity->key = std::move(key);
   entity->meta = std::move(meta);
@@ -111,6 +112,7 @@ EntityRef Orchestrator::EntityFromKv(std::string key, kv::Found found, Metadata 
 
 Task<EntityRef> Orchestrator::ReadKv(Context ctx, std::string key, Hash128 digest) {
   if (!kv_) co_return nullptr;
+  const std::optional<uint64_t> version = kv_->Version(key);
   Result<std::optional<kv::Found>> found = co_await kv_->Get(ctx, key);
   if (!found.ok()) {
     kv_read_failed_.Add();
@@ -127,7 +129,15 @@ Task<EntityRef> Orchestrator::ReadKv(Context ctx, std::string key, Hash128 diges
   }
   meta->expires_at_ms = held.record.expires_ms;
   if (meta->plan_digest != digest) co_return nullptr;
-  co_return EntityFromKv(std::move(key), std::move(held), std::move(*meta));
+  std::shared_ptr<Entity> entity = EntityFromKv(std::move(key), std::move(held), std::move(*meta));
+  if (version && recent_reads_->enabled() &&
+      (entity->memory || options_.recent_reads_max_files > 0)) {
+    entity->kv_version = *version;
+    recent_reads_->Insert(entity);
+    // Changed meanwhile: whoever told of that has looked here too early.
+    if (kv_->Version(entity->key) != version) recent_reads_->Erase(entity->key);
+  }
+  co_return entity;
 }
 
 Task<Result<EntityRef>> Orchestrator::Complete(Query query, Metadata meta, SharedFd file,

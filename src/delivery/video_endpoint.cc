@@ -524,17 +524,27 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     return Refusal(request, prepared.error(), deps_.snapshots.Get()->ttl);
   }
   const Prepared& p = *prepared;
-  cache::EntityRef hit;
+  HitNow hit;
   if (!p.is_debug && !p.parsed.flags.no_read && !p.parsed.flags.debug_view) {
-    hit = deps_.orchestrator.LookupEdge(p.key, p.digest);
+    hit = LookupNow(p.key, p.digest, p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache);
   }
-  if (!hit) {
+  if (!hit.entity) {
     request.carried = std::make_shared<Prepared>(std::move(*prepared));
     return std::nullopt;
   }
-  FollowUp(request, p, hit);
+  if (hit.layer == Layer::kEdge) FollowUp(request, p, hit.entity);
   Remember(request, p);
-  return RespondEntity(request, p, std::move(hit), Layer::kEdge);
+  return RespondEntity(request, p, std::move(hit.entity), hit.layer);
+}
+
+VideoEndpoint::HitNow VideoEndpoint::LookupNow(std::string_view key, const Hash128& digest,
+                                               bool may_read_kv) const {
+  HitNow hit;
+  hit.entity = deps_.orchestrator.LookupEdge(key, digest);
+  if (hit.entity || !may_read_kv) return hit;
+  hit.entity = deps_.orchestrator.LookupRecentRead(key, digest);
+  hit.layer = Layer::kKv;
+  return hit;
 }
 
 void VideoEndpoint::Remember(const Request& request, const Prepared& p) {
@@ -559,15 +569,18 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   if (!trusted.empty() && AsksForDebug(request) && Contains(trusted, request.client())) {
     return std::nullopt;
   }
-  cache::EntityRef hit = deps_.orchestrator.LookupEdge(known->key, known->digest);
+  auto [hit, layer] = LookupNow(known->key, known->digest, config.kv_enabled);
   // Where a remembered redirect leads is looked at in full.
   if (!hit || !hit->location.empty()) return std::nullopt;
-  if (io::Loop::Current() && deps_.orchestrator.IsCheckDue(*hit, config.freshness)) {
+  if (layer == Layer::kEdge && io::Loop::Current() &&
+      deps_.orchestrator.IsCheckDue(*hit, config.freshness)) {
     const Result<Prepared> prepared = Prepare(request);
     if (prepared.ok()) CheckSource(request, *prepared, hit);
   }
 
   AnswerFacts facts;
+  facts.layer = layer;
+  facts.edge_asked = deps_.orchestrator.edge().enabled();
   facts.now_ms = ToUnixMillis(deps_.clock.Now());
   facts.entity = hit.get();
   facts.parsed = &known->parsed;
@@ -589,7 +602,7 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   facts.elapsed_ms = MillisSince(started);
   whole.fields.reserve(240);
   AppendOwnFields(whole.fields, facts);
-  return Conclude(request, std::move(whole), std::move(hit), Layer::kEdge);
+  return Conclude(request, std::move(whole), std::move(hit), layer);
 }
 
 std::vector<std::string> VideoEndpoint::TagsOf(const Prepared& p) {

@@ -77,6 +77,12 @@ class VideoEndpoint final : public http::Handler {
   ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   static std::vector<std::string> TagsOf(const Prepared& prepared);
+  struct HitNow {
+    cache::EntityRef entity;  ///< null: no layer has it at hand
+    cache::Layer layer = cache::Layer::kEdge;
+  };
+  /// What can be answered without waiting for anything.
+  HitNow LookupNow(std::string_view key, const Hash128& digest, bool may_read_kv) const;
   /// For TryKnown, when its target alone says what is asked.
   static void Remember(const http::Request& request, const Prepared& prepared);
   /// The last step of every answer that is made of an entity.

@@ -14,6 +14,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <cstring>
+#include <tuple>
 
 #include "http/status.h"
 #include "observe/log.h"
@@ -155,7 +157,16 @@ Task<void> Connection::Run() {
       }
       parser_.ReleaseIfEmpty();
       ArmRead();
-      const auto [error] = co_await socket_.async_wait(WaitFor(tcp::socket::wait_read), token);
+      boost::system::error_code error;
+      size_t received = 0;
+      if (tls_) {
+        std::tie(error) = co_await socket_.async_wait(WaitFor(tcp::socket::wait_read), token);
+      } else {
+        // Waiting alone would cost an epoll_ctl() each time; a read that waits does not.
+        const asio::mutable_buffer space = SpaceForMore();
+        std::tie(error, received) = co_await socket_.async_read_some(space, token);
+        may_read = received == space.size();
+      }
       StopWaiting(reading_);
       if (is_cut_) co_return;
       if (error) {
@@ -163,9 +174,14 @@ Task<void> Connection::Run() {
         co_await Refuse(kTimeout);
         co_return;
       }
-      may_read = true;
       answers = 0;
-      step = RequestParser::Step::kNeedMore;
+      if (tls_) {
+        may_read = true;
+        step = RequestParser::Step::kNeedMore;
+      } else {
+        Take(received);
+        step = parser_.Next();
+      }
     }
     if (step == RequestParser::Step::kError) {
       co_await Refuse(parser_.error());
@@ -210,6 +226,20 @@ Task<void> Connection::Run() {
       co_await asio::post(socket_.get_executor(), io::kUseTask);
     }
   }
+}
+
+asio::mutable_buffer Connection::SpaceForMore() {
+  if (!parser_.has_input() && !parser_.in_body()) return asio::buffer(first_bytes_);
+  const std::span<char> space = parser_.Prepare();
+  return {space.data(), space.size()};
+}
+
+void Connection::Take(size_t received) {
+  if (!parser_.has_input() && !parser_.in_body()) {
+    const std::span<char> space = parser_.Prepare();
+    std::memcpy(space.data(), first_bytes_.data(), received);
+  }
+  parser_.Commit(received);
 }
 
 ssize_t Connection::Receive() {

@@ -5,6 +5,8 @@
 // Bound to its loop. Keeps itself alive until its coroutine has ended.
 #pragma once
 
+#include <array>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <exception>
 #include <memory>
@@ -56,6 +58,11 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// the connection and could take the answer with it (RFC 9112 §9.6).
   Task<void> Linger();
 
+  /// Where a read that waits may put what comes: an idle connection keeps no buffer but the first
+  /// few bytes of the next request.
+  boost::asio::mutable_buffer SpaceForMore();
+  /// Gives the parser what such a read has brought.
+  void Take(size_t received);
   /// As recv() into the parser's buffer.
   ssize_t Receive();
   /// What to wait for after a call that would have blocked; TLS may have to write to read.
@@ -87,6 +94,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   int fd_ = -1;
   std::unique_ptr<TlsStream> tls_;  ///< null: plain
 
+  std::array<char, RequestParser::kInitialBuffer> first_bytes_;
   RequestParser parser_;
   ResponseWriter writer_;
   Request request_;

@@ -9,7 +9,6 @@ namespace vr::http {
 
 namespace {
 
-constexpr size_t kInitialBuffer = 4096;
 /// Empty lines some clients send after a body (RFC 9112 §2.2 asks to ignore at least one).
 constexpr int kMaxBlankLines = 4;
 /// A chunk-size line: 16 hex digits and a modest extension.

@@ -33,6 +33,9 @@ struct ParseError {
 
 class RequestParser {
  public:
+  /// Bytes of the first buffer: most requests fit, and allocators have a fast way for it.
+  static constexpr size_t kInitialBuffer = 1024;
+
   explicit RequestParser(ParseLimits limits) : limits_(limits) {}
 
   enum class Step {

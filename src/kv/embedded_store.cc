@@ -212,6 +212,16 @@ io::Task<Result<std::vector<std::string>>> EmbeddedStore::ReapExpired(
   co_return co_await std::move(task);
 }
 
+std::optional<uint64_t> EmbeddedStore::Version(std::string_view key) const {
+  const std::optional<IndexEntry> entry = core_->index()->Find(key);
+  if (!entry) return std::nullopt;
+  return entry->version;
+}
+
+void EmbeddedStore::OnChange(std::function<void(std::string_view key)> listen) {
+  core_->index()->OnChange(std::move(listen));
+}
+
 Usage EmbeddedStore::usage() const {
   Usage usage = core_->index()->usage();
   usage.newest_ms = core_->newest_ms();

@@ -63,6 +63,8 @@ class EmbeddedStore final : public KvStore, private Journal {
   io::Task<Result<Page>> ListBySource(Context ctx, std::string source, std::string cursor,
                                       size_t limit) override;
   Usage usage() const override;
+  std::optional<uint64_t> Version(std::string_view key) const override;
+  void OnChange(std::function<void(std::string_view key)> listen) override;
   Journal& journal() override { return *this; }
 
   /// Removes up to `limit` entries that expired more than `grace` before `now`. Nothing else

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -117,6 +118,14 @@ class KvStore {
                                               size_t limit) = 0;
   /// Memory only, never waits.
   virtual Usage usage() const = 0;
+  /// A number that changes whenever body, metadata or expiry of `key` do: who has read the entry
+  /// since can tell that it still is what it was. nullopt: there is none, or the store cannot say
+  /// without reading. Memory only, never waits.
+  virtual std::optional<uint64_t> Version(std::string_view /*key*/) const { return std::nullopt; }
+  /// Calls `listen` with the key of each entry that has changed or gone, on any thread; it must
+  /// neither wait nor call back. Before the first entry is read, once. Stores that have no
+  /// Version() never call it.
+  virtual void OnChange(std::function<void(std::string_view key)> /*listen*/) {}
   /// Intentions kept beside the entries. Lives as long as the store.
   virtual Journal& journal() = 0;
 };

@@ -15,29 +15,36 @@ std::optional<IndexEntry> MemoryIndex::Find(std::string_view key) const {
   return it->second;
 }
 
-void MemoryIndex::Put(std::string_view key, const IndexEntry& entry) {
+void MemoryIndex::Put(std::string_view key, IndexEntry entry) {
+  entry.version = last_version_.fetch_add(1, std::memory_order_relaxed) + 1;
   Shard& shard = ShardOf(key);
-  MutexLock lock(shard.mutex);
-  const auto it = shard.map.find(key);
-  if (it == shard.map.end()) {
-    shard.map.emplace(std::string(key), entry);
-    entries_.fetch_add(1, std::memory_order_relaxed);
-    bytes_.fetch_add(BytesOf(entry), std::memory_order_relaxed);
-    return;
+  {
+    MutexLock lock(shard.mutex);
+    const auto it = shard.map.find(key);
+    if (it == shard.map.end()) {
+      shard.map.emplace(std::string(key), entry);
+      entries_.fetch_add(1, std::memory_order_relaxed);
+      bytes_.fetch_add(BytesOf(entry), std::memory_order_relaxed);
+      return;
+    }
+    // Unsigned arithmetic wraps, so one addition serves growing and shrinking.
+    bytes_.fetch_add(BytesOf(entry) - BytesOf(it->second), std::memory_order_relaxed);
+    it->second = entry;
   }
-  // Unsigned arithmetic wraps, so one addition serves growing and shrinking.
-  bytes_.fetch_add(BytesOf(entry) - BytesOf(it->second), std::memory_order_relaxed);
-  it->second = entry;
+  if (listen_) listen_(key);
 }
 
 void MemoryIndex::Erase(std::string_view key) {
   Shard& shard = ShardOf(key);
-  MutexLock lock(shard.mutex);
-  const auto it = shard.map.find(key);
-  if (it == shard.map.end()) return;
-  entries_.fetch_sub(1, std::memory_order_relaxed);
-  bytes_.fetch_sub(BytesOf(it->second), std::memory_order_relaxed);
-  shard.map.erase(it);
+  {
+    MutexLock lock(shard.mutex);
+    const auto it = shard.map.find(key);
+    if (it == shard.map.end()) return;
+    entries_.fetch_sub(1, std::memory_order_relaxed);
+    bytes_.fetch_sub(BytesOf(it->second), std::memory_order_relaxed);
+    shard.map.erase(it);
+  }
+  if (listen_) listen_(key);
 }
 
 Usage MemoryIndex::usage() const {

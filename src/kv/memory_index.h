@@ -26,14 +26,18 @@ struct IndexEntry {
   uint32_t metadata_size = 0;  ///< bytes
   bool is_inline = false;
   bool is_readable = true;  ///< false: written by a newer program; a miss for us
+  uint64_t version = 0;     ///< given by the index: another one with each Put()
 };
 
 class MemoryIndex {
  public:
   std::optional<IndexEntry> Find(std::string_view key) const;
-  void Put(std::string_view key, const IndexEntry& entry);
+  void Put(std::string_view key, IndexEntry entry);
   void Erase(std::string_view key);
   Usage usage() const;
+  /// Is told of each key whose entry was replaced or erased, after that; must not call back. Before
+  /// anybody else is inside.
+  void OnChange(std::function<void(std::string_view key)> listen) { listen_ = std::move(listen); }
   /// Visits all entries, one shard's lock held at a time; `visit` must not call back.
   void ForEach(const std::function<void(const std::string& key, const IndexEntry&)>& visit) const;
 
@@ -53,6 +57,8 @@ class MemoryIndex {
   std::array<Shard, 64> shards_;
   std::atomic<uint64_t> entries_{0};
   std::atomic<uint64_t> bytes_{0};
+  std::atomic<uint64_t> last_version_{0};
+  std::function<void(std::string_view)> listen_;
 };
 
 }  // namespace vr::kv

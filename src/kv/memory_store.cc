@@ -67,10 +67,11 @@ io::Task<Result<void>> MemoryStore::Commit(Context, std::string key, Record reco
   } else {
     found.body.file = body->file();
   }
-  entries_.With([&](Map& map) {
+  const bool is_new = entries_.With([&](Map& map) {
     newest_ms_ = std::max(newest_ms_.load(), found.record.created_ms);
-    map.insert_or_assign(std::move(key), std::move(found));
+    return map.insert_or_assign(key, std::move(found)).second;
   });
+  Changed(key, is_new);
   co_return Result<void>();
 }
 
@@ -106,6 +107,7 @@ io::Task<Result<bool>> MemoryStore::Touch(Context, std::string key, Hash128 body
     it->second.record = std::move(changed);
     return true;
   });
+  if (touched.ok() && *touched) Changed(key, false);
   co_return touched;
 }
 
@@ -114,6 +116,7 @@ io::Task<Result<bool>> MemoryStore::Erase(Context, std::string key) {
   std::optional<Error> failure = failures_.With([](Failures& f) { return f.fail_commit; });
   if (failure) co_return std::move(*failure);
   const bool was_there = entries_.With([&](Map& map) { return map.erase(key) != 0; });
+  Changed(key, false);
   co_return was_there;
 }
 
@@ -126,6 +129,7 @@ io::Task<Result<size_t>> MemoryStore::EraseMany(Context, std::vector<std::string
     for (const std::string& key : keys) n += map.erase(key);
     return n;
   });
+  for (const std::string& key : keys) Changed(key, false);
   co_return erased;
 }
 
@@ -146,7 +150,33 @@ io::Task<Result<size_t>> MemoryStore::ExpireMany(Context, std::vector<std::strin
     }
     return n;
   });
+  for (const std::string& key : keys) Changed(key, false);
   co_return changed;
+}
+
+void MemoryStore::Changed(std::string_view key, bool is_new) {
+  const bool is_there =
+      entries_.With([&](const Map& map) { return map.contains(std::string(key)); });
+  const uint64_t version = last_version_.fetch_add(1) + 1;
+  versions_.With([&](auto& versions) {
+    if (is_there) {
+      versions.insert_or_assign(std::string(key), version);
+    } else {
+      versions.erase(std::string(key));
+    }
+  });
+  if (listen_ && !is_new) listen_(key);
+}
+
+std::optional<uint64_t> MemoryStore::Version(std::string_view key) const {
+  return versions_.With([&](const auto& versions) {
+    const auto it = versions.find(key);
+    return it == versions.end() ? std::nullopt : std::optional<uint64_t>(it->second);
+  });
+}
+
+void MemoryStore::OnChange(std::function<void(std::string_view key)> listen) {
+  listen_ = std::move(listen);
 }
 
 io::Task<Result<uint64_t>> MemoryStore::Begin(Context, std::string bytes) {

@@ -69,6 +69,8 @@ class MemoryStore final : public KvStore, private Journal {
   io::Task<Result<Page>> ListBySource(Context ctx, std::string source, std::string cursor,
                                       size_t limit) override;
   Usage usage() const override;
+  std::optional<uint64_t> Version(std::string_view key) const override;
+  void OnChange(std::function<void(std::string_view key)> listen) override;
   Journal& journal() override { return *this; }
 
  private:
@@ -84,6 +86,11 @@ class MemoryStore final : public KvStore, private Journal {
   Guarded<Calls> calls_;
   const std::shared_ptr<std::atomic<int>> open_bodies_ = std::make_shared<std::atomic<int>>(0);
   Guarded<Map> entries_;
+  /// Gives a key another version and tells of it. @param is_new  nothing was there before
+  void Changed(std::string_view key, bool is_new);
+  std::atomic<uint64_t> last_version_{0};
+  Guarded<std::map<std::string, uint64_t, std::less<>>> versions_;
+  std::function<void(std::string_view)> listen_;
   std::atomic<int64_t> newest_ms_{0};
   std::atomic<uint64_t> next_intent_{1};
   Guarded<std::map<uint64_t, std::string>> intents_;

@@ -173,6 +173,34 @@ TEST_P(KvStoreConformance, ReplacingAKeyLeavesNothingOfTheOldEntry) {
   EXPECT_EQ(under_test_->Leftovers(), 0u);
 }
 
+TEST_P(KvStoreConformance, TheVersionChangesWithTheEntryAndItsListenerHearsOfIt) {
+  Put("k", "one");
+  if (!store().Version("k")) GTEST_SKIP() << "this backend has no versions";
+  std::vector<std::string> heard;
+  store().OnChange([&](std::string_view key) { heard.emplace_back(key); });
+  const auto changes = [&](const std::function<void()>& act) {
+    const std::optional<uint64_t> before = store().Version("k");
+    heard.clear();
+    act();
+    return store().Version("k") != before && heard == Keys{"k"};
+  };
+  EXPECT_FALSE(changes([&] { Get("k"); }));
+  EXPECT_FALSE(changes([&] { Put("other", "x"); }));
+  EXPECT_EQ(heard, Keys{}) << "a new entry changes nothing that anybody can have read";
+  EXPECT_TRUE(changes([&] { Put("k", "two"); }));
+  EXPECT_TRUE(changes([&] { Put("k", "two"); })) << "the same bytes again are another entry";
+  EXPECT_TRUE(changes([&] { Touch("k", "two", "renewed", 77); }));
+  EXPECT_FALSE(changes([&] { Touch("k", "another body", "m", 99); }));
+  EXPECT_TRUE(changes(
+      [&] { EXPECT_TRUE(io::testing::RunSync(store().ExpireMany(Context(), {"k"}, 50)).ok()); }));
+  EXPECT_TRUE(changes([&] { Erase("k"); }));
+  EXPECT_EQ(store().Version("k"), std::nullopt);
+  Put("k", "three");
+  EXPECT_TRUE(changes(
+      [&] { EXPECT_TRUE(io::testing::RunSync(store().EraseMany(Context(), {"k"})).ok()); }));
+  store().OnChange({});
+}
+
 TEST_P(KvStoreConformance, TouchChangesMetadataAndExpiryAndNothingElse) {
   for (const uint64_t size : {uint64_t{10}, uint64_t{100'000}}) {
     const std::string body = BytesFor(size);
