@@ -54,24 +54,6 @@ class KvKeeper::Wanted {
   const uint16_t origin_;
 };
 
-uint32_t KvKeeper::MissCounts::Add(uint64_t id) {
-  constexpr size_t kCounts = 1 << 18;
-  if (counts_.empty()) counts_.resize(kCounts);
-  uint8_t& a = counts_[id % kCounts];
-  uint8_t& b = counts_[(id >> 32) % kCounts];
-  // Two counts each, of which the lesser has been shared with fewer others.
-  const uint32_t before = std::min(a, b);
-  for (uint8_t* count : {&a, &b}) {
-    if (*count == before && *count < UINT8_MAX) ++*count;
-    if (&a == &b) break;
-  }
-  if (++adds_ >= kCounts) {
-    adds_ = 0;
-    for (uint8_t& count : counts_) count /= 2;
-  }
-  return before + 1;
-}
-
 Result<std::unique_ptr<KvKeeper>> KvKeeper::Create(KeeperOptions options, Deps deps) {
   TRY(Ledger ledger, Ledger::Create(options));
   return std::unique_ptr<KvKeeper>(new KvKeeper(std::move(options), deps, std::move(ledger)));
@@ -150,19 +132,6 @@ void KvKeeper::Count(const char* result) {
       .Add();
 }
 
-bool KvKeeper::IsWorthStoring(uint64_t id) {
-  if (options_.min_uses <= 1) return true;
-  uint32_t asked = 0;
-  {
-    MutexLock lock(mutex_);
-    if (ledger_.Knows(id)) return true;  // made again: it has proven itself
-    asked = misses_.Add(id);
-  }
-  if (asked >= options_.min_uses) return true;
-  Count("min_uses");
-  return false;
-}
-
 void KvKeeper::Absorb() {
   const std::vector<Use> uses = uses_.Take();
   for (const Use& use : uses) ledger_.Note(use);
@@ -193,28 +162,35 @@ KvKeeper::Answer KvKeeper::Claim(const Candidate& candidate, uint16_t index, boo
       options_.max_entries == 0 || usage.entries + reserved_entries_ + 1 <= options_.max_entries;
   const bool has_quota =
       origin.quota == 0 || origin.bytes + origin.reserved + bytes <= origin.quota;
+  const auto low = [this](uint64_t limit) { return PercentOf(limit, options_.low_watermark); };
+  if (is_first) {
+    // Eviction ends at the low watermark: what is larger would never find room.
+    if (bytes > low(options_.max_bytes) || (origin.quota != 0 && bytes > low(origin.quota))) {
+      return Answer::kTooLarge;
+    }
+    // From there on each newcomer has something else evicted, sooner or later.
+    const bool is_full = usage.bytes + reserved_bytes_ + bytes > low(options_.max_bytes) ||
+                         (options_.max_entries != 0 &&
+                          usage.entries + reserved_entries_ + 1 > low(options_.max_entries));
+    const bool is_quota_full =
+        origin.quota != 0 && origin.bytes + origin.reserved + bytes > low(origin.quota);
+    if (ledger_.evicts() && is_loaded_ && (is_full || is_quota_full)) {
+      capacity::Item item;
+      item.id = candidate.id;
+      item.bytes = bytes;
+      item.cost_seconds = candidate.cost_seconds;
+      const int64_t now_ms = NowMs();
+      if (is_quota_full && !ledger_.Admit(item, index, true, now_ms)) return Answer::kRefused;
+      if (is_full && !ledger_.Admit(item, index, false, now_ms)) return Answer::kRefused;
+    }
+  }
   if (has_bytes && has_entries && has_quota) {
     reserved_bytes_ += bytes;
     ++reserved_entries_;
     origin.reserved += bytes;
     return Answer::kFits;
   }
-  if (!is_first) return Answer::kWait;
-  // Eviction ends at the low watermark: what is larger would never find room.
-  if (bytes > PercentOf(options_.max_bytes, options_.low_watermark)) return Answer::kTooLarge;
-  if (origin.quota != 0 && bytes > PercentOf(origin.quota, options_.low_watermark)) {
-    return Answer::kTooLarge;
-  }
-  if (!ledger_.evicts() || !is_loaded_) return Answer::kNoRoom;
-  capacity::Item item;
-  item.id = candidate.id;
-  item.bytes = bytes;
-  item.cost_seconds = candidate.cost_seconds;
-  const int64_t now_ms = NowMs();
-  if (!has_quota && !ledger_.Admit(item, index, true, now_ms)) return Answer::kRefused;
-  if (!(has_bytes && has_entries) && !ledger_.Admit(item, index, false, now_ms)) {
-    return Answer::kRefused;
-  }
+  if (is_first && !(ledger_.evicts() && is_loaded_)) return Answer::kNoRoom;
   return Answer::kWait;
 }
 

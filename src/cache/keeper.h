@@ -110,9 +110,8 @@ class KvKeeper {
   /// It was asked for and is not in the store.
   void NoteMiss(uint64_t id, int64_t now_ms) { uses_.Note(id, now_ms, true); }
 
-  /// Whether a variant that is about to be made is to be stored at all (minUses).
-  bool IsWorthStoring(uint64_t id);
-  /// Waits for eviction if that is what it takes. @return nullopt: it is not to be stored
+  /// Above the low watermark of a limit the policy is asked whether it is worth its bytes. Waits
+  /// for eviction if that is what it takes. @return nullopt: it is not to be stored
   Task<std::optional<Room>> MakeRoom(Candidate candidate);
   /// `record` is in the store under `key`, where there was `room` for it.
   void Stored(Room room, const std::string& key, const kv::Record& record, double cost_seconds,
@@ -147,15 +146,6 @@ class KvKeeper {
   enum class Answer { kFits, kWait, kRefused, kTooLarge, kNoRoom };
   /// What a waiting store adds to what eviction makes room for.
   class Wanted;
-  /// Counts how often ids were missed, roughly and of late.
-  class MissCounts {
-   public:
-    uint32_t Add(uint64_t id);
-
-   private:
-    std::vector<uint8_t> counts_;
-    uint32_t adds_ = 0;
-  };
 
   KvKeeper(KeeperOptions options, Deps deps, Ledger ledger);
   void GiveBack(uint64_t bytes, uint16_t origin) EXCLUDES(mutex_);
@@ -204,7 +194,6 @@ class KvKeeper {
   UseLog uses_;
   mutable Mutex mutex_;
   Ledger ledger_ GUARDED_BY(mutex_);
-  MissCounts misses_ GUARDED_BY(mutex_);
   uint64_t reserved_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t reserved_entries_ GUARDED_BY(mutex_) = 0;
   uint64_t wanted_bytes_ GUARDED_BY(mutex_) = 0;

@@ -5,7 +5,8 @@
 
 namespace vr::cache {
 
-Ledger::Ledger(const KeeperOptions& options) : policy_kind_(options.eviction) {
+Ledger::Ledger(const KeeperOptions& options)
+    : policy_kind_(options.eviction), min_uses_(options.min_uses) {
   origins_.emplace_back().name = "other";
 }
 
@@ -22,6 +23,7 @@ Result<std::unique_ptr<capacity::EvictionPolicy>> Ledger::MakePolicy(uint64_t ma
   capacity::PolicyOptions options;
   options.max_bytes = max_bytes;
   options.expected_entries = expected;
+  options.min_uses = min_uses_;
   return capacity::MakePolicy(policy_kind_, options);
 }
 

@@ -104,6 +104,7 @@ class Ledger {
   static capacity::Item ItemOf(const LedgerEntry& entry);
 
   std::string policy_kind_;
+  uint32_t min_uses_;
   std::unique_ptr<capacity::EvictionPolicy> policy_;
   std::deque<Place> places_;
   std::vector<uint32_t> free_;

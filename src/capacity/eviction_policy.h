@@ -61,6 +61,8 @@ struct PolicyOptions {
   uint64_t max_bytes = 0;  ///< of the store it serves; sizes sketches and ghost lists
   uint64_t expected_entries = 100'000;
   int64_t half_life_ms = 24 * 3600 * 1000LL;  ///< popularity counts half after that long
+  /// While there is no room, what was asked for less often of late is not admitted; 1 to 255.
+  uint32_t min_uses = 1;
 };
 
 /// @errors kInvalidArgument: names the value and what is allowed
