@@ -89,8 +89,7 @@ KvKeeper::KvKeeper(KeeperOptions options, Deps deps, Ledger ledger)
     MutexLock lock(mutex_);
     ShowOrigins();
   }
-  for (const char* result :
-       {"admitted", "after_eviction", "rejected", "no_room", "too_large", "min_uses"}) {
+  for (const char* result : {"admitted", "after_eviction", "rejected", "no_room", "too_large"}) {
     metrics_.GetCounter("video_resizer_kv_admission_total",
                         "Variants that asked for room in the store", {{"result", result}});
   }

@@ -66,8 +66,8 @@ struct KeeperOptions {
   uint32_t high_watermark = 95;             ///< percent of a limit: beyond, eviction begins
   uint32_t low_watermark = 90;              ///< percent of a limit: and ends here
   std::string eviction = "cost-aware";      ///< a policy's name (capacity/), or "none"
-  uint32_t min_uses = 1;                    ///< a variant is stored when it is made the n-th time
-  std::chrono::seconds max_unused{0};       ///< what was not used this long goes; 0 = stays
+  uint32_t min_uses = 1;  ///< what was asked for less often is not stored in a full store
+  std::chrono::seconds max_unused{0};  ///< what was not used this long goes; 0 = stays
   std::vector<PurgeRule> purge_rules;
   std::chrono::seconds purge_interval{3600};  ///< between runs of rules and max_unused
   std::chrono::seconds save_interval{300};    ///< between saves of what was learned

@@ -393,8 +393,7 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
                               std::shared_ptr<Producer> producer) {
   const auto ttl = query.ttl.ok;
   NoteMiss(query);
-  const bool wants_store = query.write_kv && kv_ && ttl.count() > 0 &&
-                           (keeper_ == nullptr || keeper_->IsWorthStoring(Hash64Of(query.key)));
+  const bool wants_store = query.write_kv && kv_ && ttl.count() > 0;
   std::unique_ptr<kv::NewBody> body;
   SharedFd file;
   if (wants_store) {

@@ -144,12 +144,14 @@ def test_a_copy_in_the_edge_outlives_the_entry(full):
     assert reply["X-KV-Cache-TTL"] is None, "it is not backed by the KV any more"
 
 
-def test_min_uses_stores_what_is_made_twice(full):
-    full.config["cache"]["kv"]["minUses"] = 2
+def test_a_full_store_takes_what_is_asked_for_more_than_once(full):
+    full.config["cache"]["kv"].update(minUses=2, maxEntries=10)
     full.start()
     wait_ready(full)
-    sources = [full.get(still(0))[0]["X-Cache-Source"] for _ in range(2)]
-    full.wait_stored(1)
+    for n in range(9):
+        assert full.get(still(n))[0].status == 200
+    full.wait_stored(9)
+    sources = [full.get(still(50))[0]["X-Cache-Source"] for _ in range(2)]
     assert sources == ["transform", "transform"]
-    assert full.get(still(0))[0]["X-Cache-Source"] == "KV"
-    assert full.metric("video_resizer_kv_admission_total", result="min_uses") == 1
+    until(lambda: full.entry(key_of(50)), "it is stored", 20)
+    assert full.metric("video_resizer_kv_admission_total", result="rejected") == 1
