@@ -173,7 +173,9 @@ KvKeeper::Answer KvKeeper::Claim(const Candidate& candidate, uint16_t index, boo
                           usage.entries + reserved_entries_ + 1 > low(options_.max_entries));
     const bool is_quota_full =
         origin.quota != 0 && origin.bytes + origin.reserved + bytes > low(origin.quota);
-    if (ledger_.evicts() && is_loaded_ && (is_full || is_quota_full)) {
+    // What replaces an older one has been admitted before.
+    const bool is_new = !ledger_.Knows(candidate.id);
+    if (is_new && ledger_.evicts() && is_loaded_ && (is_full || is_quota_full)) {
       capacity::Item item;
       item.id = candidate.id;
       item.bytes = bytes;

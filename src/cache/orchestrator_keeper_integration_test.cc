@@ -128,6 +128,21 @@ TEST_F(KeptOrchestratorTest, WhatIsNotAdmittedIsServedAndCounted) {
   EXPECT_FALSE(orchestrator_->LookupEdge("k", {7, 7})->kv_backed);
 }
 
+TEST_F(KeptOrchestratorTest, WhatCannotBeReplacedIsNotFoundAnyMore) {
+  keeping_.max_bytes = 100 << 10;
+  Begin();
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  kitchen_->version = "v2";
+  kitchen_->body = std::string(200 << 10, 'x');
+  Query fresh = Ask("k");
+  fresh.read_edge = fresh.read_kv = fresh.join = false;
+  // Larger than everything that may be stored.
+  ASSERT_TRUE(Fetch(fresh).ok());
+  EXPECT_EQ(kv_->usage().entries, 0u);
+  EXPECT_EQ(keeper_->entries(), 0u);
+  EXPECT_EQ(orchestrator_->LookupEdge("k", {7, 7})->size(), 200u << 10);
+}
+
 TEST_F(KeptOrchestratorTest, AFullDiskIsServedAndHasThingsEvicted) {
   Begin();
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(Fetch(Ask("k" + std::to_string(i))).ok());

@@ -516,6 +516,12 @@ Task<bool> Orchestrator::Commit(std::string key, EntityRef whole,
     } else {
       LogDebug("kv_not_admitted", {{"key", key}});
     }
+    // What it was to replace must not be found any more: its source has changed.
+    if (keeper_ != nullptr && keeper_->Look(key)) {
+      Result<bool> erased = co_await kv_->Erase(ctx, key);
+      const std::vector<std::string> keys{key};
+      if (erased.ok()) keeper_->Erased(keys);
+    }
     NotStored(whole);
   }
   co_return stored.ok();
