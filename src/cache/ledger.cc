@@ -48,8 +48,9 @@ Result<void> Ledger::SetQuotas(const std::map<std::string, uint64_t, std::less<>
     for (const Place& place : places_) {
       if (place.is_taken && place.entry.origin == i) own.push_back(&place.entry);
     }
-    std::sort(own.begin(), own.end(),
-              [](const LedgerEntry* a, const LedgerEntry* b) { return a->used_ms < b->used_ms; });
+    std::sort(own.begin(), own.end(), [](const LedgerEntry* a, const LedgerEntry* b) {
+      return a->used_ms != b->used_ms ? a->used_ms < b->used_ms : a->born < b->born;
+    });
     for (const LedgerEntry* entry : own) {
       origin.policy->Insert(ItemOf(*entry), std::min(entry->used_ms, now_ms));
     }
