@@ -14,6 +14,7 @@
 #include "app/server_app.h"
 #include "app/settings.h"
 #include "app/sign_command.h"
+#include "app/simulate_command.h"
 #include "cli/command.h"
 #include "observe/log.h"
 
@@ -131,6 +132,8 @@ int Main(int argc, char** argv) {
       return RunFsck(SourcesOf(command), command.fsck);
     case cli::Command::Kind::kSign:
       return RunSign(SourcesOf(command), command.sign);
+    case cli::Command::Kind::kSimulate:
+      return RunSimulate(command.simulate);
     case cli::Command::Kind::kVersion:
       std::printf("video-resizer %s\n", VR_VERSION);
       return 0;

@@ -1,6 +1,10 @@
 #include "capacity/eviction_policy.h"
 
+#include "capacity/cost_aware.h"
 #include "capacity/lru.h"
+#include "capacity/min_uses.h"
+#include "capacity/s3_fifo.h"
+#include "capacity/sieve.h"
 
 namespace vr::capacity {
 
@@ -19,6 +23,9 @@ struct Maker {
 };
 constexpr Maker kMakers[] = {
     {"lru", Make<LruPolicy>},
+    {"s3-fifo", Make<S3FifoPolicy>},
+    {"sieve", Make<SievePolicy>},
+    {"cost-aware", Make<CostAwarePolicy>},
 };
 }  // namespace
 
@@ -30,8 +37,14 @@ Result<std::unique_ptr<EvictionPolicy>> MakePolicy(std::string_view name,
   if (options.half_life_ms <= 0) {
     return Error(Code::kInvalidArgument, "half-life of popularity: more than 0 ms is needed");
   }
+  if (options.min_uses < 1 || options.min_uses > PopularitySketch::kMaxCount) {
+    return Error(Code::kInvalidArgument, "least uses for admission: 1 to 255 are allowed");
+  }
   for (const Maker& maker : kMakers) {
-    if (maker.name == name) return maker.make(options);
+    if (maker.name != name) continue;
+    std::unique_ptr<EvictionPolicy> made = maker.make(options);
+    if (options.min_uses > 1) made = std::make_unique<MinUses>(std::move(made), options);
+    return made;
   }
   std::string known;
   for (const Maker& maker : kMakers) known += (known.empty() ? "" : ", ") + std::string(maker.name);

@@ -100,6 +100,60 @@ CLI::App* AddImport(CLI::App& config, Command::Import& import) {
   return app;
 }
 
+CLI::App* AddSimulate(CLI::App& parent, Command::Simulate& simulate) {
+  CLI::App* app = parent.add_subcommand(
+      "simulate", "Replay an access log against eviction policies, or write a made-up trace");
+  CLI::Option* trace =
+      app->add_option("--trace", simulate.trace,
+                      "access log of the server (JSON lines), or CSV: timestamp,id,size[,cost]; - "
+                      "for standard input")
+          ->type_name("FILE");
+  app->add_option("--format", simulate.format, "of the trace; default: by its first line")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"auto", "log", "csv"}));
+  app->add_option("--policy", simulate.policies,
+                  "lru, s3-fifo, sieve, cost-aware, separated by commas; default: "
+                  "lru,s3-fifo,cost-aware")
+      ->type_name("NAMES");
+  CLI::Option* size =
+      app->add_option("--size", simulate.size, "of the store: 10GB, 512MiB")->type_name("BYTES");
+  app->add_option("--sizes", simulate.sizes, "several, separated by commas: 1GB,2GB,5GB")
+      ->type_name("LIST")
+      ->excludes(size);
+  app->add_option("--half-life", simulate.half_life,
+                  "popularity counts half after that long; default 1d")
+      ->type_name("TIME");
+  app->add_option("--plot", simulate.plot, "also draw the result over the sizes")
+      ->type_name("FILE.svg");
+  CLI::Option* generate = app->add_option("--generate", simulate.generate,
+                                          "write a trace to standard output (CSV) instead: "
+                                          "steady, scan, churn, burst");
+  generate->type_name("KIND")
+      ->check(CLI::IsMember({"steady", "scan", "churn", "burst"}))
+      ->excludes(trace);
+  app->add_option("--seed", simulate.seed, "of the made-up trace; default 1")
+      ->type_name("N")
+      ->needs(generate);
+  app->add_option("--requests", simulate.requests, "of the made-up trace; default 200000")
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{100'000'000}))
+      ->needs(generate);
+  app->footer(
+      "Prints hit rate, byte hit rate and encode seconds saved for each policy and size. "
+      "docs/capacity.md tells more.");
+  return app;
+}
+
+/// What Simulate's options lack together. Empty: nothing.
+std::string ComplaintAbout(const Command::Simulate& simulate) {
+  if (!simulate.generate.empty()) return "";
+  if (simulate.trace.empty()) return "simulate: --trace FILE or --generate KIND is needed\n";
+  if (simulate.size.empty() && simulate.sizes.empty()) {
+    return "simulate: --size BYTES or --sizes LIST is needed\n";
+  }
+  return "";
+}
+
 }  // namespace
 
 Parsed Parse(int argc, const char* const* argv) {
@@ -163,6 +217,8 @@ Parsed Parse(int argc, const char* const* argv) {
       ->type_name("FILE");
   AddSettings(*sign, command.assignments);
 
+  CLI::App* simulate = AddSimulate(app, command.simulate);
+
   CLI::App* version = app.add_subcommand("version", "Print the version");
 
   Parsed out;
@@ -190,6 +246,14 @@ Parsed Parse(int argc, const char* const* argv) {
   }
   if (fsck->parsed()) command.kind = Command::Kind::kFsck;
   if (sign->parsed()) command.kind = Command::Kind::kSign;
+  if (simulate->parsed()) {
+    command.kind = Command::Kind::kSimulate;
+    out.output = ComplaintAbout(command.simulate);
+    if (!out.output.empty()) {
+      out.exit_code = kExitUsage;
+      return out;
+    }
+  }
   if (version->parsed()) command.kind = Command::Kind::kVersion;
   out.command = std::move(command);
   return out;

@@ -26,7 +26,16 @@ struct Assignment {
 };
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigPrint, kConfigImport, kFsck, kSign, kVersion };
+  enum class Kind {
+    kServe,
+    kConfigCheck,
+    kConfigPrint,
+    kConfigImport,
+    kFsck,
+    kSign,
+    kSimulate,
+    kVersion
+  };
   Kind kind = Kind::kServe;
   std::string config_file;              ///< empty: none given
   std::vector<Assignment> assignments;  ///< in the order of the command line; the last one wins
@@ -51,6 +60,19 @@ struct Command {
     std::map<std::string, std::string> bucket_roots;  ///< R2 binding → directory
   };
   Import import;
+  struct Simulate {
+    std::string trace;            ///< file, "-": standard input; empty: one is generated
+    std::string format = "auto";  ///< log, csv
+    std::string policies = "lru,s3-fifo,cost-aware";
+    std::string size;              ///< "10GB"; empty: `sizes`
+    std::string sizes;             ///< "1GB,2GB,5GB"
+    std::string half_life = "1d";  ///< of popularity
+    std::string plot;              ///< SVG file; empty: none
+    std::string generate;          ///< kind of trace to write to standard output
+    uint64_t seed = 1;
+    uint64_t requests = 200'000;
+  };
+  Simulate simulate;
 };
 
 struct Parsed {

@@ -50,6 +50,44 @@ TEST(CommandLine, FsckNamesTheStoreAndHowToLook) {
   EXPECT_EQ(ParseLine({"fsck", "--max-findings", "many"}).exit_code, kExitUsage);
 }
 
+TEST(CommandLine, SimulateReplaysATraceOrMakesOne) {
+  const Parsed replay = ParseLine({"simulate", "--trace", "a.log", "--policy", "lru,sieve",
+                                   "--sizes", "1GB,2GB", "--plot", "a.svg", "--half-life", "12h"});
+  ASSERT_TRUE(replay.command) << replay.output;
+  EXPECT_EQ(replay.command->kind, Command::Kind::kSimulate);
+  EXPECT_EQ(replay.command->simulate.trace, "a.log");
+  EXPECT_EQ(replay.command->simulate.format, "auto");
+  EXPECT_EQ(replay.command->simulate.policies, "lru,sieve");
+  EXPECT_EQ(replay.command->simulate.sizes, "1GB,2GB");
+  EXPECT_EQ(replay.command->simulate.plot, "a.svg");
+  EXPECT_EQ(replay.command->simulate.half_life, "12h");
+
+  const Parsed made =
+      ParseLine({"simulate", "--generate", "scan", "--seed", "7", "--requests", "10"});
+  ASSERT_TRUE(made.command) << made.output;
+  EXPECT_EQ(made.command->simulate.generate, "scan");
+  EXPECT_EQ(made.command->simulate.seed, 7u);
+  EXPECT_EQ(made.command->simulate.requests, 10u);
+}
+
+TEST(CommandLine, SimulateSaysWhatIsMissingOrDoesNotGoTogether) {
+  const std::vector<std::pair<std::vector<const char*>, const char*>> cases = {
+      {{"simulate"}, "--trace FILE or --generate KIND"},
+      {{"simulate", "--trace", "a"}, "--size BYTES or --sizes LIST"},
+      {{"simulate", "--trace", "a", "--size", "1", "--sizes", "1,2"}, "--sizes"},
+      {{"simulate", "--trace", "a", "--generate", "scan"}, "--generate"},
+      {{"simulate", "--generate", "sideways"}, "sideways"},
+      {{"simulate", "--generate", "scan", "--requests", "0"}, "--requests"},
+      {{"simulate", "--trace", "a", "--size", "1", "--seed", "4"}, "--seed"},
+      {{"simulate", "--trace", "a", "--size", "1", "--format", "xml"}, "xml"}};
+  for (const auto& [line, named] : cases) {
+    const Parsed parsed = ParseLine(line);
+    EXPECT_FALSE(parsed.command) << named;
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+    EXPECT_THAT(parsed.output, HasSubstr(named));
+  }
+}
+
 TEST(CommandLine, SignNamesUrlKeyAndWhen) {
   const Parsed parsed =
       ParseLine({"sign", "/a.mp4?w=1", "--key-id", "k", "--expires", "1h", "--secret-env", "S"});

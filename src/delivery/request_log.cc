@@ -121,6 +121,10 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
     const std::string_view key =
         note->entity ? std::string_view(note->entity->key) : std::string_view(note->key);
     if (!key.empty()) AppendString(line, "key", key);
+    if (note->entity) {
+      AppendNumber(line, ",\"entity_bytes\":", note->entity->size());
+      AppendMillis(line, ",\"encode_ms\":", note->entity->meta.encode_seconds);
+    }
     if (!note->reason.empty()) AppendString(line, "reason", note->reason);
     if (!note->detail.empty()) AppendString(line, "detail", note->detail);
   }
