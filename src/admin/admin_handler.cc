@@ -1,11 +1,13 @@
 #include "admin/admin_handler.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "http/codes.h"
 #include "http/respond.h"
 #include "http/url.h"
+#include "io/timer.h"
 #include "observe/log.h"
 
 namespace vr::admin {
@@ -17,8 +19,42 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kDefaultLimit = 100;
+constexpr int64_t kDefaultHours = 24;
 constexpr size_t kMaxLimit = 1000;
+constexpr size_t kMostPrewarmed = 10'000;
 constexpr std::string_view kJobPrefix = "/admin/jobs/";
+constexpr std::string_view kPrewarm = "/admin/prewarm";
+constexpr std::string_view kPrewarmPrefix = "/admin/prewarm/";
+constexpr std::string_view kWebhook = "/admin/prewarm/webhook";
+
+/// What a route answers.
+std::string_view AllowedAt(std::string_view path) {
+  if (path == "/admin/purge" || path == kWebhook) return "POST";
+  if (path == kPrewarm) return "GET, HEAD, POST";
+  if (path.starts_with(kPrewarmPrefix)) return "GET, HEAD, DELETE";
+  if (path.starts_with(kJobPrefix)) return "DELETE";
+  return "GET, HEAD";
+}
+
+/// Of those that some route answers.
+std::string_view NameOf(http::Method method) {
+  switch (method) {
+    case http::Method::kGet:
+      return "GET";
+    case http::Method::kHead:
+      return "HEAD";
+    case http::Method::kPost:
+      return "POST";
+    case http::Method::kDelete:
+      return "DELETE";
+    default:
+      return "none";
+  }
+}
+
+bool IsPrewarm(std::string_view path) {
+  return path == kPrewarm || path.starts_with(kPrewarmPrefix);
+}
 /// Listing and removing 100,000 entries takes seconds; a proxy in front gives up earlier than this.
 constexpr std::chrono::minutes kPurgeTime{10};
 
@@ -69,6 +105,30 @@ Json ViewOf(const cache::EntryView& view) {
   return j;
 }
 
+Json ViewOf(const cache::Prewarmer::View& view) {
+  Json j;
+  j["id"] = view.id;
+  j["cause"] = cache::ToString(view.cause);
+  j["state"] = view.ended_ms != 0 ? "ended" : view.running > 0 ? "running" : "waiting";
+  j["createdAt"] = view.created_ms;
+  if (view.ended_ms != 0) j["endedAt"] = view.ended_ms;
+  j["total"] = view.total;
+  j["queued"] = view.queued;
+  j["running"] = view.running;
+  j["made"] = view.made;
+  j["held"] = view.held;
+  j["joined"] = view.joined;
+  j["failed"] = view.failed;
+  j["cancelled"] = view.cancelled;
+  Json failures = Json::array();
+  for (const cache::Prewarmer::Failure& failure : view.failures) {
+    failures.push_back(
+        Json{{"target", failure.target}, {"code", failure.code}, {"message", failure.message}});
+  }
+  if (!failures.empty()) j["failures"] = std::move(failures);
+  return j;
+}
+
 Json ViewOf(const cache::JobRow& row) {
   const cache::Job::View& view = row.view;
   Json j;
@@ -94,6 +154,37 @@ Json ViewOf(const cache::JobRow& row) {
     j["error"]["detail"] = view.error->detail;
   }
   return j;
+}
+
+Response Accepted(const Json& body) {
+  return Text(http::kAccepted, "application/json",
+              body.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+Error BadBody(std::string message) {
+  return Error(Code::kInvalidArgument, std::move(message)).WithReason("INVALID_PARAMETER");
+}
+
+/// Why an order was not taken.
+Response Refused(const Error& error) {
+  if (error.code == Code::kResourceExhausted) {
+    Response refused = Refusal(http::kServiceUnavailable, "OVERLOADED", error.public_message);
+    refused.Add("Retry-After", "60");
+    return refused;
+  }
+  if (error.code == Code::kUnavailable) return FailureOf(error);
+  return Refusal(http::kBadRequest, error.reason.empty() ? "INVALID_PARAMETER" : error.reason,
+                 error.public_message);
+}
+
+/// A list of texts that are not empty.
+bool ReadTexts(const Json& value, std::vector<std::string>& out) {
+  if (!value.is_array()) return false;
+  for (const Json& item : value) {
+    if (!item.is_string() || item.get_ref<const std::string&>().empty()) return false;
+    out.push_back(item.get<std::string>());
+  }
+  return true;
 }
 
 std::string Parameter(const http::QueryPairs& pairs, std::string_view name) {
@@ -176,18 +267,81 @@ Result<PurgeRequest> ParsePurge(std::string_view json) {
   return request;
 }
 
+Result<std::vector<std::string>> ParsePrewarm(std::string_view json) {
+  const Json j = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (j.is_discarded() || !j.is_object()) return BadBody("the body must be a JSON object");
+  std::vector<std::string> sources, derivatives, targets;
+  for (const auto& [name, value] : j.items()) {
+    std::vector<std::string>* const list = name == "sources"       ? &sources
+                                           : name == "derivatives" ? &derivatives
+                                           : name == "targets"     ? &targets
+                                                                   : nullptr;
+    if (list == nullptr) {
+      return BadBody("\"" + name + "\" is unknown; allowed: sources, derivatives, targets");
+    }
+    if (!ReadTexts(value, *list)) return BadBody("\"" + name + "\" must be a list of texts");
+  }
+  if (sources.empty() != derivatives.empty()) {
+    return BadBody("\"sources\" and \"derivatives\" go together");
+  }
+  if (sources.size() * derivatives.size() + targets.size() > kMostPrewarmed) {
+    return BadBody("at most " + std::to_string(kMostPrewarmed) + " variants in one order");
+  }
+  for (std::string& source : sources) {
+    if (source.find_first_of("?#") != source.npos) {
+      return BadBody("\"" + source + "\" is no path: ? and # are written %3F and %23");
+    }
+    if (!source.starts_with('/')) source.insert(0, 1, '/');
+    for (const std::string& derivative : derivatives) {
+      targets.push_back(source + "?derivative=" + http::PercentEncode(derivative));
+    }
+  }
+  if (targets.empty()) return BadBody("nothing to do: name sources and derivatives, or targets");
+  return targets;
+}
+
+Result<std::vector<Upload>> ParseNotification(std::string_view json, size_t& ignored) {
+  ignored = 0;
+  const Json j = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (j.is_discarded() || !j.is_object()) return BadBody("the body must be a JSON object");
+  std::vector<Upload> uploads;
+  if (!j.contains("Records")) {
+    // What S3 sends when notifications are switched on.
+    if (!j.contains("Event")) return BadBody("\"Records\" is missing: no notification of S3");
+    ++ignored;
+    return uploads;
+  }
+  const Json& records = j["Records"];
+  if (!records.is_array()) return BadBody("\"Records\" must be a list");
+  for (const Json& record : records) {
+    const auto text = [&record](const char* pointer) {
+      const Json::json_pointer at(pointer);
+      if (!record.is_object() || !record.contains(at) || !record[at].is_string()) {
+        return std::string();
+      }
+      return record[at].get<std::string>();
+    };
+    const std::string event = text("/eventName");
+    Result<std::string> key = http::QueryDecode(text("/s3/object/key"));
+    if (!key.ok() || key->empty()) return BadBody("a record has no s3.object.key");
+    // With "s3:" in front from some that are not S3.
+    if (event.find("ObjectCreated:") == event.npos) {
+      ++ignored;
+      continue;
+    }
+    uploads.push_back(Upload{text("/s3/bucket/name"), std::move(*key)});
+  }
+  return uploads;
+}
+
 std::optional<Response> AdminHandler::TryNow(const Request& request) {
-  const bool is_read =
-      request.method == http::Method::kGet || request.method == http::Method::kHead;
   const bool is_purge = request.path == "/admin/purge";
   const bool is_job = request.path.starts_with(kJobPrefix);
-  const bool is_allowed = is_purge ? request.method == http::Method::kPost
-                          : is_job ? request.method == http::Method::kDelete
-                                   : is_read;
-  if (!is_allowed) {
-    const std::string allowed = is_purge ? "POST" : is_job ? "DELETE" : "GET, HEAD";
-    Response refused =
-        Refusal(http::kMethodNotAllowed, "METHOD_NOT_ALLOWED", "answered here: " + allowed);
+  const bool is_prewarm = IsPrewarm(request.path);
+  const std::string_view allowed = AllowedAt(request.path);
+  if (allowed.find(NameOf(request.method)) == allowed.npos) {
+    Response refused = Refusal(http::kMethodNotAllowed, "METHOD_NOT_ALLOWED",
+                               "answered here: " + std::string(allowed));
     refused.Add("Allow", allowed);
     return refused;
   }
@@ -201,8 +355,9 @@ std::optional<Response> AdminHandler::TryNow(const Request& request) {
     return Text(http::kServiceUnavailable, "text/plain; charset=utf-8",
                 "not ready: " + *why + "\n");
   }
-  if (!is_purge && !is_job && request.path != "/admin/variants" && request.path != "/admin/entry" &&
-      request.path != "/admin/jobs") {
+  if (!is_purge && !is_job && !is_prewarm && request.path != "/admin/variants" &&
+      request.path != "/admin/entry" && request.path != "/admin/jobs" &&
+      request.path != "/admin/analytics") {
     return Refusal(http::kNotFound, "NOT_FOUND", "no such admin route");
   }
   if (token_.empty()) {
@@ -214,15 +369,72 @@ std::optional<Response> AdminHandler::TryNow(const Request& request) {
     refused.Add("WWW-Authenticate", "Bearer");
     return refused;
   }
+  if (is_prewarm && prewarmer_ == nullptr) {
+    return Refusal(http::kServiceUnavailable, "UNAVAILABLE", "prewarming is not available here");
+  }
+  if (is_prewarm && request.method != http::Method::kPost) return PrewarmAnswer(request);
   if (is_job) return CancelJob(request.path.substr(kJobPrefix.size()));
   if (request.path == "/admin/jobs") return Jobs();
   return std::nullopt;
 }
 
+Response AdminHandler::PrewarmAnswer(const Request& request) {
+  if (request.path == kPrewarm) {
+    Json orders = Json::array();
+    for (const cache::Prewarmer::View& view : prewarmer_->List()) orders.push_back(ViewOf(view));
+    Json j;
+    j["orders"] = std::move(orders);
+    return JsonAnswer(j);
+  }
+  const std::string_view id = request.path.substr(kPrewarmPrefix.size());
+  if (request.method == http::Method::kDelete) prewarmer_->Cancel(id);
+  const std::optional<cache::Prewarmer::View> view = prewarmer_->Find(id);
+  if (!view) {
+    return Refusal(http::kNotFound, "NOT_FOUND", "no order has this id, or it ended long ago");
+  }
+  return JsonAnswer(ViewOf(*view));
+}
+
+Task<Response> AdminHandler::OrderPrewarm(const Request& request) {
+  Result<std::vector<std::string>> targets = ParsePrewarm(request.body);
+  if (!targets.ok()) co_return FailureOf(targets.error());
+  const Result<cache::Prewarmer::View> taken =
+      co_await prewarmer_->SubmitSlowly(cache::Prewarmer::Cause::kOrder, std::move(*targets));
+  if (!taken.ok()) co_return Refused(taken.error());
+  co_return Accepted(ViewOf(*taken));
+}
+
+Task<Response> AdminHandler::TakeNotification(const Request& request) {
+  size_t ignored = 0;
+  const Result<std::vector<Upload>> uploads = ParseNotification(request.body, ignored);
+  if (!uploads.ok()) co_return FailureOf(uploads.error());
+  Json orders = Json::array();
+  for (const Upload& upload : *uploads) {
+    // Each is some targets to look at; the loop has others to serve.
+    co_await io::SleepUntil(std::chrono::steady_clock::now());
+    const Result<std::optional<cache::Prewarmer::View>> taken =
+        prewarmer_->Uploaded(upload.bucket, upload.key);
+    // Whoever sends it tries again, with all of its records: what is made by then is held.
+    if (!taken.ok()) co_return Refused(taken.error());
+    if (*taken) {
+      orders.push_back(ViewOf(**taken));
+    } else {
+      ++ignored;
+    }
+  }
+  Json j;
+  j["orders"] = std::move(orders);
+  j["ignored"] = ignored;
+  co_return Accepted(j);
+}
+
 Task<Response> AdminHandler::Handle(Context ctx, const Request& request) {
   ctx.deadline = std::min(ctx.deadline, std::chrono::steady_clock::now() + kPurgeTime);
   if (request.path == "/admin/purge") co_return co_await Purge(ctx, request);
+  if (request.path == "/admin/analytics") co_return co_await Report(ctx, request);
   if (request.path == "/admin/variants") co_return co_await Variants(ctx, request);
+  if (request.path == kPrewarm) co_return co_await OrderPrewarm(request);
+  if (request.path == kWebhook) co_return co_await TakeNotification(request);
   co_return co_await Entry(ctx, request);
 }
 
@@ -289,6 +501,37 @@ Task<Response> AdminHandler::Entry(Context ctx, const Request& request) {
   co_return JsonAnswer(j);
 }
 
+Task<Response> AdminHandler::Report(Context ctx, const Request& request) {
+  (void)ctx;
+  if (!analytics_) {
+    co_return Refusal(http::kNotFound, "NOT_FOUND", "analytics.enabled is false");
+  }
+  Result<http::QueryPairs> query = http::SplitQuery(request.query);
+  if (!query.ok()) co_return FailureOf(query.error());
+  int64_t hours = kDefaultHours;
+  const int64_t most = analytics_->analytics.max_hours();
+  for (const auto& [name, value] : *query) {
+    if (name != "hours") {
+      co_return Refusal(http::kBadRequest, "INVALID_PARAMETER",
+                        "\"" + name + "\" is unknown; allowed: hours");
+    }
+    const char* const end = value.data() + value.size();
+    const auto [at, error] = std::from_chars(value.data(), end, hours);
+    if (error != std::errc() || at != end || hours < 1 || hours > most) {
+      co_return Refusal(http::kBadRequest, "INVALID_PARAMETER",
+                        "\"hours\" must be 1-" + std::to_string(most));
+    }
+  }
+  auto render = [this, hours]() -> Result<std::string> {
+    const analytics::Summary summary = analytics_->analytics.Summarise(hours);
+    return analytics::RenderReport(summary, analytics_->storage(), hours) + "\n";
+  };
+  Result<std::string> report =
+      co_await analytics_->blocking.Run(io::Lane::kRead, std::move(render));
+  if (!report.ok()) co_return FailureOf(report.error());
+  co_return Text(http::kOk, "application/json", std::move(*report));
+}
+
 Response AdminHandler::Jobs() {
   Json j;
   Json jobs = Json::array();
@@ -315,7 +558,8 @@ Response AdminHandler::CancelJob(std::string_view id) {
 void AdminHandler::Finished(const Request& request, const Response& response,
                             const http::Sent& sent) {
   // What changes something leaves a line; probes and scrapes do not.
-  if (request.path == "/admin/purge" || request.path.starts_with(kJobPrefix)) {
+  const bool is_order = IsPrewarm(request.path) && request.method != http::Method::kGet;
+  if (request.path == "/admin/purge" || request.path.starts_with(kJobPrefix) || is_order) {
     LogInfo(
         "admin_request",
         {{"target", request.target}, {"status", response.status}, {"peer", request.peer_address}});

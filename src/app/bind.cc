@@ -191,6 +191,27 @@ void BindCache(Object& o, Settings& s) {
   o.Field("maxBackgroundStores", s.cache.max_background_stores, {0, 100'000});
 }
 
+void BindPrewarm(Object& o, cache::PrewarmOptions& prewarm) {
+  Text name = Name();
+  name.allowed = "a name of \"derivatives\"";
+  o.Strings("derivatives", prewarm.derivatives, name, 100);
+  o.Strings("onUpload", prewarm.on_upload, name, 100);
+  o.Field("uploadPath", prewarm.upload_path,
+          {.raw = true,
+           .min_length = 1,
+           .max_length = 1000,
+           .allowed = "a path that begins with / and has ${key}, perhaps ${bucket}",
+           .check = [](const std::string& path) {
+             return path.starts_with('/') && path.find("${key}") != path.npos &&
+                    path.find_first_of("?#") == path.npos && IsPrintableAscii(path);
+           }});
+  o.Field("hotRequests", prewarm.hot_requests, {0u, 1'000'000'000u});
+  o.Duration("hotWindow", prewarm.hot_window, {1s, 86400s});
+  o.Field("queue", prewarm.queue, {1, 1'000'000});
+  o.Field("concurrency", prewarm.concurrency, {1u, 64u});
+  o.Field("together", prewarm.together, {1u, 6u});
+}
+
 void BindTransform(Object& o, Settings& s) {
   transform::Options& t = s.transform;
   o.Field("workers", t.workers, {0, 1024});
@@ -346,6 +367,13 @@ void BindDebug(Object& o, delivery::Options& delivery) {
   o.Strings("allowedAddresses", delivery.debug_addresses, IpAddress());
 }
 
+void BindAnalytics(Object& o, analytics::Options& analytics) {
+  o.Field("enabled", analytics.enabled);
+  o.Duration("interval", analytics.interval, {1s, 3600s});
+  o.Field("keepHours", analytics.keep_hours, {24u, 2160u});
+  o.Field("keepDays", analytics.keep_days, {7u, 3660u});
+}
+
 void BindLog(Object& o, LogOptions& log) {
   o.Enum("level", log.level,
          {{"debug", LogLevel::kDebug},
@@ -480,10 +508,12 @@ void BindSettings(Object& o, Settings& s) {
   o.Enum("validation", s.variant.validation,
          {{"lenient", variant::Validation::kLenient}, {"strict", variant::Validation::kStrict}});
   o.Nested("cache", [&](Object& n) { BindCache(n, s); });
+  o.Nested("prewarm", [&](Object& n) { BindPrewarm(n, s.prewarm); });
   o.Nested("cdnCgi", [&](Object& n) { BindMediaUrls(n, s.delivery.media_urls); });
   o.Nested("access", [&](Object& n) { BindAccess(n, s); });
   o.Nested("cors", [&](Object& n) { BindCors(n, s.cors); });
   o.Nested("debug", [&](Object& n) { BindDebug(n, s.delivery); });
+  o.Nested("analytics", [&](Object& n) { BindAnalytics(n, s.analytics); });
   o.Nested("log", [&](Object& n) { BindLog(n, s.log); });
 }
 

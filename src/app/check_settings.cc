@@ -183,6 +183,25 @@ void CheckCapacity(const Settings& s, std::vector<Finding>& out) {
   }
 }
 
+void CheckPrewarm(const Settings& s, std::vector<Finding>& out) {
+  std::string names;
+  for (const auto& [name, derivative] : s.variant.derivatives) {
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  const auto check = [&](const char* list, const std::vector<std::string>& wanted) {
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (s.variant.derivatives.contains(wanted[i])) continue;
+      out.push_back({At(list, i), config::Quote(wanted[i]), "a name of \"derivatives\": " + names});
+    }
+  };
+  check("/prewarm/derivatives", s.prewarm.derivatives);
+  check("/prewarm/onUpload", s.prewarm.on_upload);
+  if (s.prewarm.hot_requests > 0 && s.prewarm.derivatives.empty()) {
+    out.push_back({"/prewarm/hotRequests", std::to_string(s.prewarm.hot_requests),
+                   "prewarm.derivatives beside it: of a hot source nothing is made", true});
+  }
+}
+
 void CheckSizes(const Settings& s, std::vector<Finding>& out) {
   if (s.cache.edge.max_bytes > 0 && s.cache.edge.max_object_in_memory > s.cache.edge.max_bytes) {
     out.push_back({"/cache/edge/maxObjectInMemory",
@@ -206,6 +225,7 @@ std::vector<Finding> CheckBetweenFields(const Settings& settings) {
   CheckSizes(settings, out);
   CheckCapacity(settings, out);
   CheckAccess(settings, out);
+  CheckPrewarm(settings, out);
   return out;
 }
 

@@ -15,6 +15,7 @@
 #include "app/settings.h"
 #include "app/sign_command.h"
 #include "app/simulate_command.h"
+#include "app/stats_command.h"
 #include "cli/command.h"
 #include "observe/log.h"
 
@@ -134,6 +135,8 @@ int Main(int argc, char** argv) {
       return RunSign(SourcesOf(command), command.sign);
     case cli::Command::Kind::kSimulate:
       return RunSimulate(command.simulate);
+    case cli::Command::Kind::kStats:
+      return RunStats(SourcesOf(command), command.stats);
     case cli::Command::Kind::kVersion:
       std::printf("video-resizer %s\n", VR_VERSION);
       return 0;

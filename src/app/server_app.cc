@@ -192,12 +192,32 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       delivery::RenderEntityHead, delivery::RenderFailure);
   app->orchestrator_->ProduceOn(app->workshop_[0].executor());
   app->orchestrator_->UseKeeper(*app->keeper_);
+  analytics::Recorder* recorder = nullptr;
+  if (s.analytics.enabled) {
+    app->analytics_ =
+        std::make_unique<analytics::Analytics>(s.analytics, app->clock_, app->metrics_);
+    app->analytics_->Start();
+    recorder = &app->analytics_->recorder();
+  }
   const auto not_ready = [self = app.get()] { return self->NotReady(); };
   app->endpoint_ = std::make_unique<delivery::VideoEndpoint>(delivery::VideoEndpoint::Deps{
       *app->snapshots_, *app->orchestrator_,
       delivery::ProducerDeps{*app->pool_, *app->staging_, *app->blocking_, app->metrics_,
-                             app->rate_factors_},
-      app->clock_, app->metrics_, not_ready, &app->production_limiter_});
+                             app->rate_factors_, recorder},
+      app->clock_, app->metrics_, not_ready, &app->production_limiter_, recorder});
+  cache::Prewarmer::Deps prewarm{
+      .executor = app->workshop_[0].executor(),
+      .clock = app->clock_,
+      .metrics = app->metrics_,
+      .make =
+          [endpoint = app->endpoint_.get()](std::vector<cache::WarmTarget> targets) {
+            return endpoint->Warm(std::move(targets));
+          },
+      .is_idle = [pool = app->pool_.get()] { return pool->is_idle(); },
+      .resolve = [endpoint = app->endpoint_.get()](
+                     std::string target) { return endpoint->ResolveWarm(std::move(target)); }};
+  app->prewarmer_ = std::make_unique<cache::Prewarmer>(std::move(prewarm), s.prewarm);
+  app->endpoint_->TellOfRequests(*app->prewarmer_);
   cache::EdgeOptions passthrough_edge = s.cache.edge;
   passthrough_edge.max_bytes = s.cache.edge.max_bytes == 0 ? 0 : s.passthrough_edge.max_bytes;
   app->http_store_ = std::make_unique<cache::HttpStore>(passthrough_edge);
@@ -216,8 +236,9 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
                                                        app->metrics_);
   app->router_ = std::make_unique<delivery::Router>(
       *app->snapshots_, *app->endpoint_, *app->passthrough_, *app->events_, app->loop_guard_);
-  app->admin_handler_ = std::make_unique<admin::AdminHandler>(app->metrics_, *app->orchestrator_,
-                                                              s.admin.token, not_ready);
+  app->admin_handler_ = std::make_unique<admin::AdminHandler>(
+      app->metrics_, *app->orchestrator_, s.admin.token, not_ready, app->Access());
+  app->admin_handler_->Prewarm(*app->prewarmer_);
   app->gate_ = std::make_unique<delivery::AccessGate>(
       *app->snapshots_, *app->router_,
       s.admin.on_main_listener ? app->admin_handler_.get() : nullptr, app->clock_);
@@ -251,6 +272,22 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
                         {"kv_namespace", s.kv_namespace ? s.kv_namespace->name() : ""},
                         {"kv_entries", app->kv_->usage().entries}});
   return app;
+}
+
+std::optional<admin::AnalyticsAccess> ServerApp::Access() {
+  if (!analytics_) return std::nullopt;
+  const auto storage = [this] {
+    analytics::Storage held;
+    held.edge_bytes = orchestrator_->edge().bytes();
+    held.edge_entries = orchestrator_->edge().entries();
+    held.edge_max_bytes = settings_.cache.edge.max_bytes;
+    const kv::Usage usage = kv_->usage();
+    held.kv_bytes = usage.bytes;
+    held.kv_entries = usage.entries;
+    held.kv_max_bytes = settings_.kv.max_bytes;
+    return held;
+  };
+  return admin::AnalyticsAccess{*analytics_, *blocking_, storage};
 }
 
 Result<void> ServerApp::FinishPurges() {
@@ -302,6 +339,7 @@ Result<void> ServerApp::Reload(Settings next) {
   InitLog(next.log);
   snapshots_->Set(std::move(snapshot));
   keeper_->Reload(next.cache.keeper);
+  prewarmer_->SetOptions(next.prewarm);
   for (const std::string& name : NeedsRestart(settings_, next)) {
     LogWarn("config_needs_restart", {{"field", name}});
   }
@@ -338,6 +376,8 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
   housekeeping_.Close();
   // What is validated behind answers is of no use any more.
   passthrough_->Drain(std::chrono::steady_clock::now());
+  // What is being made for nobody is given up by the orchestrator.
+  prewarmer_->Drain(std::chrono::steady_clock::now());
   bool is_clean = server_->connections() == 0;
   while (!orchestrator_->Drain(std::chrono::steady_clock::now() + std::chrono::milliseconds(20))) {
     if (hurry || std::chrono::steady_clock::now() >= deadline) {
@@ -350,6 +390,8 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
   Result<void> saved = keeper_->SaveNow();
   if (!saved.ok()) LogWarn("kv_state_not_saved", {{"error", saved.error().ToLogString()}});
   admin_server_->Drain();
+  // Whatever comes of the rest, what is counted is not lost.
+  if (analytics_) analytics_->Save();
   return is_clean;
 }
 

@@ -11,12 +11,14 @@
 #include <string>
 
 #include "admin/admin_handler.h"
+#include "analytics/analytics.h"
 #include "app/settings.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "cache/http_store.h"
 #include "cache/keeper.h"
 #include "cache/orchestrator.h"
+#include "cache/prewarmer.h"
 #include "delivery/access.h"
 #include "delivery/job_events.h"
 #include "delivery/loop_guard.h"
@@ -61,6 +63,7 @@ class ServerApp {
   Result<void> OpenNamespace();
   /// Blocks until purges that were interrupted are finished. Loops are running, listeners not yet.
   Result<void> FinishPurges();
+  std::optional<admin::AnalyticsAccess> Access();
   /// Tells log and metrics which certificate is shown now, and for how long.
   void NoteCertificate(const http::TlsFiles& files);
 
@@ -69,6 +72,8 @@ class ServerApp {
   const delivery::LoopGuard loop_guard_;
   Metrics metrics_;
   std::shared_ptr<http::TlsCredentials> tls_;  ///< null: the main listener is plain
+  /// Outlives the loops, whose last requests it counts; saves when it goes.
+  std::unique_ptr<analytics::Analytics> analytics_;
   io::LoopPool loops_;
   io::LoopPool workshop_{1, "work"};  ///< what makes variants, so that hits do not wait for it
   std::unique_ptr<io::Blocking> blocking_;
@@ -84,6 +89,7 @@ class ServerApp {
   std::unique_ptr<delivery::SnapshotHolder> snapshots_;
   std::unique_ptr<cache::Orchestrator> orchestrator_;
   std::unique_ptr<delivery::VideoEndpoint> endpoint_;
+  std::unique_ptr<cache::Prewarmer> prewarmer_;
   std::unique_ptr<cache::HttpStore> http_store_;
   std::unique_ptr<http::Client> passthrough_client_;  ///< ends before the endpoint it calls back
   std::unique_ptr<delivery::PassthroughEndpoint> passthrough_;

@@ -67,6 +67,7 @@ void Derive(Settings& s) {
     s.cache.keeper.origins[origin.name] = origin.kv_max_bytes;
   }
   s.fetch.spool_dir = s.data / "spool";
+  s.analytics.dir = (s.data / "analytics").string();
   s.fetch.max_source_bytes = s.transform.max_source_bytes;
   s.fetch.allow_private_addresses = s.access.allow_private_addresses;
   for (origin::OriginOptions& origin : s.origins) {
@@ -161,6 +162,7 @@ constexpr std::string_view kRestartKeys[] = {
     "cache.abandonAfter",
     "cache.keepFromPercent",
     "cache.maxBackgroundStores",
+    "analytics",
 };
 
 const Node* NodeAt(const Node& root, std::string_view path) {

@@ -16,7 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "analytics/options.h"
 #include "cache/options.h"
+#include "cache/prewarm_options.h"
 #include "config/object.h"
 #include "config/problem.h"
 #include "delivery/access_options.h"
@@ -73,6 +75,7 @@ struct Settings {
   cache::Options cache;
   kv::Options kv;
   cache::FreshnessOptions freshness;
+  cache::PrewarmOptions prewarm;
   cache::EdgeOptions passthrough_edge{.max_bytes = 64ull << 20};  ///< of passed-through responses
   delivery::PassthroughPolicy passthrough;
   std::optional<KvNamespace> kv_namespace;
@@ -80,6 +83,7 @@ struct Settings {
   AccessOptions access;
   delivery::CorsOptions cors;
   delivery::Options delivery;
+  analytics::Options analytics;
   LogOptions log;
 };
 

@@ -754,6 +754,52 @@ TEST(Settings, OnlyWhetherThereIsTlsNeedsARestart) {
   EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("tls.handshakeTimeout", "http2"));
 }
 
+TEST(Settings, AnalyticsIsOnAndHasItsBounds) {
+  LoadOutcome outcome = LoadWith(WithOrigin(R"("data": "/d")"));
+  ASSERT_TRUE(outcome.settings);
+  EXPECT_TRUE(outcome.settings->analytics.enabled);
+  EXPECT_EQ(outcome.settings->analytics.interval, 10s);
+  EXPECT_EQ(outcome.settings->analytics.dir, "/d/analytics");
+  outcome = LoadWith(WithOrigin(
+      R"("analytics": {"enabled": false, "interval": "1m", "keepHours": 48, "keepDays": 30})"));
+  ASSERT_TRUE(outcome.settings);
+  EXPECT_FALSE(outcome.settings->analytics.enabled);
+  EXPECT_EQ(outcome.settings->analytics.interval, 60s);
+  EXPECT_EQ(outcome.settings->analytics.keep_hours, 48u);
+  EXPECT_EQ(outcome.settings->analytics.keep_days, 30u);
+  EXPECT_THAT(NeedsRestart(Settings(), *outcome.settings), testing::Contains("analytics"));
+  outcome = LoadWith(WithOrigin(
+      R"("analytics": {"interval": "0s", "keepHours": 23, "keepDays": 4000, "keepMinutes": 1})"));
+  EXPECT_THAT(Pointers(outcome.problems),
+              ElementsAre("/analytics/interval", "/analytics/keepHours", "/analytics/keepDays",
+                          "/analytics/keepMinutes"));
+}
+
+TEST(Settings, PrewarmNamesDerivativesThatThereAre) {
+  const LoadOutcome good = LoadWith(WithOrigin(R"("prewarm": {
+    "derivatives": ["mobile", "thumbnail"], "onUpload": ["tablet"], "hotRequests": 100,
+    "hotWindow": "10m", "uploadPath": "/${bucket}/${key}", "queue": 5, "concurrency": 2, "together": 1})"));
+  ASSERT_THAT(Lines(good.problems), IsEmpty());
+  EXPECT_THAT(Lines(good.warnings), IsEmpty());
+  const cache::PrewarmOptions& prewarm = good.settings->prewarm;
+  EXPECT_THAT(prewarm.derivatives, ElementsAre("mobile", "thumbnail"));
+  EXPECT_THAT(prewarm.on_upload, ElementsAre("tablet"));
+  EXPECT_EQ(prewarm.hot_requests, 100u);
+  EXPECT_EQ(prewarm.hot_window, 10min);
+  EXPECT_EQ(prewarm.upload_path, "/${bucket}/${key}");
+  EXPECT_EQ(prewarm.queue, 5u);
+  EXPECT_EQ(prewarm.concurrency, 2u);
+  EXPECT_EQ(prewarm.together, 1u);
+  EXPECT_THAT(NeedsRestart(Settings(), *good.settings),
+              testing::Not(testing::Contains(HasSubstr("prewarm"))));
+  const LoadOutcome bad = LoadWith(WithOrigin(R"("prewarm": {
+    "derivatives": ["mobil"], "onUpload": ["tablet", "tabled"], "uploadPath": "/videos/"})"));
+  EXPECT_THAT(Pointers(bad.problems),
+              ElementsAre("/prewarm/derivatives/0", "/prewarm/onUpload/1", "/prewarm/uploadPath"));
+  EXPECT_THAT(Pointers(LoadWith(WithOrigin(R"("prewarm": {"hotRequests": 9})")).warnings),
+              ElementsAre("/prewarm/hotRequests"));
+}
+
 // --- docs/configuration.md and the keys there are ---
 
 std::string Cell(const config::KeyInfo& key) {

@@ -51,6 +51,7 @@ std::string Metadata::ToJson() const {
   c["planDigest"] = Hex(plan_digest);
   c["bodyChecksum"] = "xxh3-128:" + Hex(body_hash);
   c["encodeSeconds"] = encode_seconds;
+  if (source_bytes > 0) c["sourceBytes"] = source_bytes;
   if (!route.empty()) c["route"] = route;
   if (rate_factor > 0) c["rateFactor"] = rate_factor;
   if (resolved_width) c["resolvedWidth"] = *resolved_width;
@@ -101,6 +102,7 @@ Result<Metadata> Metadata::FromJson(std::string_view json) {
       return bad("bodyChecksum");
     }
     m.encode_seconds = c.value("encodeSeconds", 0.0);
+    m.source_bytes = c.value("sourceBytes", uint64_t{0});
     m.route = c.value("route", "");
     m.rate_factor = c.value("rateFactor", 0.0);
     if (c.contains("resolvedWidth")) m.resolved_width = c["resolvedWidth"].get<uint32_t>();
@@ -120,6 +122,7 @@ std::shared_ptr<Entity> CopyOf(const Entity& entity) {
   copy->file = entity.file;
   copy->head = entity.head;
   copy->location = entity.location;
+  copy->reason = entity.reason;
   copy->kv_backed = entity.kv_backed;
   copy->use_id = entity.use_id;
   return copy;

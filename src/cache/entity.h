@@ -39,6 +39,7 @@ struct Metadata {
   Hash128 plan_digest;
   Hash128 body_hash;
   double encode_seconds = 0;  ///< CPU seconds it took to make
+  uint64_t source_bytes = 0;  ///< of its source, read to make it; 0 = not known
   std::string route;          ///< how it was made: "remux", "transcode: size"; empty = not known
   double rate_factor = 0;     ///< the encoder's, solved for this source; 0 = none was
   std::optional<uint32_t> resolved_width, resolved_height;
@@ -62,6 +63,7 @@ struct Entity {
   std::shared_ptr<const std::string> head;
   /// Of a remembered redirect: where it leads; Location is not among the lines of `head`.
   std::string location;
+  std::string reason;  ///< API error code of a remembered failure
   /// Whether the durable store holds it (or is about to): decides the X-KV-Cache-* fields.
   bool kv_backed = false;
   uint64_t use_id = 0;  ///< as what the store's keeper knows it, with kv_backed

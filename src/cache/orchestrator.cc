@@ -11,15 +11,6 @@ namespace {
 /// How often a caller tries for itself after it joined what was not admitted.
 constexpr int kMaxRefusedLeaders = 8;
 
-/// Same key and same plan: only those may share a production. Bypass of the KV flies apart.
-std::string FlightOf(const Query& query) {
-  std::string flight = query.key;
-  flight += '\0';
-  flight += query.digest.ToHex();
-  flight += query.write_kv ? 'k' : '-';
-  return flight;
-}
-
 }  // namespace
 
 std::string_view ToString(Layer layer) {
@@ -166,6 +157,14 @@ ProductionRef Orchestrator::InFlight(const std::string& key, const Hash128& dige
   MutexLock lock(mutex_);
   const auto found = flights_.find(flight);
   return found == flights_.end() ? nullptr : found->second.production;
+}
+
+std::string Orchestrator::FlightOf(const Query& query) {
+  std::string flight = query.key;
+  flight += '\0';
+  flight += query.digest.ToHex();
+  flight += query.write_kv ? 'k' : '-';
+  return flight;
 }
 
 std::string Orchestrator::ApartFlightOf(const Query& query) {

@@ -23,6 +23,7 @@
 #include "cache/inspect.h"
 #include "cache/job_registry.h"
 #include "cache/keeper.h"
+#include "cache/prewarmer.h"
 #include "cache/production.h"
 #include "cache/purge.h"
 #include "cache/purge_journal.h"
@@ -109,6 +110,7 @@ struct FailureForm {
   std::string content_type;
   std::string body;
   std::string location;  ///< of a redirect
+  std::string reason;    ///< API error code
 };
 
 /// What each layer holds, for `debug=view`.
@@ -152,6 +154,12 @@ class Orchestrator {
   /// Fetch, and promoted; with what has expired goes what Fetch would do about it.
   /// @return an Answer with neither entity nor live nor job: nobody has made it
   Task<Result<Answer>> Peek(Context ctx, Query query, std::shared_ptr<Producer> producer);
+
+  /// Has what no layer holds made and stored, on nobody's behalf: whoever asks meanwhile joins, and
+  /// makes it as urgent as their own. Ends when it is stored, or will not be.
+  /// @param compare  what is held is compared with its source, and made again when that is new
+  /// @errors as Fetch(); a failure that is remembered is told again
+  Task<Result<Warmed>> Warm(Query query, std::shared_ptr<Producer> producer, bool compare);
 
   /// Whether this hit should be followed by CheckSource: its source has not been looked at for
   /// sourceCheckInterval. Says yes to one caller per interval. Never waits.
@@ -229,6 +237,8 @@ class Orchestrator {
   Task<Result<uint64_t>> PurgeByRule(PurgeRule rule, int64_t made_until_ms);
 
   ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
+  /// Same key and same plan: only those may share a production. Bypass of the KV flies apart.
+  static std::string FlightOf(const Query& query);
   /// The name of a flight that nobody joins, but that a purge finds.
   std::string ApartFlightOf(const Query& query);
   bool Launch(io::Executor executor, const Query& query, const ProductionRef& production,

@@ -381,6 +381,7 @@ void Orchestrator::RememberFailure(const Query& query, const ProductionRef& prod
   meta.expires_at_ms = meta.created_at_ms + Millis(ttl);
   entity->memory = std::make_shared<const std::string>(form->body);
   entity->location = form->location;
+  entity->reason = form->reason;
   entity->head = std::make_shared<const std::string>(render_head_(*entity));
   // What was asked before a purge says nothing about afterwards.
   if (!production->BeginKeeping()) return purge_discarded_.Add();

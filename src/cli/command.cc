@@ -3,6 +3,7 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
 #include <cstdio>
 #include <sstream>
 #include <string_view>
@@ -218,6 +219,23 @@ Parsed Parse(int argc, const char* const* argv) {
   AddSettings(*sign, command.assignments);
 
   CLI::App* simulate = AddSimulate(app, command.simulate);
+  CLI::App* stats = app.add_subcommand(
+      "stats", "Show what a running server was asked, how it answered and what the cache saved");
+  stats->add_option("--hours", command.stats.hours, "how far back, default 24")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000}));
+  stats->add_flag("--json", command.stats.json, "the answer of GET /admin/analytics as it is");
+  stats
+      ->add_option("--admin", command.stats.admin,
+                   "its admin listener; default: admin.listen of the configuration")
+      ->type_name("ADDRESS:PORT");
+  stats
+      ->add_option("--token-env", command.stats.token_variable,
+                   "environment variable that holds the admin token, instead of a configuration")
+      ->type_name("NAME");
+  stats->add_option("-c,--config", command.config_file, "configuration file of that server")
+      ->type_name("FILE");
+  AddSettings(*stats, command.assignments);
 
   CLI::App* version = app.add_subcommand("version", "Print the version");
 
@@ -254,6 +272,7 @@ Parsed Parse(int argc, const char* const* argv) {
       return out;
     }
   }
+  if (stats->parsed()) command.kind = Command::Kind::kStats;
   if (version->parsed()) command.kind = Command::Kind::kVersion;
   out.command = std::move(command);
   return out;

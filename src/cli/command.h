@@ -5,6 +5,7 @@
 // could not look. Pure but for what it prints.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,6 +35,7 @@ struct Command {
     kFsck,
     kSign,
     kSimulate,
+    kStats,
     kVersion
   };
   Kind kind = Kind::kServe;
@@ -51,6 +53,13 @@ struct Command {
     std::string secret_variable;  ///< of the environment; empty: the configuration has the key
   };
   Sign sign;
+  struct Stats {
+    int64_t hours = 24;
+    bool json = false;
+    std::string admin;           ///< "address:port"; empty: as configured
+    std::string token_variable;  ///< of the environment; empty: the configuration has the token
+  };
+  Stats stats;
   struct Import {
     std::string file, wrangler;
     std::string environment;                          ///< section of the wrangler file

@@ -36,6 +36,22 @@ TEST(CommandLine, ServeNeedsNoFile) {
   EXPECT_EQ(parsed.command->config_file, "");
 }
 
+TEST(CommandLine, StatsSaysWhichServerAndHowFarBack) {
+  const Parsed parsed = ParseLine({"stats", "--hours", "48", "--json", "--admin", "127.0.0.1:9",
+                                   "--token-env", "T", "-c", "f"});
+  ASSERT_TRUE(parsed.command) << parsed.output;
+  EXPECT_EQ(parsed.command->kind, Command::Kind::kStats);
+  EXPECT_EQ(parsed.command->stats.hours, 48);
+  EXPECT_TRUE(parsed.command->stats.json);
+  EXPECT_EQ(parsed.command->stats.admin, "127.0.0.1:9");
+  EXPECT_EQ(parsed.command->stats.token_variable, "T");
+  EXPECT_EQ(parsed.command->config_file, "f");
+  EXPECT_EQ(ParseLine({"stats"}).command->stats.hours, 24);
+  for (const char* const bad : {"0", "-1", "x", "1.5"}) {
+    EXPECT_EQ(ParseLine({"stats", "--hours", bad}).exit_code, kExitUsage) << bad;
+  }
+}
+
 TEST(CommandLine, FsckNamesTheStoreAndHowToLook) {
   const Parsed parsed =
       ParseLine({"fsck", "--data", "/x", "--repair", "--json", "--max-findings", "7"});

@@ -88,12 +88,14 @@ void AppendOwnFields(std::string& fields, const Request& request, std::string_vi
   fields += "\r\n";
 }
 
-std::shared_ptr<RequestNote> NoteOf(std::string key, bool is_hit) {
+std::shared_ptr<RequestNote> NoteOf(std::string key, const std::string& origin, bool is_hit) {
   auto note = std::make_shared<RequestNote>();
   note->layer = cache::Layer::kEdge;
   note->has_layer = is_hit;
   note->is_passthrough = !is_hit;
   note->key = std::move(key);
+  note->labels = std::make_unique<RequestLabels>();
+  note->labels->origin = origin;
   return note;
 }
 
@@ -230,7 +232,7 @@ Response PassthroughEndpoint::RespondStored(const Request& request, const Asked&
     if (response.status == stored->status) response.reason = stored->reason;
   }
   response.has_date = response.shared_fields != nullptr;
-  response.note = NoteOf(asked.key, true);
+  response.note = NoteOf(asked.key, asked.resolved.origin_name, true);
   return response;
 }
 
@@ -333,7 +335,7 @@ std::optional<Response> PassthroughEndpoint::AnswerHere(const Request& request,
     response.Add("Allow", kAllow);
     response.Add("Cache-Control", "no-store");
     response.Add("X-Request-ID", request.id);
-    response.note = NoteOf(asked.key, false);
+    response.note = NoteOf(asked.key, asked.resolved.origin_name, false);
     return response;
   }
   return std::nullopt;
@@ -461,7 +463,7 @@ Response PassthroughEndpoint::RespondLive(const Request& request, const Asked& a
   AppendOwnFields(response.fields, request, IsRead(request) ? "MISS" : "BYPASS", "origin",
                   http::JoinedValues(answer->fields, "Cache-Status"), ours,
                   http::HasField(answer->fields, "X-Request-ID"));
-  response.note = NoteOf(asked.key, false);
+  response.note = NoteOf(asked.key, asked.resolved.origin_name, false);
 
   // The conditions that we kept from the origin are still the client's (RFC 9111 §4.3.2).
   if (exchange->spec().is_validation && answer->status == 200) {
@@ -503,7 +505,7 @@ Response PassthroughEndpoint::RespondFailure(const Request& request, const Asked
   Response response = ErrorResponse(told, never);
   response.Add("X-Request-ID", request.id);
   response.Add("Via", "1.1 video-resizer");
-  auto note = NoteOf(asked.key, false);
+  auto note = NoteOf(asked.key, asked.resolved.origin_name, false);
   note->reason = told.reason;
   note->detail = error.detail;
   response.note = std::move(note);

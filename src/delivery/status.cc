@@ -136,6 +136,7 @@ std::optional<cache::FailureForm> RenderFailure(const Error& error) {
   cache::FailureForm form;
   form.status = StatusOf(error);
   form.location = LocationOf(error);
+  form.reason = ReasonOf(error);
   if (!form.location.empty()) return form;
   form.content_type = "application/json";
   form.body = ErrorBody(error);

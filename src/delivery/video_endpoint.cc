@@ -45,14 +45,6 @@ constexpr variant::Format kNegotiable[] = {
     variant::Format::kPng,  variant::Format::kM4a,  variant::Format::kOpus, variant::Format::kMp3,
 };
 
-std::shared_ptr<RequestNote> NoteOf(Layer layer, std::string key) {
-  auto note = std::make_shared<RequestNote>();
-  note->layer = layer;
-  note->has_layer = true;
-  note->key = std::move(key);
-  return note;
-}
-
 bool Contains(const std::vector<std::string>& list, std::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
@@ -355,24 +347,33 @@ Response VideoEndpoint::RespondEntity(const Request& request, const Prepared& p,
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
   const bool is_within = StaysWithin(*p.snapshot, p.resolved, entity->location);
-  Response response = Conclude(request, std::move(whole), entity, layer);
+  Response response = Conclude(request, std::move(whole), entity, layer, freshness);
   static_cast<RequestNote&>(*response.note).is_redirect_within = is_within;
   return response;
 }
 
 Response VideoEndpoint::Conclude(const Request& request, http::Representation whole,
-                                 cache::EntityRef entity, Layer layer) {
+                                 cache::EntityRef entity, Layer layer, cache::Freshness freshness) {
   auto note = std::make_shared<RequestNote>();
   note->layer = layer;
   note->has_layer = true;
-  if (layer == Layer::kEdge || layer == Layer::kKv)
-    note->saved_seconds = entity->meta.encode_seconds;
+  note->freshness = freshness;
   note->entity = std::move(entity);
   const cache::Entity& answered = *note->entity;
   Response response = http::RespondWith(std::move(whole), request);
   AddLocation(response, answered.location, request);
   response.note = std::move(note);
   return response;
+}
+
+std::shared_ptr<RequestNote> VideoEndpoint::NoteOf(Layer layer, const Prepared& p) {
+  auto note = std::make_shared<RequestNote>();
+  note->layer = layer;
+  note->has_layer = true;
+  note->key = p.key;
+  note->labels =
+      std::make_unique<RequestLabels>(LabelsOf(p.parsed.request, p.resolved.origin_name));
+  return note;
 }
 
 Response VideoEndpoint::RespondGrowing(const Request& request, const Prepared& p,
@@ -390,7 +391,7 @@ Response VideoEndpoint::RespondGrowing(const Request& request, const Prepared& p
   AppendAnswerFields(whole.fields, facts);
   whole.cache_control = CacheControlOf(facts);
   Response response = http::RespondWith(std::move(whole), request);
-  response.note = NoteOf(facts.layer, p.key);
+  response.note = NoteOf(facts.layer, p);
   return response;
 }
 
@@ -405,7 +406,7 @@ Response VideoEndpoint::RespondUnfinished(const Prepared& p, const cache::Metada
   http::StreamBody body;
   body.stream = std::move(stream);
   response.body = std::move(body);
-  response.note = NoteOf(facts.layer, p.key);
+  response.note = NoteOf(facts.layer, p);
   return response;
 }
 
@@ -462,7 +463,7 @@ Response VideoEndpoint::RespondAccepted(const Request& request, const Prepared& 
   AppendDerivative(response.fields, p.parsed.request.derivative);
   AppendTags(response.fields, TagsOf(p));
   AppendAnswerFields(response.fields, facts);
-  response.note = NoteOf(answer.layer, p.key);
+  response.note = NoteOf(answer.layer, p);
   return response;
 }
 
@@ -481,12 +482,9 @@ Response VideoEndpoint::RespondFailure(const Request& request, const Prepared& p
   AppendTags(response.fields, TagsOf(p));
   AddLocation(response, LocationOf(error), request);
   AppendAnswerFields(response.fields, facts);
-  auto note = std::make_shared<RequestNote>();
-  note->layer = layer;
-  note->has_layer = true;
+  std::shared_ptr<RequestNote> note = NoteOf(layer, p);
   note->reason = ReasonOf(error);
   note->detail = error.detail;
-  note->key = p.key;
   note->is_redirect_within = StaysWithin(*p.snapshot, p.resolved, LocationOf(error));
   response.note = std::move(note);
   return response;
@@ -532,6 +530,7 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
     request.carried = std::make_shared<Prepared>(std::move(*prepared));
     return std::nullopt;
   }
+  CountFor(p.parsed.request.source_path);
   if (hit.layer == Layer::kEdge) FollowUp(request, p, hit.entity);
   Remember(request, p);
   return RespondEntity(request, p, std::move(hit.entity), hit.layer);
@@ -578,6 +577,7 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
     if (prepared.ok()) CheckSource(request, *prepared, hit);
   }
 
+  CountFor(hit->meta.source_path);
   AnswerFacts facts;
   facts.layer = layer;
   facts.edge_asked = deps_.orchestrator.edge().enabled();
@@ -675,6 +675,7 @@ Task<Response> VideoEndpoint::Handle(Context ctx, const Request& request) {
     answer = co_await deps_.orchestrator.Fetch(ctx, std::move(query), std::move(producer));
   }
   if (!answer.ok()) co_return RespondFailure(request, p, answer.error(), missed);
+  CountFor(p.parsed.request.source_path);
   if (answer->entity) {
     co_return RespondEntity(request, p, std::move(answer->entity), answer->layer,
                             answer->freshness);
@@ -721,7 +722,7 @@ Task<Response> VideoEndpoint::HandleView(Context ctx, const Request& request, co
   response.Add("X-Content-Type-Options", "nosniff");
   response.Add("X-Request-ID", request.id);
   response.SetBody(RenderView(facts));
-  response.note = NoteOf(Layer::kBypass, p.key);
+  response.note = NoteOf(Layer::kBypass, p);
   co_return response;
 }
 

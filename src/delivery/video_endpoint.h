@@ -7,6 +7,7 @@
 // Thread-safe. docs/life-of-a-request.md tells the same story; change both together.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -35,9 +36,10 @@ class VideoEndpoint final : public http::Handler {
     Metrics& metrics;
     /// nullopt when ready, else why not.
     std::function<std::optional<std::string>()> not_ready;
-    RateLimiter* limiter = nullptr;  ///< of productions; null: none
+    RateLimiter* limiter = nullptr;           ///< of productions; null: none
+    analytics::Recorder* recorder = nullptr;  ///< of requests; null: none
   };
-  explicit VideoEndpoint(Deps deps) : deps_(deps), log_(deps.metrics) {}
+  explicit VideoEndpoint(Deps deps) : deps_(deps), log_(deps.metrics, deps.clock, deps.recorder) {}
 
   std::optional<http::Response> TryNow(const http::Request& request) override;
   /// The shorter way of TryNow for a target that was a hit before under this configuration; nullopt
@@ -46,6 +48,15 @@ class VideoEndpoint final : public http::Handler {
   Task<http::Response> Handle(Context ctx, const http::Request& request) override;
   void Finished(const http::Request& request, const http::Response& response,
                 const http::Sent& sent) override;
+
+  /// For cache::Prewarmer::Deps. A target is a path and query as a client without any request
+  /// fields would send it.
+  /// @errors as a request's; kInvalidArgument when nothing would keep the result
+  Result<cache::WarmTarget> ResolveWarm(std::string target) const;
+  Task<std::vector<Result<cache::Warmed>>> Warm(std::vector<cache::WarmTarget> targets) const;
+  /// `prewarmer` is told of each request that is served, when it wants to know. It outlives this.
+  /// Before the first request.
+  void TellOfRequests(cache::Prewarmer& prewarmer) { prewarmer_ = &prewarmer; }
 
  private:
   /// Everything that follows from URL, headers and configuration alone.
@@ -64,6 +75,20 @@ class VideoEndpoint final : public http::Handler {
   };
 
   Result<Prepared> Prepare(const http::Request& request) const;
+  /// What prewarming wants to have: not in the edge, where it would be in the way of what is used.
+  Result<Prepared> PrepareWarm(std::string_view target, cache::Query& query) const;
+  /// @param seat  among those that may be made together; null: alone
+  Task<Result<cache::Warmed>> WarmOne(cache::WarmTarget target,
+                                      std::shared_ptr<TransformGroup::Seat> seat) const;
+  /// One of a group; tells its result and that it is over.
+  Task<void> WarmMember(cache::WarmTarget target, std::shared_ptr<TransformGroup::Seat> seat,
+                        std::shared_ptr<std::atomic<size_t>> left,
+                        std::shared_ptr<io::Notifier> changed, Result<cache::Warmed>* result) const;
+  /// Whether this is a video that no layer has and nobody makes.
+  Task<bool> CanBeMadeTogether(const cache::WarmTarget& target) const;
+  void CountFor(std::string_view source) const {
+    if (prewarmer_ != nullptr && prewarmer_->counts_requests()) prewarmer_->CountRequest(source);
+  }
   cache::Query QueryFor(const http::Request& request, const Prepared& prepared) const;
   /// How long this request waits for what is not made yet.
   cache::Patience PatienceOf(const http::Request& request, const Prepared& prepared,
@@ -77,6 +102,8 @@ class VideoEndpoint final : public http::Handler {
   ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   static std::vector<std::string> TagsOf(const Prepared& prepared);
+  /// For an answer that is made of no entity.
+  static std::shared_ptr<RequestNote> NoteOf(cache::Layer layer, const Prepared& prepared);
   struct HitNow {
     cache::EntityRef entity;  ///< null: no layer has it at hand
     cache::Layer layer = cache::Layer::kEdge;
@@ -87,7 +114,8 @@ class VideoEndpoint final : public http::Handler {
   static void Remember(const http::Request& request, const Prepared& prepared);
   /// The last step of every answer that is made of an entity.
   static http::Response Conclude(const http::Request& request, http::Representation whole,
-                                 cache::EntityRef entity, cache::Layer layer);
+                                 cache::EntityRef entity, cache::Layer layer,
+                                 cache::Freshness freshness = cache::Freshness::kFresh);
   /// After a hit: has its source compared in the background when that is due.
   void FollowUp(const http::Request& request, const Prepared& prepared,
                 const cache::EntityRef& hit) const;
@@ -119,6 +147,7 @@ class VideoEndpoint final : public http::Handler {
   std::optional<http::Response> Health(const http::Request& request) const;
 
   const Deps deps_;
+  cache::Prewarmer* prewarmer_ = nullptr;
   RequestLog log_;
 };
 

@@ -3,12 +3,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "base/hash.h"
 #include "delivery/redirect.h"
+#include "delivery/request_log.h"
 #include "delivery/status.h"
 #include "observe/log.h"
+#include "variant/key.h"
 
 namespace vr::delivery {
 
@@ -52,6 +55,35 @@ Result<uint64_t> CopyRange(int from, int to, uint64_t offset, uint64_t length) {
     done += static_cast<uint64_t>(n);
   }
   return done;
+}
+
+/// A source that remembers how many of its bytes somebody wanted.
+class MeteredSource final : public origin::Source {
+ public:
+  explicit MeteredSource(origin::SourceRef source) : source_(std::move(source)) {}
+  const origin::SourceInfo& info() const override { return source_->info(); }
+  const SharedFd& file() const override { return source_->file(); }
+  bool is_complete() const override { return source_->is_complete(); }
+  Task<Result<uint64_t>> Ensure(Context ctx, uint64_t offset, uint64_t length) override {
+    wanted_ += length;
+    return source_->Ensure(std::move(ctx), offset, length);
+  }
+  uint64_t wanted() const { return wanted_; }
+
+ private:
+  const origin::SourceRef source_;
+  std::atomic<uint64_t> wanted_{0};
+};
+
+/// What a still takes of a file that is read where it lies: index, a group of pictures.
+constexpr uint64_t kStillBytes = 1 << 20;
+
+/// How much of its source a transform has read, as far as that is known here: of a remote one what
+/// the worker asked for, of a file all of it.
+uint64_t BytesRead(const MeteredSource& source, variant::Mode mode) {
+  const uint64_t size = source.info().size.value_or(source.wanted());
+  if (!source.is_complete() || source.wanted() > 0) return std::min(size, source.wanted());
+  return mode == variant::Mode::kFrame ? std::min(size, kStillBytes) : size;
 }
 
 /// The original's validator names the source's version, so it is known before the last byte is.
@@ -122,6 +154,25 @@ void VideoProducer::Count(std::string_view result) {
       .Add();
 }
 
+void VideoProducer::Tell(const Result<cache::Metadata>& made) {
+  if (deps_.recorder == nullptr) return;
+  const RequestLabels names = LabelsOf(spec_.request, spec_.resolved.origin_name);
+  const std::string key = variant::KeyOf(spec_.request);
+  analytics::Production production;
+  production.is_good = made.ok();
+  if (made.ok()) {
+    production.encode_micros = static_cast<uint64_t>(std::max(0.0, made->encode_seconds) * 1e6);
+    production.origin_bytes = made->source_bytes;
+  }
+  production.labels.key = key;
+  production.labels.source = names.source;
+  production.labels.origin = names.origin;
+  production.labels.derivative = names.derivative;
+  production.labels.format = names.format;
+  production.labels.mode = names.mode;
+  deps_.recorder->Record(production);
+}
+
 Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::ProductionRef production,
                                                      SharedFd stored) {
   Result<origin::SourceRef> opened = co_await OpenSource(ctx, spec_);
@@ -136,6 +187,7 @@ Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::Product
   } else {
     made = co_await Transform(ctx, production, stored, source);
   }
+  Tell(made);
   if (made.ok()) {
     Count("ok");
   } else if (made.error().code == Code::kCancelled) {
@@ -208,11 +260,13 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
                     "source length differs")
         .WithReason("SOURCE_CORRUPT");
   }
+  meta.source_bytes = copied;
   co_return meta;
 }
 
 Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::ProductionRef production,
-                                                       SharedFd stored, origin::SourceRef source) {
+                                                       SharedFd stored, origin::SourceRef opened) {
+  const auto source = std::make_shared<MeteredSource>(std::move(opened));
   transform::protocol::Job job = spec_.plan.job;
   job.source_complete = source->is_complete();
   if (source->info().size) {
@@ -227,6 +281,23 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   if (job.target_ssim > 0) {
     factor_key = transform::RateFactorKey(spec_.resolved.identity, source->info().validator, job);
     job.known_rate_factor = deps_.rate_factors.Get(factor_key);
+  }
+  if (seat_) {
+    TransformGroup::Order order;
+    order.job = job;
+    order.source = source;
+    order.stored = stored;
+    order.production = production;
+    order.origin = spec_.resolved.origin_name;
+    const std::optional<transform::protocol::Done> done =
+        co_await seat_->Take(ctx, std::move(order));
+    if (done) {
+      cache::Metadata meta = DescribeVariant(spec_, source->info());
+      Note(meta, *done, factor_key);
+      meta.source_bytes = BytesRead(*source, spec_.request.mode);
+      co_return meta;
+    }
+    if (production->is_abandoned()) co_return Error(Code::kCancelled, "nobody waits for it");
   }
   transform::Outputs outputs;
   outputs.stored = stored;
@@ -260,6 +331,13 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
          co_await deps_.pool.Run(ctx, std::move(job), source, outputs, observer, cancel,
                                  std::move(claim)));
   if (streamed) production->Advance(done.stream_bytes);
+  Note(meta, done, factor_key);
+  meta.source_bytes = BytesRead(*source, spec_.request.mode);
+  co_return meta;
+}
+
+void VideoProducer::Note(cache::Metadata& meta, const transform::protocol::Done& done,
+                         const std::string& factor_key) const {
   if (done.width != 0) meta.resolved_width = done.width;
   if (done.height != 0) meta.resolved_height = done.height;
   if (done.duration_seconds > 0) meta.duration = done.duration_seconds;
@@ -269,7 +347,6 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   meta.rate_factor = done.rate_factor;
   if (done.rate_factor > 0) deps_.rate_factors.Put(factor_key, done.rate_factor);
   meta.warnings = done.warnings;
-  co_return meta;
 }
 
 }  // namespace vr::delivery

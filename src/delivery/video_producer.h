@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "analytics/recorder.h"
 #include "cache/orchestrator.h"
 #include "delivery/snapshot.h"
+#include "delivery/transform_group.h"
 #include "io/blocking.h"
 #include "observe/metrics.h"
 #include "transform/planner.h"
@@ -23,6 +25,7 @@ struct ProducerDeps {
   io::Blocking& blocking;
   Metrics& metrics;
   transform::RateFactors& rate_factors;
+  analytics::Recorder* recorder = nullptr;  ///< of productions; null: none
 };
 
 /// What is known before anything is opened.
@@ -44,7 +47,10 @@ cache::Metadata DescribeVariant(const ProductionSpec& spec, const origin::Source
 
 class VideoProducer final : public cache::Producer {
  public:
-  VideoProducer(ProducerDeps deps, ProductionSpec spec) : deps_(deps), spec_(std::move(spec)) {}
+  /// @param seat  null, or its place among those that are made together
+  VideoProducer(ProducerDeps deps, ProductionSpec spec,
+                std::shared_ptr<TransformGroup::Seat> seat = nullptr)
+      : deps_(deps), spec_(std::move(spec)), seat_(std::move(seat)) {}
   Task<Result<cache::Metadata>> Produce(Context ctx, cache::ProductionRef production,
                                         SharedFd stored) override;
   Task<Result<bool>> IsUnchanged(Context ctx, cache::Metadata known) override;
@@ -54,10 +60,15 @@ class VideoProducer final : public cache::Producer {
                                              SharedFd stored, origin::SourceRef source);
   Task<Result<cache::Metadata>> Transform(Context ctx, cache::ProductionRef production,
                                           SharedFd stored, origin::SourceRef source);
+  /// What a finished transform tells.
+  void Note(cache::Metadata& meta, const transform::protocol::Done& done,
+            const std::string& factor_key) const;
   void Count(std::string_view result);
+  void Tell(const Result<cache::Metadata>& made);
 
   const ProducerDeps deps_;
   const ProductionSpec spec_;
+  std::shared_ptr<TransformGroup::Seat> seat_;
 };
 
 }  // namespace vr::delivery

@@ -4,6 +4,7 @@
 namespace vr::http {
 
 inline constexpr int kOk = 200;
+inline constexpr int kAccepted = 202;
 inline constexpr int kNotModified = 304;
 inline constexpr int kBadRequest = 400;
 inline constexpr int kUnauthorized = 401;

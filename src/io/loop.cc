@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "io/cores.h"
 #include "io/turns.h"
 
 namespace vr::io {
@@ -24,7 +25,7 @@ Task<void> RunOn(Executor executor, Task<void> task) {
 }
 
 LoopPool::LoopPool(int count, std::string name) : name_(std::move(name)) {
-  const int n = count > 0 ? count : std::max(1u, std::thread::hardware_concurrency());
+  const int n = count > 0 ? count : static_cast<int>(UsableCores());
   for (int i = 0; i < n; ++i) {
     loops_.push_back(std::make_unique<Loop>(i));
     guards_.push_back(boost::asio::make_work_guard(loops_.back()->context_));

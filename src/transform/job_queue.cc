@@ -1,6 +1,7 @@
 #include "transform/job_queue.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
@@ -57,24 +58,24 @@ JobRunRef JobQueue::Take(size_t index) {
   return std::move(entry.run);
 }
 
-JobRunRef JobQueue::Pop() {
+JobRunRef JobQueue::Pop(Priority least) {
   MutexLock lock(mutex_);
-  if (waiting_.empty()) return nullptr;
   // The smaller the earlier; ties: who came first.
   using Rank = std::tuple<Priority, uint64_t, uint64_t>;
-  size_t best = 0;
+  std::optional<size_t> best;
   Rank best_rank;
   for (size_t i = 0; i < waiting_.size(); ++i) {
     const Line& line = waiting_[i].line->second;
     const Rank rank{waiting_[i].run->priority(), line.origin->turn, line.turn};
-    if (i != 0 && rank >= best_rank) continue;
+    if (std::get<0>(rank) > least || (best && rank >= best_rank)) continue;
     best = i;
     best_rank = rank;
   }
-  Line& line = waiting_[best].line->second;
+  if (!best) return nullptr;
+  Line& line = waiting_[*best].line->second;
   line.origin->turn = ++turn_;
   line.turn = turn_;
-  return Take(best);
+  return Take(*best);
 }
 
 JobRunRef JobQueue::PopSurplus() {

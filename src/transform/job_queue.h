@@ -28,8 +28,8 @@ class JobQueue {
   void Push(JobRunRef run);
   /// For what had its turn already: the first of its client again.
   void PushFirst(JobRunRef run);
-  /// Whose turn it is; null when nobody waits.
-  JobRunRef Pop();
+  /// Whose turn it is; null when nobody waits who is as urgent as `least`.
+  JobRunRef Pop(Priority least = Priority::kPrewarm);
   /// Whom to refuse when there are too many: among the least urgent the last of the longest line
   /// (of a client, within the origin whose line is the longest); null when nobody waits.
   JobRunRef PopSurplus();

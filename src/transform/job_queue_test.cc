@@ -117,6 +117,17 @@ TEST_F(JobQueueTest, TheUrgentOverTakeWhateverTheirOrigin) {
   EXPECT_EQ(Order(), "user1 user2 left prewarm");
 }
 
+TEST_F(JobQueueTest, OnlyWhatIsUrgentEnoughCanBeAskedFor) {
+  const auto prewarm = Add("prewarm", "a", Priority::kPrewarm);
+  Add("left", "b", Priority::kUnattended);
+  EXPECT_EQ(queue_.Pop(Priority::kWaiting), nullptr);
+  EXPECT_EQ(NameOf(queue_.Pop(Priority::kUnattended)), "left");
+  EXPECT_EQ(queue_.Pop(Priority::kUnattended), nullptr);
+  EXPECT_EQ(queue_.size(), 1u);
+  *prewarm = Priority::kWaiting;
+  EXPECT_EQ(NameOf(queue_.Pop(Priority::kUnattended)), "prewarm") << "somebody has joined";
+}
+
 TEST_F(JobQueueTest, APriorityMayChangeWhileItWaits) {
   const auto leaving = Add("leaving", "a");
   Add("staying", "a");

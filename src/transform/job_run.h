@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/context.h"
@@ -22,6 +23,12 @@ struct JobRun {
   protocol::Job job;
   origin::SourceRef source;
   Outputs outputs;
+  /// Further jobs of the same source, for the same worker; none of them streams.
+  struct Companion {
+    protocol::Job job;
+    SharedFd stored;
+  };
+  std::vector<Companion> companions;
   std::shared_ptr<CancelToken> cancel;  ///< may be null
   Claim claim;
   std::optional<io::Executor> caller;
@@ -47,6 +54,8 @@ struct JobRun {
   std::optional<Error> source_error;
   bool is_second_try = false;
   bool has_ended = false;
+  /// Of this job and its companions, but for the last one's. The caller's once `end` is set.
+  std::vector<protocol::Done> dones;
 
   Priority priority() const { return claim.priority ? claim.priority() : Priority::kWaiting; }
   bool is_unwanted() const {

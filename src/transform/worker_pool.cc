@@ -143,6 +143,34 @@ Task<Result<protocol::Done>> WorkerPool::Run(Context ctx, protocol::Job job,
   return WaitForEnd(std::move(run), std::move(submit), core_->options().max_source_bytes);
 }
 
+Task<Result<std::vector<protocol::Done>>> WorkerPool::RunTogether(
+    Context ctx, std::vector<Together> jobs, origin::SourceRef source, ProgressFn on_progress,
+    std::shared_ptr<CancelToken> cancel, Claim claim) {
+  VR_CHECK(source != nullptr && !jobs.empty());
+  auto run = std::make_shared<JobRun>();
+  run->ctx = std::move(ctx);
+  run->job = std::move(jobs.front().job);
+  run->job.stream = false;
+  run->job.more = static_cast<uint32_t>(jobs.size() - 1);
+  run->source = std::move(source);
+  run->outputs.stored = std::move(jobs.front().stored);
+  for (size_t i = 1; i < jobs.size(); ++i) {
+    jobs[i].job.stream = false;
+    run->companions.push_back({std::move(jobs[i].job), std::move(jobs[i].stored)});
+  }
+  run->on_progress = std::move(on_progress);
+  run->cancel = std::move(cancel);
+  run->claim = std::move(claim);
+  std::function<void(JobRunRef)> submit = [core = core_](JobRunRef r) {
+    core->loop().Post([core, r = std::move(r)]() mutable { core->Submit(std::move(r)); });
+  };
+  CO_TRY(protocol::Done last,
+         co_await WaitForEnd(run, std::move(submit), core_->options().max_source_bytes));
+  std::vector<protocol::Done> dones = std::move(run->dones);
+  dones.push_back(std::move(last));
+  co_return dones;
+}
+
 Result<void> WorkerPool::HasRoom(std::string_view origin, std::string_view client) {
   return core_->HasRoom(origin, client);
 }
@@ -152,6 +180,9 @@ std::string WorkerPool::recipe() const {
 }
 bool WorkerPool::ready() const {
   return core_->is_ready;
+}
+bool WorkerPool::is_idle() const {
+  return core_->is_ready && core_->queue_depth == 0 && core_->running < core_->max_running();
 }
 size_t WorkerPool::queue_depth() const {
   return core_->queue_depth;

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/context.h"
 #include "base/fd.h"
@@ -50,7 +51,9 @@ class CancelToken {
 enum class Priority : uint8_t {
   kWaiting,     ///< somebody waits for it now
   kUnattended,  ///< wanted, but nobody waits at this moment
-  kPrewarm,     ///< nobody has asked for it yet, or only for something older
+  /// Nobody has asked for it yet, or only for something older: begins only in a place that is free,
+  /// takes none away from the others and gives way to them on the cores.
+  kPrewarm,
 };
 
 /// On whose behalf a job is done.
@@ -90,6 +93,20 @@ class WorkerPool {
                                    Outputs outputs, ProgressFn on_progress,
                                    std::shared_ptr<CancelToken> cancel = nullptr, Claim claim = {});
 
+  /// Has several jobs of one source done by one worker, which decodes once for those that need the
+  /// same pictures. They are videos and do not stream; each comes out as by Run().
+  /// @return one Done each, in their order
+  /// @errors as Run(), when one of them fails; then the files may hold something
+  struct Together {
+    protocol::Job job;
+    SharedFd stored;
+  };
+  Task<Result<std::vector<protocol::Done>>> RunTogether(Context ctx, std::vector<Together> jobs,
+                                                        origin::SourceRef source,
+                                                        ProgressFn on_progress,
+                                                        std::shared_ptr<CancelToken> cancel,
+                                                        Claim claim);
+
   /// Whether Run() would refuse a job of this client of this origin now because the queue is full.
   /// For those who would open a source for it first. Somebody waits for the job.
   /// @errors kResourceExhausted (OVERLOADED)
@@ -100,6 +117,8 @@ class WorkerPool {
   std::string recipe() const;
   /// A worker stands ready or works.
   bool ready() const;
+  /// A job for which nobody waits would begin now, and hold up none.
+  bool is_idle() const;
   /// Jobs waiting for a worker.
   size_t queue_depth() const;
   /// Jobs being done.

@@ -1,12 +1,15 @@
 #include "transform/worker_pool_core.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <thread>
+#include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include "base/check.h"
+#include "io/cores.h"
 #include "observe/log.h"
 #include "transform/protocol/fd_passing.h"
 
@@ -30,10 +33,7 @@ constexpr size_t kMaxPendingBytes = 64 * 1024;
 /// After this many failed starts in a row waiting jobs are told so.
 constexpr int kHopeless = 5;
 constexpr uint32_t kLoneJobThreads = 3;
-
-size_t Cores() {
-  return std::max(1u, std::thread::hardware_concurrency());
-}
+constexpr int kMostNice = 19;
 
 uint64_t SizeOfFile(const SharedFd& file) {
   struct stat info {};
@@ -49,7 +49,8 @@ Error Stopping() {
 
 WorkerPool::Core::Core(Options options, io::Loop& loop, Metrics& metrics)
     : options_(std::move(options)),
-      max_running_(options_.workers > 0 ? options_.workers : Cores()),
+      cores_(io::UsableCores()),
+      max_running_(options_.workers > 0 ? options_.workers : cores_),
       loop_(loop),
       encode_seconds_(
           metrics.GetCounter("video_resizer_encode_seconds_total", "CPU seconds of ended workers")),
@@ -299,10 +300,17 @@ void WorkerPool::Core::OnProgress(const WorkerRef& worker, const protocol::Progr
 
 void WorkerPool::Core::OnDone(const WorkerRef& worker, protocol::Done done) {
   const JobRunRef run = worker->run;
-  if (!CheckDone(done).ok() || done.stored_bytes > SizeOfFile(run->outputs.stored) ||
+  const size_t before = run->dones.size();
+  const SharedFd& stored =
+      before == 0 ? run->outputs.stored : run->companions.at(before - 1).stored;
+  if (!CheckDone(done).ok() || done.stored_bytes > SizeOfFile(stored) ||
       done.stream_bytes < run->stream_bytes ||
       done.stream_bytes > SizeOfFile(run->outputs.stream)) {
     Kill(worker, Cause::kProtocol);
+    return;
+  }
+  if (before < run->companions.size()) {
+    run->dones.push_back(std::move(done));
     return;
   }
   worker->has_done = true;
@@ -444,12 +452,17 @@ Error WorkerPool::Core::Overloaded() {
 }
 
 void WorkerPool::Core::Dispatch() {
-  while (!queue_.empty() && CountOf(State::kBusy) < max_running_) {
+  while (!queue_.empty()) {
+    // What nobody has asked for takes a free place, and then takes none away: it gives way on the
+    // cores, see Renice().
+    const bool is_free = CountOf(State::kBusy) < max_running_;
+    if (!is_free && CountUsers() >= max_running_) return;
     const auto idle = std::find_if(workers_.begin(), workers_.end(), [](const auto& entry) {
       return entry.second->state == State::kIdle;
     });
     if (idle == workers_.end()) return;
-    const JobRunRef run = queue_.Pop();
+    const JobRunRef run = queue_.Pop(is_free ? Priority::kPrewarm : Priority::kUnattended);
+    if (!run) return;
     if (run->is_unwanted()) {
       End(run, ErrorOf(Cause::kCancelled, "while waiting for a worker"));
       continue;
@@ -465,15 +478,24 @@ void WorkerPool::Core::Start(const WorkerRef& worker, const JobRunRef& run) {
   run->last_sign = run->started_at = now;
   // More decoder threads make a lone job faster and never change its bytes; together they only get
   // in each other's way.
-  const bool is_alone = queue_.empty() && CountOf(State::kBusy) == 0;
+  const bool is_alone =
+      queue_.empty() && CountUsers() == 0 && run->priority() != Priority::kPrewarm;
   run->job.decoder_threads =
-      is_alone ? static_cast<uint32_t>(std::min<size_t>(Cores(), kLoneJobThreads)) : 1;
+      is_alone ? static_cast<uint32_t>(std::min<size_t>(cores_, kLoneJobThreads)) : 1;
   worker->run = run;
   worker->had_job = true;
   SetState(worker, State::kBusy);
+  Renice(*worker);
   std::vector<SharedFd> fds{run->source->file(), run->outputs.stored};
   if (run->outputs.stream) fds.push_back(run->outputs.stream);
   worker->channel->Send(run->job, std::move(fds));
+  for (JobRun::Companion& companion : run->companions) {
+    companion.job.source_size = run->job.source_size;
+    companion.job.source_complete = run->job.source_complete;
+    companion.job.decoder_threads = run->job.decoder_threads;
+    std::vector<SharedFd> its{companion.stored};
+    worker->channel->Send(companion.job, std::move(its));
+  }
   if (run->claim.on_start) run->claim.on_start();
 }
 
@@ -511,6 +533,32 @@ size_t WorkerPool::Core::CountOf(State state) const {
                     [&](const auto& entry) { return entry.second->state == state; }));
 }
 
+size_t WorkerPool::Core::CountUsers() const {
+  return static_cast<size_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& entry) {
+    const Worker& worker = *entry.second;
+    return worker.state == State::kBusy && worker.run->priority() != Priority::kPrewarm;
+  }));
+}
+
+void WorkerPool::Core::Renice(Worker& worker) {
+  const bool gives_way = worker.run->priority() == Priority::kPrewarm;
+  if (gives_way == worker.gives_way || worker.pid <= 0) return;
+  if (gives_way && !can_lift_) return;
+  worker.gives_way = gives_way;
+  const int wanted = gives_way ? kMostNice : options_.niceness;
+  // Niceness is a thread's own; those that come later have it from who made them.
+  std::error_code error;
+  std::filesystem::directory_iterator thread("/proc/" + std::to_string(worker.pid) + "/task",
+                                             error);
+  bool is_done = true;
+  for (; !error && thread != std::filesystem::directory_iterator(); thread.increment(error)) {
+    const auto id = static_cast<id_t>(std::atol(thread->path().filename().c_str()));
+    if (setpriority(PRIO_PROCESS, id, wanted) != 0 && errno != ESRCH) is_done = false;
+  }
+  // Without CAP_SYS_NICE there is no way back: then nobody is sent down it again.
+  if (!is_done && !gives_way) can_lift_ = false;
+}
+
 void WorkerPool::Core::Update() {
   if (stopped_) return;
   const SteadyTime now = steady_clock::now();
@@ -524,16 +572,17 @@ void WorkerPool::Core::Update() {
     ContinueStop(now);
   }
   const size_t busy = CountOf(State::kBusy);
+  const size_t users = CountUsers();
   if (zygote_ && !zygote_closed_ && now >= next_try_ && !stop_begun_) {
     // One stands ready even when all are busy, so that the next job costs one message.
-    const size_t wanted = std::max<size_t>(max_running_ - std::min(busy, max_running_), 1);
+    const size_t wanted = std::max<size_t>(max_running_ - std::min(users, max_running_), 1);
     for (size_t have = CountOf(State::kIdle) + CountOf(State::kStarting); have < wanted; ++have)
       SpawnWorker();
   }
   const size_t idle = CountOf(State::kIdle);
   const size_t starting = CountOf(State::kStarting);
   queue_depth = queue_.size();
-  is_full_ = queue_depth >= options_.queue && (idle == 0 || busy >= max_running_) && !stop_begun_;
+  is_full_ = queue_depth >= options_.queue && (idle == 0 || users >= max_running_) && !stop_begun_;
   running = busy;
   is_ready = zygote_ && idle + busy > 0 && !stop_begun_;
   queue_gauge_.Set(static_cast<double>(queue_.size()));
@@ -587,6 +636,7 @@ void WorkerPool::Core::TickWorker(const WorkerRef& worker, SteadyTime now) {
       return;
     case State::kBusy: {
       const JobRun& run = *worker->run;
+      Renice(*worker);
       if (run.is_unwanted()) {
         Kill(worker, Cause::kCancelled);
       } else if (now >= run.deadline) {

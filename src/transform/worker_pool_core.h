@@ -31,6 +31,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   // Any thread.
   const Options& options() const { return options_; }
   io::Loop& loop() { return loop_; }
+  size_t max_running() const { return max_running_; }
   std::string recipe() const {
     return recipe_.With([](const std::string& r) { return r; });
   }
@@ -64,6 +65,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
     bool had_job = false;
     bool has_spoken = false;  ///< since it got its job
     bool has_done = false;
+    bool gives_way = false;  ///< to everything else on the cores
     int32_t pid = -1;
   };
   using WorkerRef = std::shared_ptr<Worker>;
@@ -110,8 +112,13 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   void TickWorker(const WorkerRef& worker, SteadyTime now);
   void ContinueStop(SteadyTime now);
   size_t CountOf(State state) const;
+  /// Busy with what somebody asked for.
+  size_t CountUsers() const;
+  /// As nice as its job is little urgent.
+  void Renice(Worker& worker);
 
   const Options options_;
+  const size_t cores_;  ///< that this process may use
   const size_t max_running_;
   io::Loop& loop_;
   Counter encode_seconds_;
@@ -129,6 +136,7 @@ class WorkerPool::Core : public std::enable_shared_from_this<Core> {
   SteadyTime next_try_;
   uint64_t next_id_ = 1;
   std::map<uint64_t, WorkerRef> workers_;
+  bool can_lift_ = true;  ///< a worker made nicer can be made less nice again
   JobQueue queue_;
   std::atomic<bool> is_full_{false};  ///< any thread: one more job would be one too many
   boost::asio::basic_waitable_timer<

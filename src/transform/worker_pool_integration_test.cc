@@ -11,6 +11,7 @@
 #include <future>
 #include <thread>
 
+#include "io/cores.h"
 #include "io/notifier.h"
 #include "transform/testing/fake_worker.h"
 #include "transform/worker_pool.h"
@@ -564,11 +565,41 @@ TEST_F(WorkerPoolTest, WaitingUsersComeFirstAndOriginsTakeTurns) {
   EXPECT_EQ(order, "a1 b1 a2 a3 left prewarm ");
 }
 
+TEST_F(WorkerPoolTest, WhatNobodyAskedForTakesNoPlaceAway) {
+  options_.workers = 1;
+  MakePool();
+  EXPECT_TRUE(pool_->is_idle());
+  auto token = std::make_shared<CancelToken>();
+  const auto urgency = std::make_shared<std::atomic<Priority>>(Priority::kPrewarm);
+  Job prewarm;
+  prewarm.behave = Behave::kHang;
+  prewarm.cancel = token;
+  prewarm.claim.priority = [urgency] { return urgency->load(); };
+  End first = Begin(std::move(prewarm));
+  WaitUntil([&] { return pool_->running() == 1; });
+  EXPECT_FALSE(pool_->is_idle());
+  EXPECT_TRUE(Do(Behave::kSucceed).ok()) << "a user's job did not wait for it";
+  Job another;
+  another.claim.priority = [] { return Priority::kPrewarm; };
+  End second = Begin(std::move(another));
+  WaitUntil([&] { return pool_->queue_depth() == 1; });
+  EXPECT_TRUE(Do(Behave::kSucceed).ok()) << "and overtook the next one of those";
+  EXPECT_EQ(pool_->queue_depth(), 1u) << "which waits for a place that is free";
+  // Somebody joins the first: now it is a user's, and has the only place.
+  urgency->store(Priority::kWaiting);
+  End third = Begin(Job{});
+  WaitUntil([&] { return pool_->queue_depth() == 2; });
+  token->Cancel();
+  EXPECT_FALSE(Finish(std::move(first)).ok());
+  EXPECT_TRUE(Finish(std::move(third)).ok());
+  EXPECT_TRUE(Finish(std::move(second)).ok());
+}
+
 TEST_F(WorkerPoolTest, ALoneJobGetsMoreDecoderThreadsThanOneOfMany) {
   MakePool();
   auto alone = Do(Behave::kSucceed);
   ASSERT_TRUE(alone.ok());
-  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const size_t cores = io::UsableCores();
   EXPECT_EQ(alone->warnings.at(0), "decoder_threads=" + std::to_string(std::min<size_t>(cores, 3)));
   auto token = std::make_shared<CancelToken>();
   Job other;

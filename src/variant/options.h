@@ -88,6 +88,8 @@ struct Options {
 
 /// Whether this is the canonical name of a parameter ("width", not "w").
 bool IsParameterName(std::string_view name);
+/// Whether a query parameter of that name means something to us, in any spelling.
+bool IsKnownParameter(std::string_view name);
 
 /// What cannot work, one sentence per problem, each beginning with where ("derivatives.mobile:
 /// ...").

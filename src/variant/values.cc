@@ -266,6 +266,10 @@ bool IsParameterName(std::string_view name) {
   return known != nullptr && known->canonical;
 }
 
+bool IsKnownParameter(std::string_view name) {
+  return FindParam(name) != nullptr;
+}
+
 std::optional<Time> ParseTime(std::string_view text) {
   // Units in falling order; a component may only use one that comes after the last one used.
   struct Unit {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -112,8 +113,50 @@ class Transcoder {
         plan_(plan),
         begin_(media.origin() + Microseconds(job.start_seconds)) {}
 
+  /// Before Run() or RunTogether(): decodes with `other`, which decodes in the same way.
+  void ShareDecoder(const Transcoder& other) { decoder_ = other.decoder_; }
+  /// Opens what is needed. @param decodes  false: ShareDecoder() was called
+  Result<void> Begin(bool decodes) { return Prepare(decodes); }
+
+  /// One run over the source for all of `all`, which have begun; the first reads and decodes.
+  static Result<RunEnd> RunTogether(const std::vector<std::unique_ptr<Transcoder>>& all) {
+    Transcoder& first = *all.front();
+    AvPtr<AVPacket> packet = NewPacket();
+    const auto is_over = [](const std::unique_ptr<Transcoder>& t) {
+      return t->is_over_ || t->IsComplete();
+    };
+    while (!std::all_of(all.begin(), all.end(), is_over)) {
+      first.reporter_.Tick();
+      TRY(const bool more, first.media_.Read(packet.get()));
+      if (!more) break;
+      const int64_t at = first.TrustedTimeOf(*packet);
+      const bool is_video = packet->stream_index == first.media_.video()->index;
+      std::vector<Transcoder*> reading;
+      for (const auto& t : all) {
+        if (is_over(t)) continue;
+        t->is_over_ = t->end_us_ && t->video_done_ && at > *t->end_us_ + kReadPastEnd;
+        if (!t->is_over_) reading.push_back(t.get());
+      }
+      if (is_video) CHECK_OK(DecodeFor(all, packet.get()));
+      for (Transcoder* t : reading) {
+        if (is_video) {
+          CHECK_OK(t->KeepSoundUp(at));
+        } else {
+          CHECK_OK(t->OnAudioPacket(*packet));
+        }
+        if (t->end_ != RunEnd::kDone) return t->end_;
+      }
+    }
+    CHECK_OK(DecodeFor(all, nullptr));
+    for (const auto& t : all) {
+      if (t->end_ == RunEnd::kDone) CHECK_OK(t->Finish());
+      if (t->end_ != RunEnd::kDone) return t->end_;
+    }
+    return RunEnd::kDone;
+  }
+
   Result<RunEnd> Run() {
-    CHECK_OK(Prepare());
+    CHECK_OK(Prepare(true));
     AvPtr<AVPacket> packet = NewPacket();
     while (!IsComplete()) {
       reporter_.Tick();
@@ -142,7 +185,32 @@ class Transcoder {
 
   // ---- before the first packet
 
-  Result<void> Prepare() {
+  /// Shows each picture to all that still want some. @param packet null = no more
+  static Result<void> DecodeFor(const std::vector<std::unique_ptr<Transcoder>>& all,
+                                const AVPacket* packet) {
+    const auto is_done = [](const std::unique_ptr<Transcoder>& t) { return t->video_done_; };
+    if (std::all_of(all.begin(), all.end(), is_done)) return {};
+    const PictureDecoder::OnPicture show = [&all](AvPtr<AVFrame> frame,
+                                                  int64_t ticks) -> Result<bool> {
+      bool is_wanted = false;
+      for (const auto& t : all) {
+        if (t->video_done_) continue;
+        AvPtr<AVFrame> copy(av_frame_clone(frame.get()));
+        if (copy == nullptr) return EngineError("decoding", AVERROR(ENOMEM));
+        TRY(const bool more, t->OnPicture(std::move(copy), ticks));
+        t->video_done_ = !more;
+        is_wanted = is_wanted || more;
+      }
+      return is_wanted;
+    };
+    TRY(const bool wanted, all.front()->decoder_->Feed(packet, show));
+    if (packet == nullptr || !wanted) {
+      for (const auto& t : all) t->video_done_ = true;
+    }
+    return {};
+  }
+
+  Result<void> Prepare(bool decodes) {
     if (job_.duration_seconds) {
       if (!(*job_.duration_seconds > 0)) return OutOfRange("the duration is impossible");
       const double seconds =
@@ -167,12 +235,14 @@ class Transcoder {
     CHECK_OK(CheckExpected());
     Estimate(facts, placement);
     if (!copy_video_) {
-      TRY(PictureDecoder decoder,
-          PictureDecoder::Create(media_, static_cast<int>(job_.decoder_threads), begin_,
-                                 facts.has_alpha, plan_.may_retry));
-      decoder_.emplace(std::move(decoder));
-      if (route.skip_loop_filter)
-        decoder_->SkipLoopFilter(job_.compression == protocol::Level::kLow);
+      if (decodes) {
+        TRY(PictureDecoder decoder,
+            PictureDecoder::Create(media_, static_cast<int>(job_.decoder_threads), begin_,
+                                   facts.has_alpha, plan_.may_retry));
+        decoder_ = std::make_shared<PictureDecoder>(std::move(decoder));
+        if (route.skip_loop_filter)
+          decoder_->SkipLoopFilter(job_.compression == protocol::Level::kLow);
+      }
       if (job_.fps > 0) clock_.emplace(std::min(job_.fps, kMaxOutputFps));
       if (job_.speed > 1 && !clock_) {
         // Twice as fast is not twice as many pictures.
@@ -309,10 +379,13 @@ class Transcoder {
       video_done_ = !wanted;
       if (decoder_->missed()) end_ = RunEnd::kSeekFurtherBack;
     }
-    if (end_ == RunEnd::kDone && audio_ && at > kMaxAudioLag && PlausibleTime(at)) {
-      CHECK_OK(audio_->FillUpTo(at - kMaxAudioLag, AudioSink()));
-    }
+    if (end_ == RunEnd::kDone) return KeepSoundUp(at);
     return {};
+  }
+
+  Result<void> KeepSoundUp(int64_t at) {
+    if (!audio_ || at <= kMaxAudioLag || !PlausibleTime(at)) return {};
+    return audio_->FillUpTo(at - kMaxAudioLag, AudioSink());
   }
 
   Result<void> OnAudioPacket(AVPacket& packet) {
@@ -773,10 +846,11 @@ class Transcoder {
   std::optional<int64_t> end_us_, end_ticks_;  // of the source, after the start
   double expected_ticks_ = 0;                  // likewise
   RunEnd end_ = RunEnd::kDone;
+  bool is_over_ = false;  // together with others: nothing further concerns it
   bool copy_video_ = false, copy_audio_ = false, keeps_alpha_ = false;
   bool has_exact_packets_ = false;
   std::string why_;
-  std::optional<PictureDecoder> decoder_;
+  std::shared_ptr<PictureDecoder> decoder_;
   std::optional<AudioTrack> audio_;
   std::optional<FrameClock> clock_;
   std::optional<PictureGraph> graph_;
@@ -855,6 +929,107 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
     if (end == RunEnd::kCannotCopy || end == RunEnd::kNoRoom) points.push_back(0);
   }
   return media->WhyNoPicture("no picture was decoded");
+}
+
+namespace {
+
+/// Jobs of the same kind can be decoded for at once.
+enum class Kind {
+  kAlone,  ///< packets are copied, or it does not begin at the start
+  kWhole,  ///< every picture as it is meant to be
+  kUnfiltered,
+  kUnfilteredEverywhere,
+};
+
+Result<Kind> KindOf(const protocol::Job& job, const Media& media) {
+  if (job.start_seconds != 0) return Kind::kAlone;
+  const VideoFacts facts = media.video_facts();
+  TRY(const Placement placement, Place(facts.shape, BoxOf(job), job.limits.max_pixels));
+  const VideoRoute route = VideoRouteFor(job, facts, placement);
+  if (route.copy) return Kind::kAlone;
+  if (!route.skip_loop_filter) return Kind::kWhole;
+  return job.compression == protocol::Level::kLow ? Kind::kUnfilteredEverywhere : Kind::kUnfiltered;
+}
+
+/// As TranscodeVideo() does for each, on one run over the source. @return nullopt: they have to be
+/// made one by one after all
+Result<std::optional<std::vector<protocol::Done>>> TranscodeTogether(
+    const std::vector<const protocol::Job*>& jobs, SourceIo& source,
+    const std::vector<const JobFiles*>& files, Reporter& reporter) {
+  using Dones = std::vector<protocol::Done>;
+  std::vector<Transcoder::Plan> plans(jobs.size());
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (jobs[i]->target_ssim <= 0) continue;
+    plans[i].rate_factor = jobs[i]->known_rate_factor;
+    if (plans[i].rate_factor > 0) continue;
+    double duration = 0;
+    {
+      TRY(const std::unique_ptr<Media> media, Media::Open(source, jobs[i]->limits));
+      duration = media->duration();
+    }
+    TRY(plans[i].rate_factor, SolveRateFactor(*jobs[i], source, duration, reporter));
+  }
+  TRY(std::unique_ptr<Media> media, Media::Open(source, jobs[0]->limits));
+  const AVStream* const sound = media->audio();
+  std::vector<std::unique_ptr<Transcoder>> all;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    all.push_back(std::make_unique<Transcoder>(*jobs[i], *media, *files[i], reporter, plans[i]));
+    if (i > 0) all[i]->ShareDecoder(*all[0]);
+    CHECK_OK(all[i]->Begin(i == 0));
+    // It went on to another track, which is its own affair when it is alone.
+    if (media->audio() != sound) return std::optional<Dones>();
+  }
+  TRY(const RunEnd end, Transcoder::RunTogether(all));
+  if (end != RunEnd::kDone) return std::optional<Dones>();
+  Dones dones;
+  for (const auto& one : all) dones.push_back(one->TakeDone());
+  return std::optional<Dones>(std::move(dones));
+}
+
+}  // namespace
+
+Result<std::vector<protocol::Done>> TranscodeVideos(const std::vector<protocol::Job>& jobs,
+                                                    SourceIo& source,
+                                                    const std::vector<JobFiles>& files,
+                                                    Reporter& reporter) {
+  std::map<std::pair<Kind, std::optional<double>>, std::vector<size_t>> groups;
+  std::vector<size_t> alone;
+  {
+    TRY(const std::unique_ptr<Media> media, Media::Open(source, jobs[0].limits));
+    for (size_t i = 0; i < jobs.size(); ++i) {
+      const protocol::Job& job = jobs[i];
+      if (job.duration_seconds && *job.duration_seconds > job.limits.max_output_seconds) {
+        alone.push_back(i);
+        continue;
+      }
+      TRY(const Kind kind, KindOf(job, *media));
+      if (kind == Kind::kAlone) {
+        alone.push_back(i);
+      } else {
+        groups[{kind, job.duration_seconds}].push_back(i);
+      }
+    }
+  }
+  std::vector<protocol::Done> dones(jobs.size());
+  for (const auto& [kind, members] : groups) {
+    if (members.size() == 1) {
+      alone.push_back(members[0]);
+      continue;
+    }
+    std::vector<const protocol::Job*> their_jobs;
+    std::vector<const JobFiles*> their_files;
+    for (const size_t i : members) {
+      their_jobs.push_back(&jobs[i]);
+      their_files.push_back(&files[i]);
+    }
+    TRY(auto made, TranscodeTogether(their_jobs, source, their_files, reporter));
+    if (!made) return TransformFailed("the transform failed", "not to be made together");
+    for (size_t k = 0; k < members.size(); ++k) dones[members[k]] = std::move((*made)[k]);
+  }
+  for (const size_t i : alone) {
+    TRY(dones[i], TranscodeVideo(jobs[i], source, files[i], reporter));
+  }
+  return dones;
 }
 
 }  // namespace vr::worker

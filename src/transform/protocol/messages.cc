@@ -215,6 +215,7 @@ Type Write(Writer& w, const Job& m) {
   w.Put(m.known_rate_factor);
   w.Put(m.source_size);
   w.Put(m.source_complete);
+  w.Put(m.more);
   w.Put(m.stream);
   w.Put(m.decoder_threads);
   Write(w, m.limits);
@@ -249,6 +250,7 @@ void Read(Reader& r, Job& m) {
   r.Get(m.known_rate_factor);
   r.Get(m.source_size);
   r.Get(m.source_complete);
+  r.Get(m.more);
   r.Get(m.stream);
   r.Get(m.decoder_threads);
   Read(r, m.limits);

@@ -2,9 +2,10 @@
 // Unix stream sockets: u32 length (of type + payload), u8 type, payload. Integers little-endian,
 // strings as u32 length + bytes, doubles as IEEE 754 bits. Nothing here does I/O.
 //
-// server → worker   Job (with descriptors: source, stored output[, stream output]), SourceReady,
-// SourceFailed worker → server   Hello, Need, Progress, Done | Failed server → zygote   Spawn (with
-// the worker's socket), Kill zygote → server   Spawned, Exited
+// server → worker   Job (with descriptors: source, stored output[, stream output]; those that
+// follow a Job with `more`: stored output; then there is one Done for each, in their order),
+// SourceReady, SourceFailed worker → server   Hello, Need, Progress, Done | Failed server → zygote
+// Spawn (with the worker's socket), Kill zygote → server   Spawned, Exited
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@
 
 namespace vr::transform::protocol {
 
-inline constexpr uint32_t kVersion = 3;
+inline constexpr uint32_t kVersion = 4;
 inline constexpr size_t kMaxFrameBytes = 1 << 20;
 
 /// What a job makes. kAnimation: a moving picture without sound (GIF, WebP); kInfo: facts as JSON.
@@ -102,6 +103,7 @@ struct Job {
   double known_rate_factor = 0;  ///< what an earlier job on this source solved; 0 = not known
   uint64_t source_size = 0;      ///< bytes
   bool source_complete = true;   ///< false: ask Need before reading
+  uint32_t more = 0;             ///< so many jobs of the same source follow, to be done with it
   bool stream = true;            ///< descriptor 2 is there: also write fragmented MP4
   uint32_t decoder_threads = 1;
   Limits limits;

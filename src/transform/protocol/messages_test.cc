@@ -32,6 +32,7 @@ Job FullJob() {
   job.known_rate_factor = 27.5;
   job.source_size = std::numeric_limits<uint64_t>::max();
   job.source_complete = false;
+  job.more = 4;
   job.stream = false;
   job.decoder_threads = 3;
   job.limits = {.max_pixels = 1,
@@ -126,6 +127,7 @@ TEST(Messages, JobFieldsArriveWhereTheyBelong) {
   EXPECT_FALSE(job.audio);
   EXPECT_EQ(job.source_size, std::numeric_limits<uint64_t>::max());
   EXPECT_FALSE(job.source_complete);
+  EXPECT_EQ(job.more, 4u);
   EXPECT_FALSE(job.stream);
   EXPECT_EQ(job.decoder_threads, 3u);
   EXPECT_EQ(job.limits.max_pixels, 1u);

@@ -194,4 +194,41 @@ Outcome WorkerClient::Run(protocol::Job job, const std::string& path, millisecon
   return out;
 }
 
+std::vector<Outcome> WorkerClient::RunTogether(std::vector<protocol::Job> jobs,
+                                               const std::string& path, milliseconds timeout) {
+  std::vector<Outcome> outs(jobs.size());
+  const auto deadline = Clock::now() + timeout;
+  UniqueFd real(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::optional<Worker> worker = Spawn();
+  if (!real || !worker) return outs;
+  struct stat info {};
+  fstat(real.get(), &info);
+  std::vector<UniqueFd> files;
+  jobs[0].more = static_cast<uint32_t>(jobs.size() - 1);
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    jobs[i].source_size = static_cast<uint64_t>(info.st_size);
+    jobs[i].stream = false;
+    files.push_back(TemporaryFile());
+    std::vector<int> fds;
+    if (i == 0) fds.push_back(real.get());
+    fds.push_back(files[i].get());
+    if (!protocol::SendAll(worker->socket.get(), protocol::Encode(jobs[i]), fds).ok()) return outs;
+  }
+  for (size_t ended = 0; ended < jobs.size() && !outs[0].failed;) {
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
+    auto message = left.count() > 0 ? Receive(*worker, left) : std::nullopt;
+    if (!message) {
+      outs[0].timed_out = Clock::now() >= deadline;
+      if (outs[0].timed_out) Kill(worker->id);
+      break;
+    }
+    if (const auto* p = std::get_if<protocol::Progress>(&*message)) outs[0].progress.push_back(*p);
+    if (const auto* d = std::get_if<protocol::Done>(&*message)) outs[ended++].done = *d;
+    if (const auto* f = std::get_if<protocol::Failed>(&*message)) outs[0].failed = *f;
+  }
+  outs[0].exited = WaitExited(worker->id, std::chrono::seconds(10));
+  for (size_t i = 0; i < jobs.size(); ++i) outs[i].stored = ReadAll(files[i].get());
+  return outs;
+}
+
 }  // namespace vr::worker

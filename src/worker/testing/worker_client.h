@@ -61,6 +61,10 @@ class WorkerClient {
   Outcome Run(protocol::Job job, const std::string& path,
               std::chrono::milliseconds timeout = std::chrono::seconds(60),
               std::function<uint64_t(const protocol::Need&)> reveal = nullptr);
+  /// The same for several jobs that one worker does together. `done` and `stored` of each; the rest
+  /// is in the first's.
+  std::vector<Outcome> RunTogether(std::vector<protocol::Job> jobs, const std::string& path,
+                                   std::chrono::milliseconds timeout = std::chrono::seconds(60));
   /// Sends a job to a worker that is already there, with these files.
   bool SendJob(Worker& worker, const protocol::Job& job, int source, int stored, int stream);
 

@@ -1,0 +1,153 @@
+// Prewarmer: makes variants that nobody has asked for yet, when there is nothing better to do.
+//
+// Orders (by an operator, by an upload, by a source that has become hot) wait in one bounded list,
+// in memory: a restart forgets them. Work is begun only while no user's job waits and a place is
+// free; what waits for the same source is handed over together, so that it can be decoded once. How
+// a variant is made is the maker's to know, which also sees to it that whoever asks for it
+// meanwhile joins. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/context.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "cache/prewarm_options.h"
+#include "io/loop.h"
+#include "io/task.h"
+#include "io/task_group.h"
+#include "observe/metrics.h"
+
+namespace vr::cache {
+
+/// What warming one variant came to.
+enum class Warmed {
+  kMade,
+  kHeld,    ///< a layer had it
+  kJoined,  ///< somebody had it made already
+};
+
+/// One variant to be made.
+struct WarmTarget {
+  std::string source;  ///< what its source is called: targets of one source belong together
+  std::string target;  ///< path and query, as a client would ask
+  /// What is held is compared with its source first: the source may be new.
+  bool compare = false;
+};
+
+class Prewarmer {
+ public:
+  /// Makes variants of one source, however long it takes. One result each, in their order.
+  using Maker = std::function<Task<std::vector<Result<Warmed>>>(std::vector<WarmTarget>)>;
+  struct Deps {
+    io::Executor executor;
+    const Clock& clock;
+    Metrics& metrics;
+    Maker make;
+    /// A worker is free, and no user's job waits for one. Called often; never waits.
+    std::function<bool()> is_idle;
+    /// Fills in `source`. @errors kInvalidArgument, kNotFound: there can be no such variant
+    std::function<Result<WarmTarget>(std::string target)> resolve;
+  };
+  enum class Cause { kOrder, kUpload, kHot };
+  struct Failure {
+    std::string target, code, message;
+  };
+  /// How far an order is.
+  struct View {
+    std::string id;
+    Cause cause = Cause::kOrder;
+    int64_t created_ms = 0, ended_ms = 0;  ///< ended: 0 = not yet
+    uint64_t total = 0, queued = 0, running = 0;
+    uint64_t made = 0, held = 0, joined = 0, failed = 0, cancelled = 0;
+    std::vector<Failure> failures;  ///< the first some
+  };
+
+  Prewarmer(Deps deps, PrewarmOptions options);
+
+  /// Takes an order; whole, or not at all. The same target twice counts once.
+  /// @errors kInvalidArgument, kNotFound (a target; nothing is taken), kResourceExhausted
+  /// (OVERLOADED: the list would be too long), kUnavailable (stopping)
+  Result<View> Submit(Cause cause, const std::vector<std::string>& targets);
+  /// The same for long orders, with pauses in which the caller's loop serves others.
+  Task<Result<View>> SubmitSlowly(Cause cause, std::vector<std::string> targets);
+  /// An object of a storage is new: those derivatives that are configured for it.
+  /// @return nullopt when nothing is made of it (no video, no origin, no derivative)
+  /// @errors as Submit(), but for those of a target
+  Result<std::optional<View>> Uploaded(std::string_view bucket, std::string_view key);
+  /// A source is asked for much: `derivatives` of it. An order that cannot be taken is forgotten.
+  void BecameHot(std::string_view source);
+  /// Counts one request for `source`, when the configuration wants that.
+  void CountRequest(std::string_view source);
+  bool counts_requests() const { return counts_.load(std::memory_order_relaxed); }
+
+  std::optional<View> Find(std::string_view id) const;
+  /// The newest first.
+  std::vector<View> List() const;
+  /// Takes what still waits of an order off the list. @return false when there is none of that id
+  bool Cancel(std::string_view id);
+
+  PrewarmOptions options() const;
+  void SetOptions(PrewarmOptions options);
+  /// Takes no more orders and begins nothing more. Waits (blocking this non-loop thread) for what
+  /// is being made. @return false when the deadline came first
+  bool Drain(SteadyTime deadline);
+
+ private:
+  struct Batch {
+    View view;
+  };
+  using BatchRef = std::shared_ptr<Batch>;
+  struct Item {
+    BatchRef batch;
+    WarmTarget target;
+    int tries = 0;
+    SteadyTime not_before;
+  };
+  struct Heat {
+    uint32_t requests = 0;
+    SteadyTime window_end;
+    SteadyTime quiet_until;  ///< it was hot just now
+  };
+
+  Task<void> Drive();
+  /// What is made next; empty: nothing is due now.
+  std::vector<Item> TakeLocked(SteadyTime now) REQUIRES(mutex_);
+  void Settle(std::vector<Item> items, std::vector<Result<Warmed>> results);
+  /// @errors of the target, which the message names
+  Result<WarmTarget> Resolve(Cause cause, const std::string& text) const;
+  Result<View> Begin(Cause cause, std::vector<WarmTarget> resolved);
+  Result<View> Take(const BatchRef& batch, std::vector<WarmTarget> resolved);
+  void StartDrivers();
+  void EndIfOverLocked(const BatchRef& batch) REQUIRES(mutex_);
+  Counter Count(std::string_view result);
+
+  const Deps deps_;
+  std::atomic<bool> counts_{false};
+  Gauge queue_gauge_;
+  mutable Mutex mutex_;
+  PrewarmOptions options_ GUARDED_BY(mutex_);
+  bool is_stopped_ GUARDED_BY(mutex_) = false;
+  uint32_t drivers_ GUARDED_BY(mutex_) = 0;
+  std::deque<Item> waiting_ GUARDED_BY(mutex_);
+  std::deque<BatchRef> batches_ GUARDED_BY(mutex_);  ///< the oldest first
+  mutable Mutex heat_mutex_;
+  std::unordered_map<std::string, Heat> heat_ GUARDED_BY(heat_mutex_);
+  uint32_t hot_requests_ GUARDED_BY(heat_mutex_) = 0;
+  std::chrono::seconds hot_window_ GUARDED_BY(heat_mutex_){0};
+  io::TaskGroup group_;
+};
+
+std::string_view ToString(Warmed warmed);
+std::string_view ToString(Prewarmer::Cause cause);
+
+}  // namespace vr::cache
