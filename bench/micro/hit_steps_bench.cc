@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cache/edge.h"
+#include "cache/use_log.h"
 #include "delivery/head.h"
 #include "delivery/request_log.h"
 #include "http/parser.h"
@@ -171,6 +172,23 @@ void EdgeLookup(benchmark::State& state) {
   }
 }
 BENCHMARK(EdgeLookup)->Arg(1'000)->Arg(100'000)->Arg(1'000'000);
+
+/// That it was used: what the hit itself pays. The ring is emptied where it is half full, as in the
+/// server, but outside the count.
+void NoteUse(benchmark::State& state) {
+  bool is_full = false;
+  cache::UseLog log([&is_full] { is_full = true; });
+  uint64_t id = 1;
+  for (auto _ : state) {
+    log.Note(id += 0x9e3779b97f4a7c15, 1'700'000'000'000, false);
+    if (!is_full) continue;
+    state.PauseTiming();
+    benchmark::DoNotOptimize(log.Take());
+    is_full = false;
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(NoteUse);
 
 void IndexGet(benchmark::State& state) {
   kv::MemoryIndex index;

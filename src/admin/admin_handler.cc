@@ -96,6 +96,11 @@ Json ViewOf(const cache::EntryView& view) {
   j["key"] = view.key;
   j["layers"]["edge"] = view.in_edge;
   j["layers"]["KV"] = view.in_kv;
+  if (view.use) {
+    j["use"]["count"] = view.use->uses;
+    j["use"]["lastAt"] = view.use->last_ms;
+    j["use"]["ttlFactor"] = view.use->ttl_factor;
+  }
   j["metadata"] = Json::parse(view.metadata_json, nullptr, false);
   return j;
 }

@@ -87,7 +87,23 @@ void BindEdge(Object& o, cache::EdgeOptions& edge) {
   o.Field("maxOpenFiles", edge.max_open_files, {0, 1'000'000});
 }
 
-void BindKv(Object& o, kv::Options& kv) {
+void BindEviction(Object& o, std::string& eviction) {
+  enum class Policy { kCostAware, kS3Fifo, kLru, kNone };
+  const config::Choices<Policy> choices{{"cost-aware", Policy::kCostAware},
+                                        {"s3-fifo", Policy::kS3Fifo},
+                                        {"lru", Policy::kLru},
+                                        {"none", Policy::kNone}};
+  Policy policy = Policy::kCostAware;
+  for (const auto& [name, value] : choices) {
+    if (eviction == name) policy = value;
+  }
+  o.Enum("eviction", policy, choices);
+  for (const auto& [name, value] : choices) {
+    if (policy == value) eviction = name;
+  }
+}
+
+void BindKv(Object& o, kv::Options& kv, cache::KeeperOptions& keeper) {
   enum class Backend { kEmbedded } backend = Backend::kEmbedded;
   o.Enum("backend", backend, {{"embedded", Backend::kEmbedded}});
   o.Bytes("maxBytes", kv.max_bytes, {.min = kMiB, .max = 1024 * kTiB});
@@ -100,6 +116,37 @@ void BindKv(Object& o, kv::Options& kv) {
   o.Bytes("indexCacheBytes", kv.index_cache_bytes, {.min = kMiB, .max = kTiB});
   o.Field("openBodies", kv.open_bodies, {0, 100'000});
   o.Field("verifyOnRead", kv.verify_on_read, {0, 100});
+  o.Field("maxEntries", keeper.max_entries, {0, 1'000'000'000});
+  o.Field("highWatermark", keeper.high_watermark, {2, 100});
+  o.Field("lowWatermark", keeper.low_watermark, {1, 99});
+  BindEviction(o, keeper.eviction);
+  o.Field("minUses", keeper.min_uses, {1, 100});
+  o.Duration("maxUnused", keeper.max_unused, {0s, 10 * kYear});
+}
+
+void BindAdaptiveTtl(Object& o, cache::AdaptiveTtlOptions& adaptive) {
+  o.Field("enabled", adaptive.enabled);
+  o.Field("minFactor", adaptive.min_factor, {0.01, 1});
+  o.Field("maxFactor", adaptive.max_factor, {1, 100});
+  o.Field("popularUses", adaptive.popular_uses, {2, 1'000'000});
+}
+
+void BindPurgeRule(Object& o, cache::PurgeRule& rule) {
+  o.Duration("olderThan", rule.older_than, {1s, 10 * kYear});
+  if (o.reading() && !o.Has("olderThan")) o.Complain("olderThan", "nothing", "an age, \"90d\"");
+  Text tag = CacheTag();
+  tag.omit_empty = true;
+  tag.min_length = 0;
+  o.Field("tag", rule.tag, tag);
+  const Text some{.omit_empty = true, .max_length = 4096, .allowed = "a string"};
+  o.Field("origin", rule.origin, some);
+  o.Field("source", rule.source, some);
+  o.Field("prefix", rule.prefix, some);
+  const int scopes = (rule.tag.empty() ? 0 : 1) + (rule.origin.empty() ? 0 : 1) +
+                     (rule.source.empty() ? 0 : 1) + (rule.prefix.empty() ? 0 : 1);
+  if (o.reading() && scopes > 1) {
+    o.Complain("olderThan", "several scopes", "at most one of tag, origin, source and prefix");
+  }
 }
 
 /// Both can become the name of a directory.
@@ -118,9 +165,12 @@ void BindCache(Object& o, Settings& s) {
   o.Optional("kvNamespace", s.kv_namespace, BindNamespace);
   o.Nested("edge", [&](Object& n) { BindEdge(n, s.cache.edge); });
   o.Nested("kv", [&](Object& n) {
-    BindKv(n, s.kv);
+    BindKv(n, s.kv, s.cache.keeper);
     n.Bytes("recentReads", s.cache.recent_reads_max_bytes, {.min = 0, .max = kTiB});
   });
+  o.Nested("adaptiveTtl", [&](Object& n) { BindAdaptiveTtl(n, s.cache.keeper.adaptive_ttl); });
+  o.List("purgeRules", s.cache.keeper.purge_rules, BindPurgeRule, 100);
+  o.Duration("purgeInterval", s.cache.keeper.purge_interval, {60s, 168h});
   o.Duration("staleWhileRevalidate", s.freshness.stale_while_revalidate, {0s, kYear});
   o.Duration("staleIfError", s.freshness.stale_if_error, {0s, kYear});
   o.Duration("sourceCheckInterval", s.freshness.source_check_interval, {0s, kYear});

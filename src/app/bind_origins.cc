@@ -159,6 +159,9 @@ void CheckMode(Object& o, const OriginOptions& origin) {
   if (ttl.ok || ttl.redirects || ttl.client_error || ttl.server_error) {
     o.Complain("ttl", "lifetimes", "nothing: passed-through answers bring their own (RFC 9111)");
   }
+  if (origin.kv_max_bytes != 0) {
+    o.Complain("kvMaxBytes", "a size", "nothing: what is passed through is not in the store");
+  }
   if (origin.quality) o.Complain("quality", "a value", std::string(kTransform));
   if (origin.compression) o.Complain("compression", "a value", std::string(kTransform));
   if (origin.cache_control) {
@@ -206,6 +209,7 @@ void BindOrigin(Object& o, OriginOptions& origin) {
   BindEncodingDefault(o, "compression", origin.compression);
   o.Field("cacheControl", origin.cache_control,
           {.max_length = 1024, .allowed = "a value of Cache-Control", .check = IsFieldValue});
+  o.Bytes("kvMaxBytes", origin.kv_max_bytes, {.min = 0, .max = uint64_t{1} << 50});
   if (o.reading()) CheckMode(o, origin);
 }
 

@@ -163,6 +163,26 @@ void CheckAccess(const Settings& s, std::vector<Finding>& out) {
   }
 }
 
+void CheckCapacity(const Settings& s, std::vector<Finding>& out) {
+  const cache::KeeperOptions& keeper = s.cache.keeper;
+  if (keeper.low_watermark >= keeper.high_watermark) {
+    out.push_back(
+        {"/cache/kv/lowWatermark", std::to_string(keeper.low_watermark),
+         "less than cache.kv.highWatermark (" + std::to_string(keeper.high_watermark) + ")"});
+  }
+  for (size_t i = 0; i < s.origins.size(); ++i) {
+    if (s.origins[i].kv_max_bytes <= s.kv.max_bytes) continue;
+    out.push_back({At("/origins", i, "/kvMaxBytes"), config::FormatBytes(s.origins[i].kv_max_bytes),
+                   "at most cache.kv.maxBytes: a larger quota limits nothing", true});
+  }
+  for (size_t i = 0; i < keeper.purge_rules.size(); ++i) {
+    const std::string& name = keeper.purge_rules[i].origin;
+    if (name.empty() || keeper.origins.contains(name)) continue;
+    out.push_back({At("/cache/purgeRules", i, "/origin"), config::Quote(name),
+                   "the name of an origin: nothing is of this one, but perhaps of old", true});
+  }
+}
+
 void CheckPrewarm(const Settings& s, std::vector<Finding>& out) {
   std::string names;
   for (const auto& [name, derivative] : s.variant.derivatives) {
@@ -203,6 +223,7 @@ std::vector<Finding> CheckBetweenFields(const Settings& settings) {
   CheckResponsive(settings, out);
   CheckVariant(settings, out);
   CheckSizes(settings, out);
+  CheckCapacity(settings, out);
   CheckAccess(settings, out);
   CheckPrewarm(settings, out);
   return out;

@@ -173,6 +173,9 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
     if (!kv.ok()) return std::move(kv).error().In("opening the store in " + s.kv.data_dir);
     app->kv_ = std::move(*kv);
   }
+  TRY(app->keeper_,
+      cache::KvKeeper::Create(s.cache.keeper, cache::KvKeeper::Deps{*app->kv_, *app->blocking_,
+                                                                    app->clock_, app->metrics_}));
   TRY(app->staging_, cache::Staging::Create(s.cache.staging_dir));
   http::ClientOptions client_options;
   client_options.via = "1.1 " + app->loop_guard_.pseudonym();
@@ -188,6 +191,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
       cache_options, app->kv_.get(), *app->staging_, *app->blocking_, app->clock_, app->metrics_,
       delivery::RenderEntityHead, delivery::RenderFailure);
   app->orchestrator_->ProduceOn(app->workshop_[0].executor());
+  app->orchestrator_->UseKeeper(*app->keeper_);
   analytics::Recorder* recorder = nullptr;
   if (s.analytics.enabled) {
     app->analytics_ =
@@ -242,6 +246,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
   app->loops_.Start(kTurns);
 
   CHECK_OK(app->FinishPurges());
+  app->keeper_->Start(app->workshop_[0].executor());
 
   // The recipe is part of every plan digest: nothing can be answered before a worker has told it.
   const auto give_up = std::chrono::steady_clock::now() + kWorkerStart;
@@ -333,6 +338,7 @@ Result<void> ServerApp::Reload(Settings next) {
   }
   InitLog(next.log);
   snapshots_->Set(std::move(snapshot));
+  keeper_->Reload(next.cache.keeper);
   prewarmer_->SetOptions(next.prewarm);
   for (const std::string& name : NeedsRestart(settings_, next)) {
     LogWarn("config_needs_restart", {{"field", name}});
@@ -346,11 +352,17 @@ void ServerApp::Tick() {
   // Expired entries stay for as long as they may be served stale.
   const cache::FreshnessOptions rules = snapshots_->Get()->freshness;
   const auto grace = std::max(rules.stale_if_error, rules.stale_while_revalidate);
-  auto reap = [kv, now, grace]() -> Task<void> {
-    Result<size_t> reaped = co_await kv->ReapExpired(now, grace, kReapBatch);
-    if (!reaped.ok()) LogWarn("kv_reap_failed", {{"error", reaped.error().ToLogString()}});
+  cache::KvKeeper* keeper = keeper_.get();
+  auto reap = [kv, keeper, now, grace]() -> Task<void> {
+    Result<std::vector<std::string>> reaped = co_await kv->ReapExpired(now, grace, kReapBatch);
+    if (!reaped.ok()) {
+      LogWarn("kv_reap_failed", {{"error", reaped.error().ToLogString()}});
+    } else if (!reaped->empty()) {
+      keeper->Erased(*reaped);
+    }
   };
   housekeeping_.Spawn(loops_.Any().executor(), reap);
+  keeper_->Tick();
 }
 
 bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
@@ -373,6 +385,10 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
       break;
     }
   }
+  // After the last store: what was learned of it is kept.
+  if (!keeper_->Close(is_clean ? deadline : std::chrono::steady_clock::now())) is_clean = false;
+  Result<void> saved = keeper_->SaveNow();
+  if (!saved.ok()) LogWarn("kv_state_not_saved", {{"error", saved.error().ToLogString()}});
   admin_server_->Drain();
   // Whatever comes of the rest, what is counted is not lost.
   if (analytics_) analytics_->Save();

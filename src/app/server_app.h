@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "cache/http_store.h"
+#include "cache/keeper.h"
 #include "cache/orchestrator.h"
 #include "cache/prewarmer.h"
 #include "delivery/access.h"
@@ -78,6 +79,7 @@ class ServerApp {
   std::unique_ptr<io::Blocking> blocking_;
   UniqueFd data_lock_;  ///< of `data`, when the store lies in a directory of its own
   std::unique_ptr<kv::EmbeddedStore> kv_;
+  std::unique_ptr<cache::KvKeeper> keeper_;
   std::unique_ptr<cache::Staging> staging_;
   std::unique_ptr<http::Client> client_;
   std::shared_ptr<origin::SpoolCache> spools_;  ///< shared by the openers of all configurations

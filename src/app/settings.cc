@@ -60,6 +60,12 @@ void Derive(Settings& s) {
   s.kv.memory_threshold = s.cache.edge.max_bytes > 0 ? s.cache.edge.max_object_in_memory : 0;
   // Where every read is to be verified none is spared.
   s.cache.recent_reads_max_files = s.kv.verify_on_read == 100 ? 0 : s.kv.open_bodies;
+  s.cache.keeper.max_bytes = s.kv.max_bytes;
+  s.cache.keeper.state_file = s.kv.data_dir + "/capacity.state";
+  for (const origin::OriginOptions& origin : s.origins) {
+    if (origin.mode != origin::OriginMode::kTransform) continue;
+    s.cache.keeper.origins[origin.name] = origin.kv_max_bytes;
+  }
   s.fetch.spool_dir = s.data / "spool";
   s.analytics.dir = (s.data / "analytics").string();
   s.fetch.max_source_bytes = s.transform.max_source_bytes;
@@ -140,6 +146,8 @@ constexpr std::string_view kRestartKeys[] = {
     "cache.kvNamespace",
     "passthrough.maxBytes",
     "cache.kv",
+    "cache.adaptiveTtl",
+    "cache.purgeInterval",
     "transform.workers",
     "transform.queue",
     "transform.niceness",

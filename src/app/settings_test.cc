@@ -682,6 +682,54 @@ TEST(Settings, EachKvNamespaceHasAStoreOfItsOwn) {
   EXPECT_THAT(NeedsRestart(running, wanted), ElementsAre("cache.kvNamespace"));
 }
 
+TEST(Settings, CapacityIsReadAndCheckedBetweenItsFields) {
+  const LoadOutcome good = LoadWith(R"({"origins": [
+    {"name": "a", "matcher": "^/(.+)$", "kvMaxBytes": "1GiB", "sources": [{"type": "file", "root": "/srv"}]},
+    {"name": "p", "matcher": "^/", "mode": "passthrough", "sources": [{"type": "http", "url": "http://o.example"}]}],
+    "cache": {"kv": {"maxBytes": "2GiB", "maxEntries": 1000, "highWatermark": 80, "lowWatermark": 70,
+                     "eviction": "s3-fifo", "minUses": 2, "maxUnused": "30d"},
+              "adaptiveTtl": {"enabled": true, "minFactor": 0.5, "maxFactor": 8, "popularUses": 20},
+              "purgeRules": [{"olderThan": "90d", "tag": "old"}, {"olderThan": "1h", "origin": "a"}, {"olderThan": "365d"}],
+              "purgeInterval": "10m"}})");
+  ASSERT_TRUE(good.settings) << testing::PrintToString(Lines(good.problems));
+  const cache::KeeperOptions& keeper = good.settings->cache.keeper;
+  EXPECT_EQ(keeper.max_bytes, 2ull << 30);
+  EXPECT_EQ(keeper.max_entries, 1000u);
+  EXPECT_EQ(keeper.high_watermark, 80u);
+  EXPECT_EQ(keeper.low_watermark, 70u);
+  EXPECT_EQ(keeper.eviction, "s3-fifo");
+  EXPECT_EQ(keeper.min_uses, 2u);
+  EXPECT_EQ(keeper.max_unused, 30 * 24h);
+  EXPECT_TRUE(keeper.adaptive_ttl.enabled);
+  EXPECT_EQ(keeper.adaptive_ttl.min_factor, 0.5);
+  EXPECT_EQ(keeper.adaptive_ttl.max_factor, 8);
+  EXPECT_EQ(keeper.adaptive_ttl.popular_uses, 20u);
+  ASSERT_EQ(keeper.purge_rules.size(), 3u);
+  EXPECT_EQ(keeper.purge_rules[0].tag, "old");
+  EXPECT_EQ(keeper.purge_rules[1].origin, "a");
+  EXPECT_EQ(keeper.purge_rules[2].older_than, 365 * 24h);
+  EXPECT_EQ(keeper.purge_interval, 10min);
+  EXPECT_THAT(keeper.origins, ElementsAre(std::pair<const std::string, uint64_t>("a", 1 << 30)))
+      << "what passes through is not in the store";
+  EXPECT_EQ(keeper.state_file, "./var/capacity.state");
+
+  const LoadOutcome bad = LoadWith(WithOrigin(R"("cache": {
+    "kv": {"highWatermark": 80, "lowWatermark": 80, "eviction": "lfu"},
+    "adaptiveTtl": {"minFactor": 2},
+    "purgeRules": [{"tag": "x"}, {"olderThan": "1d", "tag": "x", "origin": "a"}]})"));
+  EXPECT_THAT(
+      Pointers(bad.problems),
+      ElementsAre("/cache/kv/lowWatermark", "/cache/kv/eviction", "/cache/adaptiveTtl/minFactor",
+                  "/cache/purgeRules/0/olderThan", "/cache/purgeRules/1/olderThan"));
+
+  const LoadOutcome odd = LoadWith(R"({"origins": [
+    {"name": "a", "matcher": "^/(.+)$", "kvMaxBytes": "1TiB", "sources": [{"type": "file", "root": "/srv"}]}],
+    "cache": {"purgeRules": [{"olderThan": "1d", "origin": "b"}]}})");
+  EXPECT_TRUE(odd.settings);
+  EXPECT_THAT(Pointers(odd.warnings),
+              testing::IsSupersetOf({"/origins/0/kvMaxBytes", "/cache/purgeRules/0/origin"}));
+}
+
 TEST(Settings, NeedsRestartNamesWhatRunningPartsWereMadeBy) {
   Settings running;
   EXPECT_THAT(NeedsRestart(running, running), IsEmpty());

@@ -81,8 +81,8 @@ void Reap(const std::string& dir, uint64_t entries, uint64_t body_bytes) {
     auto some = io::testing::RunSync(
         rig.store->ReapExpired(SystemClock::Get().Now(), std::chrono::milliseconds(0), 1'000));
     if (!some.ok()) Die(some.error().ToLogString());
-    if (*some == 0) Die("entries stay that have expired");
-    removed += *some;
+    if (some->empty()) Die("entries stay that have expired");
+    removed += some->size();
   }
   rig.store->Settle();
   Json j;

@@ -124,6 +124,7 @@ std::shared_ptr<Entity> CopyOf(const Entity& entity) {
   copy->location = entity.location;
   copy->reason = entity.reason;
   copy->kv_backed = entity.kv_backed;
+  copy->use_id = entity.use_id;
   return copy;
 }
 

@@ -66,6 +66,7 @@ struct Entity {
   std::string reason;  ///< API error code of a remembered failure
   /// Whether the durable store holds it (or is about to): decides the X-KV-Cache-* fields.
   bool kv_backed = false;
+  uint64_t use_id = 0;  ///< as what the store's keeper knows it, with kv_backed
   /// What the store said its version was before this was read from it (KvStore::Version); 0 = none.
   uint64_t kv_version = 0;
   /// Stale, but the origin has just failed: served without asking it again until then; ms, 0 = no.

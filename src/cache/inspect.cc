@@ -4,6 +4,23 @@
 
 namespace vr::cache {
 
+namespace {
+
+/// Of what was stored this very moment, or is not known yet, nothing but when it was made.
+std::optional<EntryView::Use> UseOf(KvKeeper* keeper, const std::string& key, int64_t created_ms) {
+  if (keeper == nullptr) return std::nullopt;
+  const std::optional<KvKeeper::View> view = keeper->Look(key);
+  EntryView::Use use;
+  use.last_ms = created_ms;
+  if (!view) return use;
+  use.uses = view->uses;
+  use.last_ms = view->used_ms;
+  use.ttl_factor = view->ttl_factor;
+  return use;
+}
+
+}  // namespace
+
 Task<Result<VariantPage>> Orchestrator::ListVariants(Context ctx, std::string source,
                                                      std::string cursor, size_t limit) {
   VariantPage out;
@@ -18,6 +35,7 @@ Task<Result<VariantPage>> Orchestrator::ListVariants(Context ctx, std::string so
     if (!meta.ok()) continue;  // of a version we do not know: not ours to show
     meta->expires_at_ms = row.record.expires_ms;
     view.metadata_json = meta->ToJson();
+    view.use = UseOf(keeper_, row.key, meta->created_at_ms);
     view.key = std::move(row.key);
     out.variants.push_back(std::move(view));
   }
@@ -43,6 +61,7 @@ Task<Result<std::optional<EntryView>>> Orchestrator::ReadEntry(Context ctx, std:
       if (meta.ok()) {
         view.in_kv = true;
         meta->expires_at_ms = found->record.expires_ms;
+        view.use = UseOf(keeper_, key, meta->created_at_ms);
         view.metadata_json = meta->ToJson();
       }
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,13 @@ struct EntryView {
   bool in_edge = false;
   bool in_kv = false;
   bool in_production = false;
+  /// Of an entry of the store, as far as it is known.
+  struct Use {
+    uint64_t uses = 0;
+    int64_t last_ms = 0;
+    double ttl_factor = 1;
+  };
+  std::optional<Use> use;
 };
 
 struct VariantPage {

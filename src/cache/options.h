@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace vr::cache {
 
@@ -41,6 +43,40 @@ struct JobOptions {
   std::chrono::seconds failure_memory{15};
 };
 
+/// Lifetimes that follow use (docs/capacity.md): doubled at a renewal when the entry was used often
+/// since the last one, halved when it was not.
+struct AdaptiveTtlOptions {
+  bool enabled = false;
+  double min_factor = 0.25;  ///< of the configured TTL
+  double max_factor = 4;
+  uint32_t popular_uses = 8;  ///< so many uses within one TTL: popular
+};
+
+/// What leaves cache by its age, of its own accord. At most one of tag, origin, source and prefix
+/// is set; none: everything that old.
+struct PurgeRule {
+  std::chrono::seconds older_than{0};  ///< since it was made
+  std::string tag, origin, source, prefix;
+};
+
+/// Capacity of the durable store (keeper.h).
+struct KeeperOptions {
+  uint64_t max_bytes = uint64_t{50} << 30;  ///< bodies and metadata; never more
+  uint64_t max_entries = 0;                 ///< 0 = no limit
+  uint32_t high_watermark = 95;             ///< percent of a limit: beyond, eviction begins
+  uint32_t low_watermark = 90;              ///< percent of a limit: and ends here
+  std::string eviction = "cost-aware";      ///< a policy's name (capacity/), or "none"
+  uint32_t min_uses = 1;  ///< what was asked for less often is not stored in a full store
+  std::chrono::seconds max_unused{0};  ///< what was not used this long goes; 0 = stays
+  std::vector<PurgeRule> purge_rules;
+  std::chrono::seconds purge_interval{3600};  ///< between runs of rules and max_unused
+  std::chrono::seconds save_interval{300};    ///< between saves of what was learned
+  AdaptiveTtlOptions adaptive_ttl;
+  /// Names of all origins, each with its quota in bytes; 0 = none of its own.
+  std::map<std::string, uint64_t, std::less<>> origins;
+  std::string state_file;  ///< keeps what was learned over restarts; empty = nothing does
+};
+
 struct Options {
   bool enable_kv = true;  ///< false: the KV is neither read nor written
   TtlOptions ttl;
@@ -58,6 +94,7 @@ struct Options {
   uint64_t recent_reads_max_bytes = 16ull << 20;
   uint32_t recent_reads_max_files = 256;  ///< of those, how many hold a descriptor
   uint32_t max_background_stores = 256;   ///< beyond: not stored, counted
+  KeeperOptions keeper;
 };
 
 }  // namespace vr::cache

@@ -105,6 +105,21 @@ Orchestrator::Orchestrator(Options options, kv::KvStore* kv, Staging& staging,
 
 Orchestrator::~Orchestrator() = default;
 
+void Orchestrator::UseKeeper(KvKeeper& keeper) {
+  if (kv_ == nullptr) return;
+  keeper_ = &keeper;
+  KvKeeper::Hooks hooks;
+  hooks.evicted = [this](const std::string& key, bool for_good) { Evicted(key, for_good); };
+  hooks.purge = [this](PurgeRule rule, int64_t made_until_ms) {
+    return PurgeByRule(std::move(rule), made_until_ms);
+  };
+  keeper.SetHooks(std::move(hooks));
+}
+
+void Orchestrator::NoteMiss(const Query& query) {
+  if (keeper_ != nullptr && query.write_kv) keeper_->NoteMiss(Hash64Of(query.key), NowMs());
+}
+
 size_t Orchestrator::flights() const {
   MutexLock lock(mutex_);
   return flights_.size();
@@ -115,7 +130,10 @@ EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest) 
   for (Edge* edge : {&edge_, &negative_}) {
     if (!edge->enabled()) continue;
     EntityRef found = edge->Find(key);
-    if (found && found->meta.plan_digest == digest && found->is_fresh(now_ms)) return found;
+    if (found && found->meta.plan_digest == digest && found->is_fresh(now_ms)) {
+      NoteUse(*found, now_ms);
+      return found;
+    }
   }
   return nullptr;
 }
@@ -123,9 +141,11 @@ EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest) 
 EntityRef Orchestrator::LookupRecentRead(std::string_view key, const Hash128& digest) {
   if (!kv_ || !recent_reads_->enabled()) return nullptr;
   EntityRef found = recent_reads_->Find(key);
-  if (!found || found->meta.plan_digest != digest || !found->is_fresh(NowMs())) return nullptr;
+  const int64_t now_ms = NowMs();
+  if (!found || found->meta.plan_digest != digest || !found->is_fresh(now_ms)) return nullptr;
   // The store is asked each time: what is purged there is gone here with it.
   if (kv_->Version(key) != found->kv_version) return nullptr;
+  NoteUse(*found, now_ms);
   return found;
 }
 
@@ -204,6 +224,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
       if (is_young && !has_just_failed) RefreshBehind(executor, query, producer);
       if (is_young || has_just_failed) {
         stale_.Add();
+        NoteUse(*stale, now_ms);
         co_return Answer{std::move(stale), nullptr, Layer::kEdge, Freshness::kStale};
       }
     }
@@ -236,6 +257,11 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
                                                          : made;
       if (is_made && layer == Layer::kJoined && outcome.entity->kv_backed) layer = Layer::kKv;
       if (outcome.freshness == Freshness::kStale) stale_.Add();
+      if (outcome.from != Outcome::From::kMade || layer == Layer::kKv) {
+        NoteUse(*outcome.entity, NowMs());
+      } else if (!leads) {
+        NoteMiss(query);
+      }
       co_return Answer{std::move(outcome.entity), nullptr, layer, outcome.freshness};
     }
     if (view.phase == Production::Phase::kFailed) {
@@ -259,6 +285,7 @@ Task<Result<Answer>> Orchestrator::Fetch(Context ctx, Query query,
     if (view.phase == Production::Phase::kStreaming &&
         (takes_any ||
          (query.growing == Growing::kStoredForm && production->head()->has_stored_form()))) {
+      if (!leads) NoteMiss(query);
       co_return Answer{nullptr, production, made, Freshness::kFresh, waiter};
     }
     SteadyTime deadline = ctx.deadline;

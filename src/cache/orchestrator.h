@@ -22,6 +22,7 @@
 #include "cache/entity.h"
 #include "cache/inspect.h"
 #include "cache/job_registry.h"
+#include "cache/keeper.h"
 #include "cache/prewarmer.h"
 #include "cache/production.h"
 #include "cache/purge.h"
@@ -184,6 +185,10 @@ class Orchestrator {
   /// serve. Before the first request.
   void ProduceOn(io::Executor executor) { workshop_ = std::move(executor); }
 
+  /// The store is kept within its limits by `keeper`, which outlives this and is not started yet.
+  /// Before the first request.
+  void UseKeeper(KvKeeper& keeper);
+
   /// Purges reach `target` too; it outlives this. Before the first request.
   void AddPurgeTarget(PurgeTarget& target) { purge_targets_.push_back(&target); }
 
@@ -228,6 +233,8 @@ class Orchestrator {
   Task<Result<uint64_t>> PurgeFlights(Context ctx, PurgeScope scope, bool only_held);
   /// @return how many entries of the store it hit
   Task<Result<uint64_t>> PurgeKv(Context ctx, PurgeIntent intent);
+  /// Applies a rule to what was made up to then. @return how many entries of the store it hit
+  Task<Result<uint64_t>> PurgeByRule(PurgeRule rule, int64_t made_until_ms);
 
   ProductionRef JoinOrLead(const Query& query, const std::string& flight, bool* leads);
   /// Same key and same plan: only those may share a production. Bypass of the KV flies apart.
@@ -249,13 +256,23 @@ class Orchestrator {
   Task<bool> Commit(std::string key, EntityRef whole, std::unique_ptr<kv::NewBody> body);
   /// The KV has refused it after all: answers from the edge must not say otherwise.
   void NotStored(const EntityRef& whole);
+  /// The KV has evicted what it holds under `key`. `for_good`: nobody wants copies either.
+  void Evicted(const std::string& key, bool for_good);
+  /// A full store or disk: what it means for the keeper. @return whether it is that
+  bool NoteNoRoom(const Error& error);
+  void NoteUse(const Entity& entity, int64_t now_ms) {
+    if (keeper_ != nullptr && entity.kv_backed) keeper_->NoteHit(entity.use_id, now_ms);
+  }
+  void NoteMiss(const Query& query);
   Task<void> RunCheck(EntityRef entity, Query query, std::shared_ptr<Producer> producer);
   /// The same entity, expired.
   std::shared_ptr<Entity> StaleCopyOf(const Entity& entity) const;
   /// Edge, remembered failures and further layers in memory. @return entries hit
   uint64_t PurgeMemory(const PurgeScope& scope, PurgeMode mode);
-  /// The same entity with a TTL that begins now.
+  /// The same entity with a TTL that begins now, and is as long as its use deserves.
   std::shared_ptr<Entity> Renewed(const Entity& old, const TtlOptions& ttl) const;
+  /// How long the TTL is that `entity` has now.
+  int64_t TtlMsOf(const Entity& entity, const TtlOptions& ttl) const;
   Task<void> TouchKv(EntityRef entity);
   Task<void> Drop(std::string key);
   /// Of this plan, fresh or stale; null on a miss or error.
@@ -291,6 +308,7 @@ class Orchestrator {
       purge_discarded_, abandoned_;
   Gauge stores_under_way_;
 
+  KvKeeper* keeper_ = nullptr;
   std::optional<io::Executor> workshop_;
   std::vector<PurgeTarget*> purge_targets_;
 

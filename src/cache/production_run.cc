@@ -103,6 +103,7 @@ std::shared_ptr<Entity> Orchestrator::EntityFromKv(std::string key, kv::Found fo
   entity->meta = std::move(meta);
   entity->meta.content_length = found.body.size;
   entity->kv_backed = true;
+  entity->use_id = Hash64Of(entity->key);
   entity->memory = found.body.memory;
   entity->file = found.body.file;
   entity->head = std::make_shared<const std::string>(render_head_(*entity));
@@ -161,6 +162,7 @@ Task<Result<EntityRef>> Orchestrator::Complete(Query query, Metadata meta, Share
   entity->key = query.key;
   entity->meta = std::move(meta);
   entity->kv_backed = kv_backed;
+  entity->use_id = Hash64Of(entity->key);
   if (measured.memory) {
     entity->memory = measured.memory;
   } else {
@@ -224,6 +226,7 @@ Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
     if (made && made->Look().phase == Production::Phase::kDone) {
       Outcome outcome = made->outcome();
       if (outcome.entity && outcome.entity->kv_backed) {
+        NoteUse(*outcome.entity, NowMs());
         co_return Answer{std::move(outcome.entity), nullptr, Layer::kKv, outcome.freshness};
       }
     }
@@ -233,6 +236,7 @@ Task<Result<Answer>> Orchestrator::Peek(Context ctx, Query query,
     EntityRef found = co_await ReadKv(ctx, query.key, query.digest);
     if (found && found->is_fresh(NowMs())) {
       Keep(query, settler.production(), found);
+      NoteUse(*found, NowMs());
       co_return Answer{std::move(found), nullptr, Layer::kKv};
     }
     is_held = found != nullptr;
@@ -312,9 +316,21 @@ Task<bool> Orchestrator::Revalidate(Context ctx, Query query, Outcome held, Sett
 std::shared_ptr<Entity> Orchestrator::Renewed(const Entity& old, const TtlOptions& ttl) const {
   std::shared_ptr<Entity> renewed = CopyOf(old);
   const int64_t now_ms = NowMs();
-  renewed->meta.expires_at_ms = now_ms + Millis(TtlFor(old.meta.status, ttl));
+  const int64_t ttl_ms = Millis(TtlFor(old.meta.status, ttl));
+  const double factor =
+      keeper_ != nullptr && old.kv_backed ? keeper_->NextTtlFactor(old.use_id) : 1;
+  renewed->meta.expires_at_ms = now_ms + static_cast<int64_t>(static_cast<double>(ttl_ms) * factor);
   renewed->checked_at_ms = now_ms;
+  if (keeper_ != nullptr && old.kv_backed) {
+    keeper_->Renewed(old.use_id, now_ms, renewed->meta.expires_at_ms, factor);
+  }
   return renewed;
+}
+
+int64_t Orchestrator::TtlMsOf(const Entity& entity, const TtlOptions& ttl) const {
+  const int64_t ttl_ms = Millis(TtlFor(entity.meta.status, ttl));
+  if (keeper_ == nullptr || !entity.kv_backed) return ttl_ms;
+  return static_cast<int64_t>(static_cast<double>(ttl_ms) * keeper_->TtlFactor(entity.use_id));
 }
 
 Task<void> Orchestrator::TouchKv(EntityRef entity) {
@@ -336,8 +352,12 @@ Task<void> Orchestrator::Drop(std::string key) {
   Context ctx;
   ctx.request_id = key;
   Result<bool> erased = co_await kv_->Erase(ctx, key);
-  if (!erased.ok())
+  if (!erased.ok()) {
     LogWarn("kv_erase_failed", {{"key", key}, {"error", erased.error().ToLogString()}});
+  } else if (keeper_ != nullptr) {
+    const std::vector<std::string> keys{key};
+    keeper_->Erased(keys);
+  }
 }
 
 void Orchestrator::RememberFailure(const Query& query, const ProductionRef& production,
@@ -373,6 +393,7 @@ void Orchestrator::RememberFailure(const Query& query, const ProductionRef& prod
 Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
                               std::shared_ptr<Producer> producer) {
   const auto ttl = query.ttl.ok;
+  NoteMiss(query);
   const bool wants_store = query.write_kv && kv_ && ttl.count() > 0;
   std::unique_ptr<kv::NewBody> body;
   SharedFd file;
@@ -383,7 +404,7 @@ Task<void> Orchestrator::Make(Context ctx, Query query, Settler& settler,
       file = body->file();
     } else {
       // A store that is full or broken costs a counter and a line, not the answer.
-      (created.error().code == Code::kResourceExhausted ? store_skipped_ : store_failed_).Add();
+      (NoteNoRoom(created.error()) ? store_skipped_ : store_failed_).Add();
       LogWarn("kv_create_failed", {{"key", query.key}, {"error", created.error().ToLogString()}});
     }
   }
@@ -463,17 +484,66 @@ Task<bool> Orchestrator::Commit(std::string key, EntityRef whole,
   record.body_hash = whole->meta.body_hash;
   Context ctx;
   ctx.request_id = key;
-  Result<void> stored = co_await kv_->Commit(ctx, key, std::move(record), std::move(body));
+  std::optional<KvKeeper::Room> room;
+  Result<void> stored;
+  if (keeper_ != nullptr) {
+    KvKeeper::Candidate candidate;
+    candidate.id = whole->use_id;
+    candidate.bytes = record.body_size + record.metadata.size();
+    candidate.cost_seconds = whole->meta.encode_seconds;
+    candidate.origin = whole->meta.origin;
+    std::optional<KvKeeper::Room> made = co_await keeper_->MakeRoom(std::move(candidate));
+    if (made) room.emplace(std::move(*made));
+  }
+  if (keeper_ == nullptr || room) {
+    kv::Record copy = record;
+    stored = co_await kv_->Commit(ctx, key, std::move(copy), std::move(body));
+  } else {
+    stored = Error(Code::kResourceExhausted, "the store has no room for it");
+  }
   storing_.fetch_sub(1);
   stores_under_way_.Add(-1);
   if (stored.ok()) {
     stored_.Add();
+    if (room) {
+      keeper_->Stored(std::move(*room), key, record, whole->meta.encode_seconds,
+                      whole->meta.origin);
+    }
   } else {
-    (stored.error().code == Code::kResourceExhausted ? store_skipped_ : store_failed_).Add();
-    LogWarn("kv_store_failed", {{"key", key}, {"error", stored.error().ToLogString()}});
+    const bool is_skipped = NoteNoRoom(stored.error());
+    (is_skipped ? store_skipped_ : store_failed_).Add();
+    if (room || keeper_ == nullptr) {
+      LogWarn("kv_store_failed", {{"key", key}, {"error", stored.error().ToLogString()}});
+    } else {
+      LogDebug("kv_not_admitted", {{"key", key}});
+    }
+    // What it was to replace must not be found any more: its source has changed.
+    if (keeper_ != nullptr && keeper_->Look(key)) {
+      Result<bool> erased = co_await kv_->Erase(ctx, key);
+      const std::vector<std::string> keys{key};
+      if (erased.ok()) keeper_->Erased(keys);
+    }
     NotStored(whole);
   }
   co_return stored.ok();
+}
+
+bool Orchestrator::NoteNoRoom(const Error& error) {
+  if (error.code != Code::kResourceExhausted) return false;
+  if (keeper_ != nullptr) {
+    error.reason == kv::kDiskFullReason ? keeper_->NoteDiskFull() : keeper_->NoteFull();
+  }
+  return true;
+}
+
+void Orchestrator::Evicted(const std::string& key, bool for_good) {
+  const EntityRef copy = edge_.Look(key);
+  if (!copy || !copy->kv_backed) return;
+  if (for_good) {
+    edge_.Erase(key, copy);
+  } else {
+    NotStored(copy);
+  }
 }
 
 void Orchestrator::NotStored(const EntityRef& whole) {
@@ -495,7 +565,7 @@ Task<void> Orchestrator::RunCheck(EntityRef entity, Query query,
   }
   if (unchanged.ok() && *unchanged) {
     const int64_t now_ms = NowMs();
-    const int64_t ttl_ms = Millis(TtlFor(entity->meta.status, query.ttl));
+    const int64_t ttl_ms = TtlMsOf(*entity, query.ttl);
     const int64_t elapsed_ms = ttl_ms - (entity->meta.expires_at_ms - now_ms);
     if (elapsed_ms * 100 < ttl_ms * query.freshness.refresh_after_percent) co_return;
     const EntityRef renewed = Renewed(*entity, query.ttl);

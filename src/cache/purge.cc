@@ -251,9 +251,31 @@ Task<Result<uint64_t>> Orchestrator::PurgeKv(Context ctx, PurgeIntent intent) {
       CO_TRY([[maybe_unused]] const size_t expired,
              co_await kv_->ExpireMany(ctx, std::move(keys), NowMs()));
     } else {
-      CO_TRY([[maybe_unused]] const size_t erased, co_await kv_->EraseMany(ctx, std::move(keys)));
+      CO_TRY([[maybe_unused]] const size_t erased, co_await kv_->EraseMany(ctx, keys));
+      if (keeper_ != nullptr) keeper_->Erased(keys);
     }
   } while (!cursor.empty());
+  co_return hit;
+}
+
+Task<Result<uint64_t>> Orchestrator::PurgeByRule(PurgeRule rule, int64_t made_until_ms) {
+  PurgeIntent intent;
+  intent.mode = PurgeMode::kHard;
+  intent.horizon_ms = made_until_ms;
+  PurgeScope& scope = intent.scope;
+  if (!rule.tag.empty()) scope.tag = rule.tag;
+  if (!rule.origin.empty()) scope.origin = rule.origin;
+  if (!rule.source.empty()) scope.source = rule.source;
+  if (!rule.prefix.empty()) scope.prefix = rule.prefix;
+  scope.everything = !scope.tag && !scope.origin && !scope.source && !scope.prefix;
+  Context ctx;
+  ctx.request_id = "purge-rule";
+  // Without a journal: what a crash leaves is taken by the next run.
+  CO_TRY(const uint64_t hit, co_await PurgeKv(ctx, intent));
+  edge_.EraseIf([&intent](const Entity& entity) {
+    return entity.meta.created_at_ms <= intent.horizon_ms &&
+           intent.scope.Matches(entity.key, entity.meta);
+  });
   co_return hit;
 }
 

@@ -34,6 +34,8 @@ class Sieve {
 
   /// The item under `key`, fresh or not; null when there is none.
   Ref Find(std::string_view key);
+  /// The same, and it does not count as a use.
+  Ref Look(std::string_view key);
   /// Puts or replaces. What is larger than a shard's share of the limit is not kept.
   /// @return whether it is held now
   bool Insert(Ref item);
@@ -103,6 +105,14 @@ typename Sieve<T>::Ref Sieve<T>::Find(std::string_view key) {
   if (found == shard.index.end()) return nullptr;
   found->second->visited = true;
   return found->second->item;
+}
+
+template <class T>
+typename Sieve<T>::Ref Sieve<T>::Look(std::string_view key) {
+  Shard& shard = ShardOf(key);
+  MutexLock lock(shard.mutex);
+  const auto found = shard.index.find(key);
+  return found == shard.index.end() ? nullptr : found->second->item;
 }
 
 template <class T>

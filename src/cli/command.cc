@@ -219,7 +219,6 @@ Parsed Parse(int argc, const char* const* argv) {
   AddSettings(*sign, command.assignments);
 
   CLI::App* simulate = AddSimulate(app, command.simulate);
-
   CLI::App* stats = app.add_subcommand(
       "stats", "Show what a running server was asked, how it answered and what the cache saved");
   stats->add_option("--hours", command.stats.hours, "how far back, default 24")

@@ -33,8 +33,9 @@ Result<std::unique_ptr<NewBody>> EmbeddedCore::Create(uint64_t size_hint) {
                                : std::min<uint64_t>(512 << 20, space.total / 100);
   if (space.free < reserve) {
     return Error(
-        Code::kResourceExhausted, "the store's disk is full",
-        std::to_string(space.free) + " bytes free, " + std::to_string(reserve) + " reserved");
+               Code::kResourceExhausted, "the store's disk is full",
+               std::to_string(space.free) + " bytes free, " + std::to_string(reserve) + " reserved")
+        .WithReason(std::string(kDiskFullReason));
   }
   if (size_hint != 0 && size_hint <= options_.inline_threshold) {
     TRY(UniqueFd memory, io::MemoryFile("vr-body"));
@@ -295,7 +296,7 @@ const char* EmbeddedCore::NameOf(Why why) {
   return "damaged";
 }
 
-Result<size_t> EmbeddedCore::ReapExpired(int64_t before_ms, size_t limit) {
+Result<std::vector<std::string>> EmbeddedCore::ReapExpired(int64_t before_ms, size_t limit) {
   struct Due {
     std::string key;
     int64_t expires_ms;
@@ -311,7 +312,7 @@ Result<size_t> EmbeddedCore::ReapExpired(int64_t before_ms, size_t limit) {
       due.push_back(Due{std::string(parts->key), parts->expires_ms});
     return true;
   }));
-  size_t reaped = 0;
+  std::vector<std::string> reaped;
   for (const Due& d : due) {
     std::optional<std::string> row;
     bool is_erased = false;
@@ -332,7 +333,7 @@ Result<size_t> EmbeddedCore::ReapExpired(int64_t before_ms, size_t limit) {
     if (!is_erased) continue;
     DiscardBodyOf(*row);
     lost_.expired.Add();
-    ++reaped;
+    reaped.push_back(d.key);
   }
   return reaped;
 }

@@ -74,7 +74,7 @@ class EmbeddedCore {
   /// @param table kTag or kSource
   Result<Page> ListByName(Table table, const std::string& name, const std::string& cursor,
                           size_t limit);
-  Result<size_t> ReapExpired(int64_t before_ms, size_t limit);
+  Result<std::vector<std::string>> ReapExpired(int64_t before_ms, size_t limit);
   Result<uint64_t> BeginIntent(const std::string& bytes);
   Result<void> EndIntent(uint64_t id);
   Result<std::vector<Journal::Row>> PendingIntents() const;

@@ -95,6 +95,9 @@ io::Task<Result<void>> EmbeddedStore::Commit(Context ctx, std::string key, Recor
   auto job = [key = std::move(key), record = std::move(record), body = std::move(body),
               ours](EmbeddedCore& core) mutable {
     Result<void> done = core.Commit(key, record, *ours);
+    if (!done.ok() && done.error().code == Code::kResourceExhausted) {
+      done = std::move(done).error().WithReason(std::string(kDiskFullReason));
+    }
     body.reset();  // before anybody hears of it: what it leaves behind is then on its way out
     return done;
   };
@@ -201,8 +204,8 @@ io::Task<Result<Page>> EmbeddedStore::ListBySource(Context ctx, std::string sour
   co_return co_await std::move(task);
 }
 
-io::Task<Result<size_t>> EmbeddedStore::ReapExpired(WallTime now, std::chrono::milliseconds grace,
-                                                    size_t limit) {
+io::Task<Result<std::vector<std::string>>> EmbeddedStore::ReapExpired(
+    WallTime now, std::chrono::milliseconds grace, size_t limit) {
   const int64_t before_ms = ToUnixMillis(now) - grace.count();
   auto job = [before_ms, limit](EmbeddedCore& core) { return core.ReapExpired(before_ms, limit); };
   auto task = Run(io::Lane::kWrite, std::move(job));

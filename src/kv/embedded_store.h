@@ -69,8 +69,10 @@ class EmbeddedStore final : public KvStore, private Journal {
 
   /// Removes up to `limit` entries that expired more than `grace` before `now`. Nothing else
   /// removes expired entries: until then they are found (freshness is the cache's decision).
-  /// @return how many
-  io::Task<Result<size_t>> ReapExpired(WallTime now, std::chrono::milliseconds grace, size_t limit);
+  /// @return their keys
+  io::Task<Result<std::vector<std::string>>> ReapExpired(WallTime now,
+                                                         std::chrono::milliseconds grace,
+                                                         size_t limit);
   /// What the index knows of a key; memory only, never waits.
   std::optional<IndexEntry> Peek(std::string_view key) const;
   /// Blocks until files discarded so far are removed; for tests and orderly shutdown.

@@ -352,7 +352,7 @@ TEST_F(EmbeddedStoreTest, AnEntryOfANewerProgramIsAMissButSurvivesUntilReplaced)
   EXPECT_EQ(rig.Dropped("version"), 1);
   auto reaped = io::testing::RunSync(
       rig.store().ReapExpired(FromUnixMillis(2'000'000'000'000), std::chrono::milliseconds(0), 10));
-  EXPECT_EQ(*reaped, 0u);
+  EXPECT_TRUE(reaped->empty());
   rig.Close();
   EXPECT_EQ(rig.EntryRow("k"), row);
   EXPECT_EQ(BodyFilesIn(rig.options().data_dir).size(), 1u) << "its body is not an orphan";
@@ -395,7 +395,7 @@ TEST_F(EmbeddedStoreTest, ReapsWhatExpiredLongerAgoThanTheGrace) {
     auto n = io::testing::RunSync(
         rig.store().ReapExpired(FromUnixMillis(now_ms), milliseconds(1'000), limit));
     EXPECT_TRUE(n.ok());
-    return *n;
+    return n->size();
   };
   put("never", 0, small_);
   put("early", 10'000, large_);

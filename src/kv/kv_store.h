@@ -23,6 +23,9 @@
 
 namespace vr::kv {
 
+/// `reason` of a kResourceExhausted that more room on the disk would mend.
+inline constexpr std::string_view kDiskFullReason = "DISK_FULL";
+
 /// Everything stored beside a body. `metadata` is opaque here.
 struct Record {
   std::string metadata;

@@ -96,6 +96,7 @@ struct OriginOptions {
   /// passthrough: responses with Set-Cookie may be stored when they say how long they are fresh
   bool store_set_cookie = false;
   std::optional<std::string> cache_control;  ///< Cache-Control of good answers, verbatim
+  uint64_t kv_max_bytes = 0;  ///< of the durable store, for its variants; 0 = no quota of its own
 };
 
 /// What a symbolic link inside a file root may do.

@@ -31,7 +31,8 @@ def test_exactly_the_contracts_names(stored, target, key, fields, content_type):
     stored.wait_stored(1)
     hit, body = stored.get(target)
     entry = stored.entry(key)
-    assert set(entry) == {"key", "layers", "metadata"} and entry["key"] == key == hit["X-KV-Cache-Key"]
+    assert set(entry["use"]) == {"count", "lastAt", "ttlFactor"} and entry["use"]["ttlFactor"] == 1
+    assert set(entry) == {"key", "layers", "use", "metadata"} and entry["key"] == key == hit["X-KV-Cache-Key"]
     assert entry["layers"] == {"edge": True, "KV": True, "inProduction": False}
     meta = entry["metadata"]
     assert set(meta) == ALWAYS | fields

@@ -203,7 +203,7 @@ def test_the_listing_is_complete_and_exact(stocked, limit):
         [key_of("a.mp4", 16), key_of("a.mp4", 160), "frame:videos/a.mp4:derivative=tiny", "video:videos/a.mp4"])
     assert pages >= 4 / limit
     for row in rows:
-        assert set(row) == {"key", "layers", "metadata"} and row["layers"] == {"edge": True, "KV": True}
+        assert set(row) == {"key", "layers", "use", "metadata"} and row["layers"] == {"edge": True, "KV": True}
         assert row["metadata"]["sourcePath"] == "videos/a.mp4"
     for name in ("a.mp4.bak", "a.mp42", "b/a.mp4"):
         rows, _ = listed(stocked, "videos/" + name, limit)
