@@ -136,7 +136,7 @@ Task<void> KvKeeper::Load() {
     }
   }
   const int64_t now_ms = NowMs();
-  auto order = [rows, has_state, now_ms, uses = std::move(state.uses)]() -> Result<bool> {
+  auto order = [rows, has_state, uses = std::move(state.uses)]() -> Result<bool> {
     std::unordered_map<uint64_t, KeptUse> by_id;
     by_id.reserve(uses.size());
     for (const KeptUse& use : uses) by_id.emplace(use.id, use);
