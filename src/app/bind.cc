@@ -223,6 +223,7 @@ void BindTransform(Object& o, Settings& s) {
   o.Duration("timeout", t.timeout, {1s, 24h});
   o.Duration("noProgressTimeout", t.no_progress_timeout, {1s, 1h});
   o.Duration("asyncThreshold", s.delivery.async_threshold, {0s, 86400s});
+  o.Field("deriveFromCached", s.delivery.derive_from_cached);
   o.Field("maxEventStreams", s.delivery.max_event_streams, {0, 100'000});
   o.Field("maxDimension", t.max_dimension, {16, 16384});
   o.Field("maxStreams", t.max_streams, {1, 10'000});

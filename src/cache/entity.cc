@@ -51,6 +51,7 @@ std::string Metadata::ToJson() const {
   c["planDigest"] = Hex(plan_digest);
   c["bodyChecksum"] = "xxh3-128:" + Hex(body_hash);
   c["encodeSeconds"] = encode_seconds;
+  if (!derived_from.empty()) c["derivedFrom"] = derived_from;
   if (source_bytes > 0) c["sourceBytes"] = source_bytes;
   if (!route.empty()) c["route"] = route;
   if (rate_factor > 0) c["rateFactor"] = rate_factor;
@@ -102,6 +103,7 @@ Result<Metadata> Metadata::FromJson(std::string_view json) {
       return bad("bodyChecksum");
     }
     m.encode_seconds = c.value("encodeSeconds", 0.0);
+    m.derived_from = c.value("derivedFrom", "");
     m.source_bytes = c.value("sourceBytes", uint64_t{0});
     m.route = c.value("route", "");
     m.rate_factor = c.value("rateFactor", 0.0);

@@ -39,6 +39,7 @@ struct Metadata {
   Hash128 plan_digest;
   Hash128 body_hash;
   double encode_seconds = 0;  ///< CPU seconds it took to make
+  std::string derived_from;   ///< key of the variant that it was made of; empty: of its source
   uint64_t source_bytes = 0;  ///< of its source, read to make it; 0 = not known
   std::string route;          ///< how it was made: "remux", "transcode: size"; empty = not known
   double rate_factor = 0;     ///< the encoder's, solved for this source; 0 = none was

@@ -349,6 +349,15 @@ void Orchestrator::CheckSource(io::Executor executor, EntityRef entity, Query qu
   group_.Spawn(executor, check);
 }
 
+Task<EntityRef> Orchestrator::Borrow(Context ctx, std::string key, Hash128 digest) {
+  EntityRef held = edge_.Look(key);
+  if (!held || held->meta.plan_digest != digest) {
+    held = co_await ReadKv(std::move(ctx), std::move(key), digest);
+  }
+  if (!held || !held->is_fresh(NowMs()) || held->meta.status != http::kOk) co_return nullptr;
+  co_return held;
+}
+
 Task<Explanation> Orchestrator::Explain(Context ctx, std::string key, Hash128 digest) {
   Explanation out;
   const int64_t now_ms = ToUnixMillis(clock_.Now());

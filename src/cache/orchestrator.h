@@ -200,6 +200,10 @@ class Orchestrator {
 
   Task<Explanation> Explain(Context ctx, std::string key, Hash128 digest);
 
+  /// A fresh result of this plan in edge or KV, to make something else of; null when there is none.
+  /// Counts as no use and changes nothing.
+  Task<EntityRef> Borrow(Context ctx, std::string key, Hash128 digest);
+
   /// The production of this key and plan that is under way, or null.
   ProductionRef InFlight(const std::string& key, const Hash128& digest);
 

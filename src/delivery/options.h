@@ -25,6 +25,8 @@ struct Options {
   int max_event_streams = 256;  ///< clients that follow a job at /sse/job/; 503 beyond
   std::string public_url;  ///< of absolute links, without "/" at its end; empty: from the request
   MediaUrlOptions media_urls;
+  /// A variant may be made of a larger one that is held, instead of its source (derivation.h).
+  bool derive_from_cached = false;
   bool allow_public_bypass = true;  ///< false: bypass flags count from debug_addresses only
 };
 

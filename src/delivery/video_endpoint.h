@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cache/orchestrator.h"
+#include "delivery/derivation.h"
 #include "delivery/head.h"
 #include "delivery/rate_limit.h"
 #include "delivery/request_log.h"
@@ -100,6 +101,11 @@ class VideoEndpoint final : public http::Handler {
   AnswerFacts FactsFor(const http::Request& request, const Prepared& prepared,
                        cache::Layer layer) const;
   ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
+  /// Null when it has to be made of its source.
+  BaseFinder BaseFinderFor(const Prepared& prepared, const cache::Query& query) const;
+  Task<std::optional<Base>> FindBase(Context ctx, SnapshotRef snapshot,
+                                     variant::VariantRequest wanted,
+                                     origin::Resolved resolved) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   static std::vector<std::string> TagsOf(const Prepared& prepared);
   /// For an answer that is made of no entity.

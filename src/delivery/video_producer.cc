@@ -175,17 +175,26 @@ void VideoProducer::Tell(const Result<cache::Metadata>& made) {
 
 Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::ProductionRef production,
                                                      SharedFd stored) {
-  Result<origin::SourceRef> opened = co_await OpenSource(ctx, spec_);
-  if (!opened.ok()) co_return std::move(opened).error();
-  origin::SourceRef source = std::move(*opened);
-  if (source->info().size && *source->info().size == 0) {
-    co_return Error(Code::kCorruption, "the source is empty").WithReason("SOURCE_CORRUPT");
+  std::optional<Result<cache::Metadata>> derived;
+  if (spec_.find_base && !seat_ && !has_changed_) {
+    derived = co_await Derive(ctx, production, stored);
   }
   Result<cache::Metadata> made = Error(Code::kInternal, "internal error");
-  if (spec_.plan.original) {
-    made = co_await CopyOriginal(ctx, production, stored, source);
+  if (derived) {
+    made = std::move(*derived);
   } else {
-    made = co_await Transform(ctx, production, stored, source);
+    Result<origin::SourceRef> opened = co_await OpenSource(ctx, spec_);
+    if (!opened.ok()) co_return std::move(opened).error();
+    const origin::SourceRef source = std::move(*opened);
+    if (source->info().size && *source->info().size == 0) {
+      co_return Error(Code::kCorruption, "the source is empty").WithReason("SOURCE_CORRUPT");
+    }
+    if (spec_.plan.original) {
+      made = co_await CopyOriginal(ctx, production, stored, source);
+    } else {
+      std::string none;
+      made = co_await Transform(ctx, production, stored, source, std::move(none));
+    }
   }
   Tell(made);
   if (made.ok()) {
@@ -200,11 +209,43 @@ Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::Product
   co_return made;
 }
 
+Task<std::optional<Result<cache::Metadata>>> VideoProducer::Derive(Context ctx,
+                                                                   cache::ProductionRef production,
+                                                                   SharedFd stored) {
+  std::optional<Base> base = co_await spec_.find_base(ctx);
+  if (!base) co_return std::nullopt;
+  Result<cache::Metadata> made =
+      co_await Transform(ctx, production, stored, base->source, base->key);
+  std::string_view result = "ok";
+  const bool has_begun = production->Look().phase != cache::Production::Phase::kWorking;
+  const bool may_begin_anew =
+      !has_begun && !production->is_abandoned() && ctx.deadline > std::chrono::steady_clock::now();
+  if (made.ok()) {
+    made->derived_from = base->key;
+    made->source_bytes = 0;
+  } else {
+    result = "failed";
+    LogWarn("derivation_failed", {{"source", spec_.request.source_path},
+                                  {"base", base->key},
+                                  {"error", made.error().ToLogString()}});
+  }
+  deps_.metrics
+      .GetCounter("video_resizer_derivations_total",
+                  "Variants made of what was held instead of their source, by result",
+                  {{"result", std::string(result)}})
+      .Add();
+  // Its source may be better than what was made of it.
+  if (!made.ok() && may_begin_anew && ::ftruncate(stored->get(), 0) == 0) co_return std::nullopt;
+  co_return made;
+}
+
 Task<Result<bool>> VideoProducer::IsUnchanged(Context ctx, cache::Metadata known) {
   CO_TRY(const origin::SourceRef source, co_await OpenSource(ctx, spec_));
   // A source without validators cannot be told apart from a changed one.
   const std::string& now = source->info().validator;
-  co_return !now.empty() && now == known.source_validator;
+  const bool is_unchanged = !now.empty() && now == known.source_validator;
+  if (!is_unchanged) has_changed_ = true;
+  co_return is_unchanged;
 }
 
 Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
@@ -265,7 +306,8 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
 }
 
 Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::ProductionRef production,
-                                                       SharedFd stored, origin::SourceRef opened) {
+                                                       SharedFd stored, origin::SourceRef opened,
+                                                       std::string base) {
   const auto source = std::make_shared<MeteredSource>(std::move(opened));
   transform::protocol::Job job = spec_.plan.job;
   job.source_complete = source->is_complete();
@@ -279,7 +321,10 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   job.stream = spec_.plan.streams;
   std::string factor_key;
   if (job.target_ssim > 0) {
-    factor_key = transform::RateFactorKey(spec_.resolved.identity, source->info().validator, job);
+    // What was encoded before is another source to an encoder.
+    const std::string identity =
+        base.empty() ? spec_.resolved.identity : spec_.resolved.identity + '#' + base;
+    factor_key = transform::RateFactorKey(identity, source->info().validator, job);
     job.known_rate_factor = deps_.rate_factors.Get(factor_key);
   }
   if (seat_) {

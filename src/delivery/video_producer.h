@@ -2,11 +2,13 @@
 // worker transform them. One object per production; Produce() is called once.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
 #include "analytics/recorder.h"
 #include "cache/orchestrator.h"
+#include "delivery/derivation.h"
 #include "delivery/snapshot.h"
 #include "delivery/transform_group.h"
 #include "io/blocking.h"
@@ -35,6 +37,7 @@ struct ProductionSpec {
   origin::Resolved resolved;
   transform::Plan plan;
   std::vector<std::string> tags;
+  BaseFinder find_base;  ///< null: it is made of its source
   std::string client;  ///< on whose behalf, see http::ClientGroupOf; empty: nobody's in particular
 };
 
@@ -58,8 +61,13 @@ class VideoProducer final : public cache::Producer {
  private:
   Task<Result<cache::Metadata>> CopyOriginal(Context ctx, cache::ProductionRef production,
                                              SharedFd stored, origin::SourceRef source);
+  /// @param base  key of the variant that `source` is; empty: it is the source
   Task<Result<cache::Metadata>> Transform(Context ctx, cache::ProductionRef production,
-                                          SharedFd stored, origin::SourceRef source);
+                                          SharedFd stored, origin::SourceRef source,
+                                          std::string base);
+  /// Makes it of something that is held. @return nullopt: it has to be made of its source
+  Task<std::optional<Result<cache::Metadata>>> Derive(Context ctx, cache::ProductionRef production,
+                                                      SharedFd stored);
   /// What a finished transform tells.
   void Note(cache::Metadata& meta, const transform::protocol::Done& done,
             const std::string& factor_key) const;
@@ -69,6 +77,7 @@ class VideoProducer final : public cache::Producer {
   const ProducerDeps deps_;
   const ProductionSpec spec_;
   std::shared_ptr<TransformGroup::Seat> seat_;
+  std::atomic<bool> has_changed_{false};  ///< the source, as far as was seen: what is held is old
 };
 
 }  // namespace vr::delivery
