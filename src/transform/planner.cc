@@ -230,11 +230,11 @@ bool SolvesQuality(const variant::VariantRequest& request, const Options& option
 }
 
 /// Whether a long result is encoded in segments. Not at a bit rate, which is an average over the
-/// whole.
+/// whole, and not in AV1 (worker/recipe.cc says why).
 bool EncodesSegments(const variant::VariantRequest& request, const Options& options) {
   return options.segments && !request.is_original() &&
          OperationOf(request.mode, request.format()) == protocol::Operation::kVideo &&
-         !request.resolved.bitrate;
+         request.format() != variant::Format::kAv1 && !request.resolved.bitrate;
 }
 
 }  // namespace

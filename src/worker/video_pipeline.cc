@@ -91,21 +91,17 @@ class FrameClock {
 /// How many encoders this machine lets us have at the same time. Changes no byte.
 SegmentedEncoder::Options EncodersFor(const protocol::Job& job, const VideoRecipe& recipe,
                                       const Placement& placement) {
-  // Address space, by what encoders were seen to take: x264 at its dearest, SVT-AV1's many stacks.
+  // Address space, by what encoders were seen to take: x264 at its dearest.
   constexpr uint64_t kPerEncoder = 64 << 20, kPerPixel = 130;
-  constexpr uint64_t kPerSvtEncoder = 256 << 20, kPerSvtPixel = 150;
-  // SVT-AV1 has some sixteen threads, and hangs where it may have no more.
-  constexpr uint64_t kMostEncoders = 8, kMostSvtEncoders = 2;
+  constexpr uint64_t kMostEncoders = 8;
   SegmentedEncoder::Options options;
   if (recipe.segment_seconds <= 0) return options;
   const uint64_t memory = MemoryLimit();
-  const bool is_svt = std::string_view(recipe.encoder) == "libsvtav1";
   const uint64_t pixels =
       static_cast<uint64_t>(placement.width) * static_cast<uint64_t>(placement.height);
-  const uint64_t each =
-      is_svt ? kPerSvtEncoder + kPerSvtPixel * pixels : kPerEncoder + kPerPixel * pixels;
-  options.threads = static_cast<int>(std::min<uint64_t>(
-      {job.encoder_threads, memory / 5 * 2 / each, is_svt ? kMostSvtEncoders : kMostEncoders}));
+  const uint64_t each = kPerEncoder + kPerPixel * pixels;
+  options.threads = static_cast<int>(
+      std::min<uint64_t>({job.encoder_threads, memory / 5 * 2 / each, kMostEncoders}));
   options.held_bytes = memory / 6;
   return options;
 }
