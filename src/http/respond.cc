@@ -62,6 +62,7 @@ std::string MakeBoundary() {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
   x ^= x >> 31;
+  x |= uint64_t{1} << 63;  // always 16 digits: equal answers are equally long
   char digits[20];
   const auto end = std::to_chars(digits, digits + sizeof digits, x, 16).ptr;
   return "vr-part-" + std::string(digits, end);

@@ -161,6 +161,16 @@ TEST(Respond, MakesMultipartOfSeveralRanges) {
                 boundary + "--\r\n");
 }
 
+TEST(Respond, EqualMultipartAnswersAreEquallyLong) {
+  const auto ask = [] { return BodyOf(RespondWith(Digits(), MakeGet("Range: bytes=0-1,-2"))); };
+  const std::string first = ask();
+  for (int i = 0; i < 500; ++i) {
+    const std::string next = ask();
+    EXPECT_EQ(next.size(), first.size());
+    EXPECT_NE(next, first) << "a boundary of its own";
+  }
+}
+
 TEST(Respond, SaysHowLongItIsWhenNoByteOfTheRangeExists) {
   const Response r = RespondWith(Digits(), MakeGet("Range: bytes=10-"));
   EXPECT_EQ(r.status, 416);
