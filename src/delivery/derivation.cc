@@ -1,9 +1,6 @@
 #include "delivery/derivation.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "io/files.h"
@@ -159,15 +156,7 @@ Result<origin::SourceRef> SourceOfEntity(const cache::EntityRef& entity) {
   SharedFd file = entity->file;
   if (!file) {
     TRY(UniqueFd memory, io::MemoryFile("vr-base"));
-    const std::string& bytes = *entity->memory;
-    size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t n = ::pwrite(memory.get(), bytes.data() + done, bytes.size() - done,
-                                 static_cast<off_t>(done));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return ErrnoError(errno, "a body in memory");
-      done += static_cast<size_t>(n);
-    }
+    CHECK_OK(io::Files::System().WriteAt(memory.get(), *entity->memory, 0));
     file = std::make_shared<const UniqueFd>(std::move(memory));
   }
   return origin::SourceRef(std::make_shared<EntitySource>(std::move(info), std::move(file)));

@@ -151,8 +151,8 @@ Task<void> Connection::Run() {
           continue;
         }
       }
-      if (is_cut_ || (core_->is_draining.load(std::memory_order_relaxed) && !parser_.has_input() &&
-                      !parser_.in_body())) {
+      if (is_cut_ ||
+          (core_->is_draining.load(std::memory_order_relaxed) && parser_.is_between_requests())) {
         co_return;
       }
       parser_.ReleaseIfEmpty();
@@ -229,13 +229,13 @@ Task<void> Connection::Run() {
 }
 
 asio::mutable_buffer Connection::SpaceForMore() {
-  if (!parser_.has_input() && !parser_.in_body()) return asio::buffer(first_bytes_);
+  if (parser_.is_between_requests()) return asio::buffer(first_bytes_);
   const std::span<char> space = parser_.Prepare();
   return {space.data(), space.size()};
 }
 
 void Connection::Take(size_t received) {
-  if (!parser_.has_input() && !parser_.in_body()) {
+  if (parser_.is_between_requests()) {
     const std::span<char> space = parser_.Prepare();
     std::memcpy(space.data(), first_bytes_.data(), received);
   }

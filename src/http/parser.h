@@ -66,6 +66,8 @@ class RequestParser {
   bool in_head() const { return state_ == State::kHead && end_ > begin_; }
   bool in_body() const { return state_ != State::kHead && state_ != State::kReady; }
   bool has_input() const { return end_ > begin_; }
+  /// Nothing of the next request has arrived, and nothing of this one is missing.
+  bool is_between_requests() const { return !has_input() && !in_body(); }
   /// Bytes received and not consumed: those behind a complete request.
   size_t input_size() const { return end_ - begin_; }
   size_t buffer_size() const { return capacity_; }

@@ -9,17 +9,30 @@ LARGE = "video:videos/medium.mp4:derivative=large"
 DERIVATIVES = {"large": {"width": 960}, "middle": {"width": 640}, "cropped": {"width": 900, "height": 300, "fit": "cover"}}
 
 
+def start(server, **transform):
+    server.add(media.clip("medium.mp4"), "medium.mp4")
+    server.config["derivatives"] = DERIVATIVES
+    if transform:
+        server.config["transform"] = transform
+    server.open_admin()
+    server.start()
+
+
+def store_base(server):
+    assert server.get(BASE)[0].status == 200
+    server.wait_stored(1)
+
+
+def take_source_away(server):
+    (server.media / "medium.mp4").rename(server.folder / "gone.mp4")
+
+
 @pytest.fixture
 def deriving(server):
     """The large derivative is in the store; its source is gone."""
-    server.add(media.clip("medium.mp4"), "medium.mp4")
-    server.config["derivatives"] = DERIVATIVES
-    server.config["transform"] = {"deriveFromCached": True}
-    server.open_admin()
-    server.start()
-    assert server.get(BASE)[0].status == 200
-    server.wait_stored(1)
-    (server.media / "medium.mp4").rename(server.folder / "gone.mp4")
+    start(server, deriveFromCached=True)
+    store_base(server)
+    take_source_away(server)
     return server
 
 
@@ -39,18 +52,13 @@ def test_a_smaller_one_a_still_and_the_sound_need_no_source(deriving, options, k
 
 def test_a_derived_one_looks_and_lasts_as_if_made_of_the_source(server):
     """The same request with and without deriving: size, duration, rate and sound; and the picture, nearly."""
-    server.add(media.clip("medium.mp4"), "medium.mp4")
-    server.config["derivatives"] = DERIVATIVES
-    server.config["transform"] = {"deriveFromCached": True}
-    server.open_admin()
-    server.start()
+    start(server, deriveFromCached=True)
     target = "/videos/medium.mp4?width=320"
     assert server.get(target)[0].status == 200
     server.wait_stored(1)
     alone = server.get(target)[1]
     server.purge(everything=True)
-    assert server.get(BASE)[0].status == 200
-    server.wait_stored(1)
+    store_base(server)
     assert server.get(target)[0].status == 200
     server.wait_stored(2)
     derived = server.get(target)[1]
@@ -82,12 +90,9 @@ def test_what_it_cannot_be_made_of_asks_the_source(deriving, options):
 
 
 def test_it_has_to_be_allowed(server):
-    server.add(media.clip("medium.mp4"), "medium.mp4")
-    server.config["derivatives"] = DERIVATIVES
-    server.start()
-    assert server.get(BASE)[0].status == 200
-    server.wait_stored(1)
-    (server.media / "medium.mp4").rename(server.folder / "gone.mp4")
+    start(server)
+    store_base(server)
+    take_source_away(server)
     assert server.get("/videos/medium.mp4?width=320")[0].status == 404
 
 
@@ -97,13 +102,8 @@ def test_nothing_is_made_of_what_was_purged_or_is_stale(deriving):
 
 
 def test_once_a_source_is_known_to_have_changed_nothing_is_made_of_the_old_one(server):
-    server.add(media.clip("medium.mp4"), "medium.mp4")
-    server.config["derivatives"] = DERIVATIVES
-    server.config["transform"] = {"deriveFromCached": True}
-    server.open_admin()
-    server.start()
-    assert server.get(BASE)[0].status == 200
-    server.wait_stored(1)
+    start(server, deriveFromCached=True)
+    store_base(server)
     reply, old = server.get("/videos/medium.mp4?mode=frame&width=320")
     child = reply["X-KV-Cache-Key"]
     assert derived_from(server, child) == LARGE
