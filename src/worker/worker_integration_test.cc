@@ -745,29 +745,40 @@ TEST_F(WorkerTest, AWorkerIsLockedUpBeforeItsJobArrives) {
 }
 
 #if defined(__x86_64__) && !defined(VR_SANITIZED)
-/// Makes a stopped worker execute one system call, as code injected by a hostile video would.
-/// @return the call's result, or 128 + signal when it killed the worker
-long Inject(int pid, long number, long a = 0, long b = 0, long c = 0) {
-  user_regs_struct saved{};
-  ptrace(PTRACE_GETREGS, pid, nullptr, &saved);
-  user_regs_struct regs = saved;
-  // The worker waits inside recvmsg: the two bytes before its instruction pointer are `syscall`.
-  regs.rip -= 2;
-  regs.rax = static_cast<unsigned long long>(number);
-  regs.orig_rax = static_cast<unsigned long long>(-1);
+/// Lets a stopped worker go on to its next stop: at the door of a system call, or for a signal.
+/// @return the status as waitpid(2) gives it
+int RunToNextStop(int pid) {
+  ptrace(PTRACE_SYSCALL, pid, nullptr, nullptr);
+  int status = 0;
+  waitpid(pid, &status, __WALL);
+  return status;
+}
+
+/// Puts one system call in the place of the recvmsg with which a stopped worker waits for its job,
+/// as code injected by a hostile video would. A worker that was stopped earlier first goes on to
+/// it: before, it may not be locked up yet.
+/// @return the call's result, or 128 + signal when it killed the worker; none when the worker ended
+///         before it waited
+std::optional<long> Inject(int pid, long number, long a = 0, long b = 0, long c = 0) {
+  __ptrace_syscall_info call{};
+  do {
+    if (!WIFSTOPPED(RunToNextStop(pid))) return std::nullopt;
+    ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof call, &call);
+  } while (call.op != PTRACE_SYSCALL_INFO_ENTRY || call.entry.nr != SYS_recvmsg);
+  user_regs_struct regs{};
+  ptrace(PTRACE_GETREGS, pid, nullptr, &regs);
+  regs.orig_rax = static_cast<unsigned long long>(number);
   regs.rdi = static_cast<unsigned long long>(a);
   regs.rsi = static_cast<unsigned long long>(b);
   regs.rdx = static_cast<unsigned long long>(c);
   ptrace(PTRACE_SETREGS, pid, nullptr, &regs);
-  ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr);
-  int status = 0;
-  waitpid(pid, &status, __WALL);
+  // A refused call may be left before its signal arrives, so the stop after it decides.
+  int status = RunToNextStop(pid);
+  ptrace(PTRACE_GETREGS, pid, nullptr, &regs);
+  if (WIFSTOPPED(status) && WSTOPSIG(status) != SIGSYS) status = RunToNextStop(pid);
   if (WIFSIGNALED(status)) return 128 + WTERMSIG(status);
   if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSYS) return 128 + SIGSYS;
-  user_regs_struct after{};
-  ptrace(PTRACE_GETREGS, pid, nullptr, &after);
-  ptrace(PTRACE_SETREGS, pid, nullptr, &saved);
-  return static_cast<long>(after.rax);
+  return static_cast<long>(regs.rax);
 }
 
 TEST_F(WorkerTest, CodeInsideAWorkerCannotReachFilesNetworkOrProcesses) {
@@ -792,14 +803,14 @@ TEST_F(WorkerTest, CodeInsideAWorkerCannotReachFilesNetworkOrProcesses) {
   for (const Case& c : cases) {
     std::optional<Worker> worker = client_->Spawn();
     ASSERT_TRUE(worker);
-    if (ptrace(PTRACE_SEIZE, worker->pid, nullptr, nullptr) != 0) {
+    if (ptrace(PTRACE_SEIZE, worker->pid, nullptr, PTRACE_O_TRACESYSGOOD) != 0) {
       GTEST_SKIP() << "may not trace the worker here";
     }
     ptrace(PTRACE_INTERRUPT, worker->pid, nullptr, nullptr);
     int status = 0;
     waitpid(worker->pid, &status, __WALL);
     ASSERT_TRUE(WIFSTOPPED(status));
-    const long got = Inject(worker->pid, c.number, c.a, c.b, c.c);
+    const std::optional<long> got = Inject(worker->pid, c.number, c.a, c.b, c.c);
     if (c.number == SYS_getpid) {
       EXPECT_EQ(got, worker->pid);  // the injection itself works
     } else {
