@@ -83,6 +83,7 @@ bool ResponseWriter::Start(const Response& response, const HeadOptions& options)
   is_chunk_open_ = false;
   stream_left_ = body_bytes_ = 0;
   first_byte_time_.reset();
+  is_sent_at_once_ = false;
 
   const auto* pieces = std::get_if<std::vector<Piece>>(&response.body);
   const auto* stream = std::get_if<StreamBody>(&response.body);
@@ -144,6 +145,7 @@ void ResponseWriter::StartRaw(std::string_view bytes) {
   next_ = 0;
   more_follows_ = false;
   first_byte_time_.reset();
+  is_sent_at_once_ = false;
   AddMemory(bytes, false);
 }
 
@@ -156,7 +158,7 @@ bool ResponseWriter::AddStreamPiece(Piece piece) {
   }
   segments_.clear();
   next_ = 0;
-  more_follows_ = false;
+  more_follows_ = is_sent_at_once_ = false;
   if (chunked_) {
     Pen pen{chunk_};
     if (is_chunk_open_) pen.Text("\r\n");
@@ -175,7 +177,7 @@ bool ResponseWriter::EndStream() {
   if (length_ && stream_left_ > 0) return false;
   segments_.clear();
   next_ = 0;
-  more_follows_ = false;
+  more_follows_ = is_sent_at_once_ = false;
   if (chunked_) AddMemory(is_chunk_open_ ? "\r\n0\r\n\r\n" : "0\r\n\r\n", false);
   stream_piece_ = Piece();
   return true;
@@ -199,6 +201,7 @@ void ResponseWriter::Sent(uint64_t n) {
   }
   if (!first_byte_time_ && (sent_body || (next_ == segments_.size() && !more_follows_))) {
     first_byte_time_ = std::chrono::steady_clock::now();
+    is_sent_at_once_ = next_ == segments_.size() && !more_follows_;
   }
 }
 
