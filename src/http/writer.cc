@@ -27,6 +27,10 @@ constexpr std::string_view kEndOfHead = "\r\n";
 constexpr size_t kRecord = 16 * 1024;
 /// Gathered at once for TLS: one read of a file for several records.
 constexpr size_t kGather = 4 * kRecord;
+/// Head and body of an answer that are copied together rather than sent as several pieces.
+constexpr size_t kSmall = 4096;
+/// Of a file: from here on only full packets are sent until its end.
+constexpr uint64_t kCorkFrom = 256 * 1024;
 
 uint64_t LengthOf(const Piece& piece) {
   return std::visit([](const auto& p) { return p.length; }, piece);
@@ -208,11 +212,25 @@ void ResponseWriter::Sent(uint64_t n) {
 ResponseWriter::Progress ResponseWriter::PushMemory(int fd) {
   iovec iov[kMaxIovecs];
   size_t count = 0;
+  size_t total = 0;
   size_t i = next_;
   for (; i < segments_.size() && count < kMaxIovecs && segments_[i].data != nullptr; ++i) {
     iov[count].iov_base = const_cast<char*>(segments_[i].data);
     iov[count].iov_len = segments_[i].length;
+    total += segments_[i].length;
     ++count;
+  }
+  // One piece costs the kernel less than several: what is small is put together first.
+  char gathered[kSmall];
+  if (count > 1 && total <= kSmall) {
+    char* at = gathered;
+    for (size_t k = 0; k < count; ++k) {
+      std::memcpy(at, iov[k].iov_base, iov[k].iov_len);
+      at += iov[k].iov_len;
+    }
+    iov[0].iov_base = gathered;
+    iov[0].iov_len = total;
+    count = 1;
   }
   msghdr message{};
   message.msg_iov = iov;
@@ -220,7 +238,8 @@ ResponseWriter::Progress ResponseWriter::PushMemory(int fd) {
   const int flags =
       MSG_NOSIGNAL | MSG_DONTWAIT | (i < segments_.size() || more_follows_ ? MSG_MORE : 0);
   for (;;) {
-    const ssize_t n = ::sendmsg(fd, &message, flags);
+    const ssize_t n = count == 1 ? ::send(fd, iov[0].iov_base, iov[0].iov_len, flags)
+                                 : ::sendmsg(fd, &message, flags);
     if (n >= 0) {
       Sent(static_cast<uint64_t>(n));
       return Progress::kDone;
@@ -306,11 +325,20 @@ ResponseWriter::Progress ResponseWriter::Push(int fd) {
   uint64_t turn_left = kTurnBytes;
   while (next_ < segments_.size()) {
     if (turn_left == 0) return Progress::kTurn;
-    const Progress progress =
-        segments_[next_].data != nullptr ? PushMemory(fd) : PushFile(fd, turn_left);
+    const Segment& segment = segments_[next_];
+    const bool is_file = segment.data == nullptr;
+    if (is_file && segment.length >= kCorkFrom && !is_corked_) Cork(fd, true);
+    const Progress progress = is_file ? PushFile(fd, turn_left) : PushMemory(fd);
     if (progress != Progress::kDone) return progress;
   }
+  if (is_corked_) Cork(fd, false);
   return Progress::kDone;
+}
+
+void ResponseWriter::Cork(int fd, bool is_wanted) {
+  const int value = is_wanted ? 1 : 0;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+  is_corked_ = is_wanted;
 }
 
 }  // namespace vr::http

@@ -86,6 +86,9 @@ class ResponseWriter {
   /// file ended early.
   std::string_view NextForTls();
   void Sent(uint64_t n);
+  /// Whether the kernel is to hold back part packets (tcp(7), TCP_CORK). Each call of sendfile ends
+  /// with one otherwise, whatever follows.
+  void Cork(int fd, bool is_wanted);
 
   TlsStream* tls_ = nullptr;
   std::vector<Segment> segments_;
@@ -104,6 +107,7 @@ class ResponseWriter {
   bool anything_sent_ = false;
   std::optional<SteadyTime> first_byte_time_;
   bool is_sent_at_once_ = false;
+  bool is_corked_ = false;
 };
 
 }  // namespace vr::http
