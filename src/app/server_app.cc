@@ -285,6 +285,7 @@ std::optional<admin::AnalyticsAccess> ServerApp::Access() {
     held.kv_bytes = usage.bytes;
     held.kv_entries = usage.entries;
     held.kv_max_bytes = settings_.kv.max_bytes;
+    held.kv_max_entries = settings_.cache.keeper.max_entries;
     return held;
   };
   return admin::AnalyticsAccess{*analytics_, *blocking_, storage};
