@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "base/hash.h"
+#include "cache/prewarm_orders.h"
+#include "cache/state_file.h"
 #include "delivery/head.h"
 #include "delivery/status.h"
 #include "http/client.h"
@@ -23,6 +25,8 @@ namespace {
 /// seconds.
 constexpr std::chrono::seconds kWorkerStart{30};
 constexpr size_t kReapBatch = 1000;
+/// Prewarming whose productions have ended has to be told.
+constexpr std::chrono::seconds kPrewarmEnd{1};
 /// The shortest that Linux has: a hit costs a loop less, and need not wait for the end of a
 /// worker's turn.
 constexpr std::chrono::microseconds kTurns{100};
@@ -48,6 +52,19 @@ cache::TtlOptions WithOverride(cache::TtlOptions ttl, const origin::TtlOverride&
   ttl.client_error = own.client_error.value_or(ttl.client_error);
   ttl.server_error = own.server_error.value_or(ttl.server_error);
   return ttl;
+}
+
+Task<Result<void>> KeepOrders(io::Blocking& blocking, std::string file,
+                              std::vector<cache::KeptOrder> orders) {
+  auto write = [file = std::move(file), orders = std::move(orders)] {
+    return cache::WriteStateFile(file, cache::EncodeOrders(orders));
+  };
+  co_return co_await blocking.Run(io::Lane::kWrite, std::move(write));
+}
+
+Result<std::vector<cache::KeptOrder>> ReadOrders(const std::string& file) {
+  TRY(const std::string bytes, cache::ReadStateFile(file, cache::kMostOrderBytes));
+  return cache::DecodeOrders(bytes);
 }
 
 /// Where absolute URLs belong that clients name. The matcher is for paths and matches none.
@@ -215,7 +232,12 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
           },
       .is_idle = [pool = app->pool_.get()] { return pool->is_idle(); },
       .resolve = [endpoint = app->endpoint_.get()](
-                     std::string target) { return endpoint->ResolveWarm(std::move(target)); }};
+                     std::string target) { return endpoint->ResolveWarm(std::move(target)); },
+      .keep =
+          [blocking = app->blocking_.get(),
+           file = s.prewarm.state_file](std::vector<cache::KeptOrder> orders) {
+            return KeepOrders(*blocking, file, std::move(orders));
+          }};
   app->prewarmer_ = std::make_unique<cache::Prewarmer>(std::move(prewarm), s.prewarm);
   app->endpoint_->TellOfRequests(*app->prewarmer_);
   cache::EdgeOptions passthrough_edge = s.cache.edge;
@@ -257,6 +279,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::Start(Settings settings) {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
+  app->RestorePrewarming();
   http::ServerOptions admin_options = s.server;
   admin_options.listen = s.admin.listen;
   TRY(app->admin_server_,
@@ -285,6 +308,7 @@ std::optional<admin::AnalyticsAccess> ServerApp::Access() {
     held.kv_bytes = usage.bytes;
     held.kv_entries = usage.entries;
     held.kv_max_bytes = settings_.kv.max_bytes;
+    held.kv_max_entries = settings_.cache.keeper.max_entries;
     return held;
   };
   return admin::AnalyticsAccess{*analytics_, *blocking_, storage};
@@ -303,6 +327,23 @@ Result<void> ServerApp::FinishPurges() {
   // What somebody wanted gone must not be served again: better not to start.
   if (!done.ok()) return std::move(done).error().In("finishing interrupted purges");
   return {};
+}
+
+void ServerApp::RestorePrewarming() {
+  Result<std::vector<cache::KeptOrder>> orders = ReadOrders(settings_.prewarm.state_file);
+  if (orders.ok()) return prewarmer_->Restore(std::move(*orders));
+  if (orders.error().code == Code::kNotFound) return;
+  LogWarn("prewarm_orders_not_loaded",
+          {{"file", settings_.prewarm.state_file}, {"error", orders.error().ToLogString()}});
+}
+
+void ServerApp::KeepPrewarming() {
+  // Who still makes something may write as well. The file is a second old at most.
+  if (!prewarmer_->Drain(std::chrono::steady_clock::now() + kPrewarmEnd)) return;
+  if (!prewarmer_->is_changed()) return;
+  const Result<void> kept = cache::WriteStateFile(settings_.prewarm.state_file,
+                                                  cache::EncodeOrders(prewarmer_->Unended()));
+  if (!kept.ok()) LogWarn("prewarm_orders_not_kept", {{"error", kept.error().ToLogString()}});
 }
 
 ServerApp::~ServerApp() {
@@ -385,6 +426,7 @@ bool ServerApp::Drain(SteadyTime deadline, const std::atomic<bool>& hurry) {
       break;
     }
   }
+  KeepPrewarming();
   // After the last store: what was learned of it is kept.
   if (!keeper_->Close(is_clean ? deadline : std::chrono::steady_clock::now())) is_clean = false;
   Result<void> saved = keeper_->SaveNow();

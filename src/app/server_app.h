@@ -63,6 +63,10 @@ class ServerApp {
   Result<void> OpenNamespace();
   /// Blocks until purges that were interrupted are finished. Loops are running, listeners not yet.
   Result<void> FinishPurges();
+  /// Goes on with what was ordered before.
+  void RestorePrewarming();
+  /// After the last production.
+  void KeepPrewarming();
   std::optional<admin::AnalyticsAccess> Access();
   /// Tells log and metrics which certificate is shown now, and for how long.
   void NoteCertificate(const http::TlsFiles& files);

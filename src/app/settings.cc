@@ -62,6 +62,7 @@ void Derive(Settings& s) {
   s.cache.recent_reads_max_files = s.kv.verify_on_read == 100 ? 0 : s.kv.open_bodies;
   s.cache.keeper.max_bytes = s.kv.max_bytes;
   s.cache.keeper.state_file = s.kv.data_dir + "/capacity.state";
+  s.prewarm.state_file = s.kv.data_dir + "/prewarm.orders";
   for (const origin::OriginOptions& origin : s.origins) {
     if (origin.mode != origin::OriginMode::kTransform) continue;
     s.cache.keeper.origins[origin.name] = origin.kv_max_bytes;

@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace vr::app {
@@ -62,6 +65,38 @@ TEST(Simulate, NamesTheOptionOrLineThatIsWrong) {
   asked = Asked("lru", "1GB");
   asked.plot = "/there/is/no/such/folder.svg";
   EXPECT_FALSE(TableFor(asked).ok());
+  for (const char* marks : {"95", "90,95", "101,90", "95,0", "95,90,80", "a,b", "95,"}) {
+    asked = Asked("lru", "1GB");
+    asked.watermarks = marks;
+    EXPECT_THAT(complaint(TableFor(asked)), HasSubstr("--watermarks: ")) << marks;
+  }
+  asked = Asked("lru", "1GB");
+  asked.metadata = "some";
+  EXPECT_THAT(complaint(TableFor(asked)), HasSubstr("--metadata: \"some\""));
+  asked = Asked("lru,sieve", "1GB");
+  asked.held = "/tmp/never-written";
+  EXPECT_THAT(complaint(TableFor(asked)), HasSubstr("--held: works with one policy"));
+}
+
+TEST(Simulate, KeepsItsLimitAsTheServerDoesWhenAskedTo) {
+  cli::Command::Simulate asked = Asked("lru", "");
+  asked.size = "2000B";
+  EXPECT_THAT(*TableFor(asked), HasSubstr("| lru    | 2 KB |  40.00 % |"));
+  // 800 bytes and 200 of metadata: each of the three is evicted for the next.
+  asked.watermarks = "50,40";
+  asked.metadata = "200B";
+  EXPECT_THAT(*TableFor(asked), HasSubstr("| lru    | 2 KB |   0.00 % |"));
+}
+
+TEST(Simulate, WritesWhatIsHeldAtTheEnd) {
+  const std::filesystem::path file = std::filesystem::temp_directory_path() /
+                                     ("vr-simulate-held-" + std::to_string(::getpid()) + ".txt");
+  cli::Command::Simulate asked = Asked("lru", "1KB");
+  asked.held = file.string();
+  ASSERT_TRUE(TableFor(asked).ok());
+  std::ifstream in(file);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), "a\nc\n");
+  std::filesystem::remove(file);
 }
 
 }  // namespace

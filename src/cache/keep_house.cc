@@ -1,14 +1,12 @@
 // What the keeper of the durable store does now and then: learn what is there, take out what
 // nobody has used for long or what a rule names, write down what was learned.
-#include <fcntl.h>
-
 #include <algorithm>
 #include <unordered_map>
 #include <utility>
 
 #include "cache/entity.h"
 #include "cache/keeper.h"
-#include "io/files.h"
+#include "cache/state_file.h"
 #include "observe/log.h"
 
 namespace vr::cache {
@@ -22,28 +20,11 @@ constexpr size_t kSlice = 4096;
 constexpr size_t kChunk = 256;
 constexpr int64_t kReconcileEveryMs = 3'600'000;
 
-std::string DirectoryOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-}
-
-/// The whole file at once, or the old one stays.
-Result<void> WriteWhole(const std::string& path, const std::string& bytes) {
-  io::Files& files = io::Files::System();
-  const std::string fresh = path + ".new";
-  {
-    TRY(const UniqueFd fd, files.Open(fresh, O_WRONLY | O_CREAT | O_TRUNC));
-    CHECK_OK(files.WriteAt(fd.get(), bytes, 0));
-    CHECK_OK(files.Sync(fd.get()));
-  }
-  CHECK_OK(files.Rename(fresh, path));
-  return files.SyncDirectory(DirectoryOf(path));
-}
+/// 24 bytes per entry, and what policies have learned.
+constexpr uint64_t kMostStateBytes = uint64_t{4} << 30;
 
 Result<KeeperState> ReadState(const std::string& path) {
-  TRY(const UniqueFd fd, io::Files::System().Open(path, O_RDONLY));
-  TRY(const uint64_t size, io::SizeOf(fd.get()));
-  TRY(const std::string bytes, io::ReadAt(fd.get(), 0, size));
+  TRY(const std::string bytes, ReadStateFile(path, kMostStateBytes));
   return DecodeState(bytes);
 }
 
@@ -320,7 +301,7 @@ KeeperState KvKeeper::Gather() {
 
 Result<void> KvKeeper::SaveNow() {
   if (options_.state_file.empty() || !is_loaded_) return {};
-  return WriteWhole(options_.state_file, EncodeState(Gather()));
+  return WriteStateFile(options_.state_file, EncodeState(Gather()));
 }
 
 Task<void> KvKeeper::Save() {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <filesystem>
@@ -231,14 +232,28 @@ TEST_F(KeeperTest, AnOriginsQuotaTakesItsOwnEntriesOnly) {
   EXPECT_TRUE(Has("v19"));
 }
 
-TEST_F(KeeperTest, EvictsInTheOrderThatThePolicyGivesForTheSameEvents) {
+/// With each of the policies.
+class KeeperPolicyTest : public KeeperTest, public ::testing::WithParamInterface<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(All, KeeperPolicyTest, ::testing::Values("lru", "s3-fifo", "cost-aware"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           name.erase(std::remove(name.begin(), name.end(), '-'), name.end());
+                           return name;
+                         });
+
+TEST_P(KeeperPolicyTest, AdmitsAndEvictsInTheOrderThatThePolicyGivesForTheSameEvents) {
+  options_.eviction = GetParam();
   options_.max_entries = 50;
   Start();
+  capacity::PolicyOptions like_the_keepers;
+  like_the_keepers.max_bytes = options_.max_bytes;
   Result<std::unique_ptr<capacity::EvictionPolicy>> alone =
-      capacity::MakePolicy(options_.eviction, {});
+      capacity::MakePolicy(options_.eviction, like_the_keepers);
   ASSERT_TRUE(alone.ok());
   std::map<uint64_t, std::string> names;
   std::vector<std::string> expected;
+  int refused = 0;
   uint64_t random = 1;
   const auto next = [&random](uint64_t below) {
     random = random * 6364136223846793005ULL + 1442695040888963407ULL;
@@ -247,29 +262,37 @@ TEST_F(KeeperTest, EvictsInTheOrderThatThePolicyGivesForTheSameEvents) {
   for (int step = 0; step < 3000; ++step) {
     clock_.Advance(seconds(1));
     const int64_t now_ms = ToUnixMillis(clock_.Now());
-    const std::string key = "k" + std::to_string(std::min(next(300), next(300)));
-    const uint64_t id = Hash64Of(key);
-    names[id] = key;
-    const uint64_t before = (*alone)->entries();
+    const uint64_t n = std::min(next(300), next(300));
+    const std::string key = "k" + std::to_string(n);
+    capacity::Item item;
+    item.id = Hash64Of(key);
+    names[item.id] = key;
     if (Has(key)) {
       Hit(key);
-      (*alone)->Hit(id, now_ms);
+      (*alone)->Hit(item.id, now_ms);
       continue;
     }
-    (*alone)->Miss(id, now_ms);
-    ASSERT_TRUE(Put(key));
-    capacity::Item item;
-    item.id = id;
-    item.bytes =
-        keeper_->Look(key) ? Found(key)->body.size + Found(key)->record.metadata.size() : 0;
-    item.cost_seconds = 1;
+    // Of different weight and worth, at most 1000 bytes and never near the limit of bytes.
+    const uint64_t size = 100 + n * 7 % 10 * 100;
+    item.cost_seconds = static_cast<double>(uint64_t{1} << n % 5) / 8;
+    const kv::Record record = RecordOf(std::string(size, 'x'), "videos", item.cost_seconds);
+    item.bytes = size + record.metadata.size();
+    // The keeper's own rules: beyond 90 percent of 50 something has to be worth its place, and
+    // beyond 95 it is 90 again.
+    (*alone)->Miss(item.id, now_ms);
+    const bool is_admitted = (*alone)->entries() + 1 <= 45 || (*alone)->Admit(item, now_ms);
+    ASSERT_EQ(Put(key, size, "videos", item.cost_seconds), is_admitted) << step;
+    if (!is_admitted) {
+      ++refused;
+      continue;
+    }
     (*alone)->Insert(item, now_ms);
-    // The keeper's own rule: beyond 95 percent down to 90.
-    if (before + 1 > 47) {
+    if ((*alone)->entries() > 47) {
       while ((*alone)->entries() > 45) expected.push_back(names[*(*alone)->Evict(now_ms)]);
     }
   }
-  EXPECT_GT(expected.size(), 500u);
+  EXPECT_GT(expected.size(), 100u);
+  EXPECT_EQ(refused > 0, options_.eviction == "cost-aware");
   EXPECT_EQ(evicted_, expected);
 }
 

@@ -82,6 +82,56 @@ TEST_F(KeptOrchestratorTest, ACopyOfWhatWasEvictedIsServedAndASoftPurgeKeepsIt) 
   EXPECT_EQ(Fetch(Ask("k0"))->freshness, Freshness::kStale) << "nothing else holds it";
 }
 
+TEST_F(KeptOrchestratorTest, ACopyOfWhatIsEvictedWhileItIsReadIsNoMoreThanACopy) {
+  Begin();
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  orchestrator_->edge().Clear();
+  auto gate = std::make_shared<io::Notifier>();
+  auto is_open = std::make_shared<bool>(false);
+  KvFails([&](auto& f) {
+    f.after_get = [gate, is_open]() -> Task<void> {
+      const uint64_t ticket = gate->ticket();
+      if (!*is_open) co_await gate->WaitChange(ticket);
+    };
+  });
+  const uint64_t gets = kv_->calls().gets;
+  const Slot slot = Start(Ask("k"));
+  RunUntil([&] { return kv_->calls().gets > gets; });
+  context_.poll();
+  keeper_->NoteDiskFull();
+  Settle();
+  ASSERT_EQ(kv_->usage().entries, 0u);
+  ASSERT_FALSE(slot->has_value()) << "it is still being read";
+  *is_open = true;
+  gate->NotifyAll();
+  RunUntil([&] { return slot->has_value(); });
+  RunUntil([&] { return orchestrator_->flights() == 0; });
+  ASSERT_TRUE((*slot)->ok());
+  EXPECT_EQ((*slot)->value().layer, Layer::kKv);
+  ASSERT_NE(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
+  EXPECT_FALSE(orchestrator_->LookupEdge("k", {7, 7})->kv_backed);
+}
+
+TEST_F(KeptOrchestratorTest, ACopyOfWhatIsEvictedWhileItsSourceIsAskedIsNoMoreThanACopy) {
+  Begin();
+  ASSERT_TRUE(Fetch(Ask("k")).ok());
+  clock_.Advance(hours(25));
+  kitchen_->is_gated = true;
+  const Slot slot = Start(Ask("k"));
+  RunUntil([&] { return kitchen_->checks == 1; });
+  keeper_->NoteDiskFull();
+  Settle();
+  ASSERT_EQ(kv_->usage().entries, 0u);
+  ASSERT_FALSE(slot->has_value());
+  kitchen_->Open();
+  RunUntil([&] { return slot->has_value(); });
+  RunUntil([&] { return orchestrator_->flights() == 0; });
+  ASSERT_TRUE((*slot)->ok());
+  EXPECT_EQ((*slot)->value().freshness, Freshness::kRevalidated);
+  ASSERT_NE(orchestrator_->LookupEdge("k", {7, 7}), nullptr);
+  EXPECT_FALSE(orchestrator_->LookupEdge("k", {7, 7})->kv_backed);
+}
+
 TEST_F(KeptOrchestratorTest, WhatIsPurgedIsForgotten) {
   Begin();
   ASSERT_TRUE(Fetch(Ask("k")).ok());

@@ -25,6 +25,9 @@ struct PrewarmOptions {
   uint32_t concurrency = 1;
   /// Variants of one source that one worker makes together.
   uint32_t together = 6;
+  /// Keeps orders that have not ended over restarts; empty = nothing does.
+  std::string state_file;
+  std::chrono::milliseconds keep_every{1000};  ///< at the most, while orders change
 };
 
 }  // namespace vr::cache

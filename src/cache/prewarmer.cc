@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 
@@ -183,7 +184,10 @@ Result<Prewarmer::View> Prewarmer::Begin(Cause cause, std::vector<WarmTarget> re
   view.created_ms = ToUnixMillis(deps_.clock.Now());
   view.total = view.queued = resolved.size();
   Result<View> taken = Take(batch, std::move(resolved));
-  if (taken.ok()) StartDrivers();
+  if (taken.ok()) {
+    StartKeeping();
+    StartDrivers();
+  }
   return taken;
 }
 
@@ -205,6 +209,7 @@ Result<Prewarmer::View> Prewarmer::Take(const BatchRef& batch, std::vector<WarmT
     if (ended != batches_.end()) batches_.erase(ended);
   }
   queue_gauge_.Set(static_cast<double>(waiting_.size()));
+  is_changed_ = true;
   return batch->view;
 }
 
@@ -276,6 +281,12 @@ std::vector<Prewarmer::View> Prewarmer::List() const {
 }
 
 bool Prewarmer::Cancel(std::string_view id) {
+  const bool is_found = TakeOff(id);
+  if (is_found) StartKeeping();
+  return is_found;
+}
+
+bool Prewarmer::TakeOff(std::string_view id) {
   MutexLock lock(mutex_);
   const auto found = std::find_if(batches_.begin(), batches_.end(),
                                   [id](const BatchRef& batch) { return batch->view.id == id; });
@@ -285,6 +296,7 @@ bool Prewarmer::Cancel(std::string_view id) {
   batch->view.cancelled += std::exchange(batch->view.queued, 0);
   EndIfOverLocked(batch);
   queue_gauge_.Set(static_cast<double>(waiting_.size()));
+  is_changed_ = true;
   return true;
 }
 
@@ -335,7 +347,8 @@ std::vector<Prewarmer::Item> Prewarmer::TakeLocked(SteadyTime now) {
 
 Task<void> Prewarmer::Drive() {
   for (;;) {
-    std::vector<Item> items;
+    std::vector<WarmTarget> targets;
+    Making::iterator making;
     const bool is_idle = deps_.is_idle();
     const SteadyTime now = std::chrono::steady_clock::now();
     {
@@ -344,22 +357,37 @@ Task<void> Prewarmer::Drive() {
         --drivers_;
         co_return;
       }
+      std::vector<Item> items;
       if (is_idle) items = TakeLocked(now);
+      for (const Item& item : items) targets.push_back(item.target);
+      if (!items.empty()) making = making_.insert(making_.end(), std::move(items));
     }
-    if (items.empty()) {
+    if (targets.empty()) {
       co_await io::SleepUntil(now + kLook);
       continue;
     }
-    std::vector<WarmTarget> targets;
-    for (const Item& item : items) targets.push_back(item.target);
     std::vector<Result<Warmed>> results = co_await deps_.make(std::move(targets));
-    Settle(std::move(items), std::move(results));
+    Settle(making, std::move(results));
+    StartKeeping();
   }
 }
 
-void Prewarmer::Settle(std::vector<Item> items, std::vector<Result<Warmed>> results) {
+void Prewarmer::NoteFailure(View& view, const std::string& target, const Error& error) {
+  ++view.failed;
+  if (view.failures.size() >= kKeptFailures) return;
+  Failure failure;
+  failure.target = target;
+  failure.code = error.reason.empty() ? std::string(vr::ToString(error.code)) : error.reason;
+  failure.message = error.public_message;
+  view.failures.push_back(std::move(failure));
+}
+
+void Prewarmer::Settle(Making::iterator making, std::vector<Result<Warmed>> results) {
   const SteadyTime now = std::chrono::steady_clock::now();
   MutexLock lock(mutex_);
+  std::vector<Item> items = std::move(*making);
+  making_.erase(making);
+  is_changed_ = true;
   for (size_t i = 0; i < items.size(); ++i) {
     Item& item = items[i];
     View& view = item.batch->view;
@@ -368,6 +396,11 @@ void Prewarmer::Settle(std::vector<Item> items, std::vector<Result<Warmed>> resu
     if (result.ok()) {
       ++(*result == Warmed::kMade ? view.made : *result == Warmed::kHeld ? view.held : view.joined);
       Count(ToString(*result)).Add();
+    } else if (is_stopped_ && deps_.keep) {
+      // Given up, most likely. The next process sees what is wrong with it.
+      ++view.queued;
+      waiting_.push_back(std::move(item));
+      continue;
     } else if (IsForLater(result.error()) && ++item.tries < kMostTries && !is_stopped_) {
       Count("postponed").Add();
       ++view.queued;
@@ -375,32 +408,163 @@ void Prewarmer::Settle(std::vector<Item> items, std::vector<Result<Warmed>> resu
       waiting_.push_back(std::move(item));
       continue;
     } else {
-      const Error& error = result.error();
-      ++view.failed;
       Count("failed").Add();
-      if (view.failures.size() < kKeptFailures) {
-        Failure failure;
-        failure.target = item.target.target;
-        failure.code = error.reason.empty() ? std::string(vr::ToString(error.code)) : error.reason;
-        failure.message = error.public_message;
-        view.failures.push_back(std::move(failure));
-      }
+      NoteFailure(view, item.target.target, result.error());
     }
     EndIfOverLocked(item.batch);
   }
   queue_gauge_.Set(static_cast<double>(waiting_.size()));
 }
 
+// --- over restarts
+
+bool Prewarmer::is_changed() const {
+  MutexLock lock(mutex_);
+  return is_changed_;
+}
+
+std::vector<KeptOrder> Prewarmer::Unended() const {
+  MutexLock lock(mutex_);
+  return UnendedLocked();
+}
+
+std::vector<KeptOrder> Prewarmer::UnendedLocked() const {
+  std::vector<KeptOrder> orders(unrestored_.begin(), unrestored_.end());
+  std::unordered_map<const Batch*, size_t> places;
+  for (const BatchRef& batch : batches_) {
+    const View& view = batch->view;
+    if (view.ended_ms != 0) continue;
+    places[batch.get()] = orders.size();
+    KeptOrder& order = orders.emplace_back();
+    order.id = view.id;
+    order.cause = static_cast<uint8_t>(view.cause);
+    order.created_ms = view.created_ms;
+    order.made = view.made;
+    order.held = view.held;
+    order.joined = view.joined;
+    order.failed = view.failed;
+    order.cancelled = view.cancelled;
+  }
+  const auto add = [&](const Item& item) {
+    const auto place = places.find(item.batch.get());
+    if (place != places.end()) orders[place->second].targets.push_back(item.target.target);
+  };
+  for (const std::vector<Item>& items : making_) std::for_each(items.begin(), items.end(), add);
+  std::for_each(waiting_.begin(), waiting_.end(), add);
+  return orders;
+}
+
+void Prewarmer::StartKeeping() {
+  if (!deps_.keep) return;
+  {
+    MutexLock lock(mutex_);
+    if (is_stopped_ || is_keeping_) return;
+    is_keeping_ = true;
+  }
+  if (group_.Spawn(deps_.executor, [this]() -> Task<void> { return Keep(); })) return;
+  MutexLock lock(mutex_);
+  is_keeping_ = false;
+}
+
+Task<void> Prewarmer::Keep() {
+  for (;;) {
+    std::vector<KeptOrder> orders;
+    std::chrono::milliseconds pause;
+    {
+      MutexLock lock(mutex_);
+      pause = options_.keep_every;
+      if (is_stopped_ || !is_changed_) {
+        is_keeping_ = false;
+        co_return;
+      }
+      is_changed_ = false;
+      orders = UnendedLocked();
+    }
+    Result<void> kept = co_await deps_.keep(std::move(orders));
+    if (!kept.ok()) LogWarn("prewarm_orders_not_kept", {{"error", kept.error().ToLogString()}});
+    // In small steps: a stop does not wait for it.
+    const SteadyTime next = std::chrono::steady_clock::now() + pause;
+    for (SteadyTime now = next - pause; now < next; now += kLook) {
+      {
+        MutexLock lock(mutex_);
+        if (is_stopped_) break;
+      }
+      co_await io::SleepUntil(std::min(next, now + kLook));
+    }
+  }
+}
+
+void Prewarmer::Restore(std::vector<KeptOrder> orders) {
+  if (orders.empty()) return;
+  {
+    MutexLock lock(mutex_);
+    unrestored_.assign(std::make_move_iterator(orders.begin()),
+                       std::make_move_iterator(orders.end()));
+  }
+  group_.Spawn(deps_.executor, [this]() -> Task<void> { return RestoreAll(); });
+}
+
+Task<void> Prewarmer::RestoreAll() {
+  for (;;) {
+    KeptOrder order;
+    {
+      MutexLock lock(mutex_);
+      if (is_stopped_ || unrestored_.empty()) co_return;
+      order = unrestored_.front();
+    }
+    auto batch = std::make_shared<Batch>();
+    View& view = batch->view;
+    view.id = order.id;
+    view.cause = static_cast<Cause>(order.cause);
+    view.created_ms = order.created_ms;
+    view.made = order.made;
+    view.held = order.held;
+    view.joined = order.joined;
+    view.failed = order.failed;
+    view.cancelled = order.cancelled;
+    view.total = order.made + order.held + order.joined + order.failed + order.cancelled +
+                 order.targets.size();
+    std::vector<Item> items;
+    for (size_t i = 0; i < order.targets.size(); ++i) {
+      if (i % kAtOnce == 0) co_await io::SleepUntil(std::chrono::steady_clock::now());
+      Result<WarmTarget> target = Resolve(view.cause, order.targets[i]);
+      if (target.ok()) {
+        items.push_back(Item{batch, std::move(*target), 0, SteadyTime()});
+      } else {
+        Count("failed").Add();
+        NoteFailure(view, order.targets[i], target.error());
+      }
+    }
+    view.queued = items.size();
+    {
+      MutexLock lock(mutex_);
+      unrestored_.pop_front();
+      // However long the list may be now: they were accepted.
+      std::move(items.begin(), items.end(), std::back_inserter(waiting_));
+      batches_.push_back(batch);
+      EndIfOverLocked(batch);
+      queue_gauge_.Set(static_cast<double>(waiting_.size()));
+      is_changed_ = true;
+      LogInfo("prewarm_restored",
+              {{"prewarm", view.id}, {"queued", view.queued}, {"failed", view.failed}});
+    }
+    StartKeeping();
+    StartDrivers();
+  }
+}
+
 bool Prewarmer::Drain(SteadyTime deadline) {
   {
     MutexLock lock(mutex_);
     is_stopped_ = true;
-    for (const Item& item : waiting_) {
-      --item.batch->view.queued;
-      ++item.batch->view.cancelled;
-      EndIfOverLocked(item.batch);
+    if (!deps_.keep) {
+      for (const Item& item : waiting_) {
+        --item.batch->view.queued;
+        ++item.batch->view.cancelled;
+        EndIfOverLocked(item.batch);
+      }
+      waiting_.clear();
     }
-    waiting_.clear();
   }
   group_.Close();
   return group_.WaitEmpty(deadline);

@@ -1,15 +1,16 @@
 // Prewarmer: makes variants that nobody has asked for yet, when there is nothing better to do.
 //
-// Orders (by an operator, by an upload, by a source that has become hot) wait in one bounded list,
-// in memory: a restart forgets them. Work is begun only while no user's job waits and a place is
-// free; what waits for the same source is handed over together, so that it can be decoded once. How
-// a variant is made is the maker's to know, which also sees to it that whoever asks for it
-// meanwhile joins. Thread-safe.
+// Orders (by an operator, by an upload, by a source that has become hot) wait in one bounded list;
+// what is not done yet of them outlives a restart (prewarm_orders.h). Work is begun only while no
+// user's job waits and a place is free; what waits for the same source is handed over together, so
+// that it can be decoded once. How a variant is made is the maker's to know, which also sees to it
+// that whoever asks for it meanwhile joins. Thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "cache/prewarm_options.h"
+#include "cache/prewarm_orders.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "io/task_group.h"
@@ -57,6 +59,8 @@ class Prewarmer {
     std::function<bool()> is_idle;
     /// Fills in `source`. @errors kInvalidArgument, kNotFound: there can be no such variant
     std::function<Result<WarmTarget>(std::string target)> resolve;
+    /// Keeps the orders that have not ended, for Restore(); one call at a time. Null: nothing does.
+    std::function<Task<Result<void>>(std::vector<KeptOrder>)> keep;
   };
   enum class Cause { kOrder, kUpload, kHot };
   struct Failure {
@@ -98,8 +102,16 @@ class Prewarmer {
 
   PrewarmOptions options() const;
   void SetOptions(PrewarmOptions options);
+  /// Goes on with what was kept: in the background, and before any of it is forgotten. Before the
+  /// first order. What is no variant any more has failed.
+  void Restore(std::vector<KeptOrder> orders);
+  /// What has not ended, the oldest first.
+  std::vector<KeptOrder> Unended() const;
+  /// Whether there is something that `keep` has not been told.
+  bool is_changed() const;
   /// Takes no more orders and begins nothing more. Waits (blocking this non-loop thread) for what
-  /// is being made. @return false when the deadline came first
+  /// is being made. What is not done is cancelled if nothing keeps it. May be called again.
+  /// @return false when the deadline came first
   bool Drain(SteadyTime deadline);
 
  private:
@@ -113,16 +125,24 @@ class Prewarmer {
     int tries = 0;
     SteadyTime not_before;
   };
+  using Making = std::list<std::vector<Item>>;
   struct Heat {
     uint32_t requests = 0;
     SteadyTime window_end;
     SteadyTime quiet_until;  ///< it was hot just now
   };
 
+  bool TakeOff(std::string_view id);
   Task<void> Drive();
   /// What is made next; empty: nothing is due now.
   std::vector<Item> TakeLocked(SteadyTime now) REQUIRES(mutex_);
-  void Settle(std::vector<Item> items, std::vector<Result<Warmed>> results);
+  void Settle(Making::iterator making, std::vector<Result<Warmed>> results);
+  static void NoteFailure(View& view, const std::string& target, const Error& error);
+  Task<void> RestoreAll();
+  std::vector<KeptOrder> UnendedLocked() const REQUIRES(mutex_);
+  /// Has what has changed kept, soon.
+  void StartKeeping();
+  Task<void> Keep();
   /// @errors of the target, which the message names
   Result<WarmTarget> Resolve(Cause cause, const std::string& text) const;
   Result<View> Begin(Cause cause, std::vector<WarmTarget> resolved);
@@ -139,7 +159,11 @@ class Prewarmer {
   bool is_stopped_ GUARDED_BY(mutex_) = false;
   uint32_t drivers_ GUARDED_BY(mutex_) = 0;
   std::deque<Item> waiting_ GUARDED_BY(mutex_);
+  Making making_ GUARDED_BY(mutex_);
   std::deque<BatchRef> batches_ GUARDED_BY(mutex_);  ///< the oldest first
+  std::deque<KeptOrder> unrestored_ GUARDED_BY(mutex_);
+  bool is_changed_ GUARDED_BY(mutex_) = false;  ///< since it was kept
+  bool is_keeping_ GUARDED_BY(mutex_) = false;
   mutable Mutex heat_mutex_;
   std::unordered_map<std::string, Heat> heat_ GUARDED_BY(heat_mutex_);
   uint32_t hot_requests_ GUARDED_BY(heat_mutex_) = 0;

@@ -40,7 +40,12 @@ class PrewarmerTest : public ::testing::Test {
           resolved.source = target.substr(0, target.find('?'));
           resolved.target = std::move(target);
           return resolved;
-        }};
+        },
+        .keep = nullptr};
+    if (is_kept_) {
+      deps.keep = [this](std::vector<KeptOrder> orders) { return Keep(std::move(orders)); };
+    }
+    options.keep_every = 0ms;
     prewarmer_ = std::make_unique<Prewarmer>(std::move(deps), std::move(options));
   }
 
@@ -65,6 +70,23 @@ class PrewarmerTest : public ::testing::Test {
       changed_.wait(lock, [this] { return is_open_; });
     }
     co_return results;
+  }
+  Task<Result<void>> Keep(std::vector<KeptOrder> orders) {
+    const std::lock_guard lock(mutex_);
+    kept_ = std::move(orders);
+    changed_.notify_all();
+    co_return Result<void>();
+  }
+  /// Those targets are what is kept, of whatever order.
+  void WaitKept(const std::vector<std::string>& targets) {
+    std::unique_lock lock(mutex_);
+    ASSERT_TRUE(changed_.wait_for(lock, 20s, [&] {
+      std::vector<std::string> all;
+      for (const KeptOrder& order : kept_) {
+        all.insert(all.end(), order.targets.begin(), order.targets.end());
+      }
+      return all == targets;
+    }));
   }
   void Open() {
     const std::lock_guard lock(mutex_);
@@ -99,6 +121,8 @@ class PrewarmerTest : public ::testing::Test {
   std::condition_variable changed_;
   bool is_open_ = true;
   std::vector<std::string> made_;
+  bool is_kept_ = false;  ///< whether there is something that keeps orders
+  std::vector<KeptOrder> kept_;
   std::map<std::string, std::deque<Result<Warmed>>> next_;
   std::unique_ptr<Prewarmer> prewarmer_;
 };
@@ -229,6 +253,96 @@ TEST_F(PrewarmerTest, AnUploadIsFoundByItsPath) {
   const auto none = prewarmer_->Uploaded("b", "c.mp4");
   ASSERT_TRUE(none.ok());
   EXPECT_FALSE(*none);
+}
+
+TEST_F(PrewarmerTest, WhatIsNotDoneGoesOnInTheNextProcess) {
+  is_kept_ = true;
+  is_idle_ = false;
+  Make();
+  const auto order = Order({"/a?1", "/b?1"});
+  const auto upload = prewarmer_->Submit(Prewarmer::Cause::kUpload, {"/c?1"});
+  ASSERT_TRUE(order.ok() && upload.ok());
+  WaitKept({"/a?1", "/b?1", "/c?1"});
+  ASSERT_TRUE(prewarmer_->Drain(std::chrono::steady_clock::now() + 20s));
+  const std::vector<KeptOrder> left = prewarmer_->Unended();
+  Make();
+  prewarmer_->Restore(left);
+  is_idle_ = true;
+  const Prewarmer::View view = WaitEnd(order->id);
+  EXPECT_EQ(view.created_ms, order->created_ms);
+  EXPECT_EQ(view.total, 2u);
+  EXPECT_EQ(view.made, 2u);
+  EXPECT_EQ(WaitEnd(upload->id).cause, Prewarmer::Cause::kUpload);
+  WaitKept({});
+  EXPECT_FALSE(prewarmer_->is_changed());
+}
+
+TEST_F(PrewarmerTest, OfWhatIsDoneTheCountsAreKept) {
+  const Error full = Error(Code::kResourceExhausted, "full").WithReason("OVERLOADED");
+  next_["/a?gone"] = {Error(Code::kNotFound, "it is gone").WithReason("NOT_FOUND")};
+  next_["/a?later"] = {full, full, full, full};
+  is_kept_ = true;
+  Make();
+  const auto order = Order({"/a?made", "/a?gone", "/a?later"});
+  ASSERT_TRUE(order.ok());
+  WaitKept({"/a?later"});
+  ASSERT_TRUE(prewarmer_->Drain(std::chrono::steady_clock::now() + 20s));
+  const std::vector<KeptOrder> left = prewarmer_->Unended();
+  ASSERT_EQ(left.size(), 1u);
+  EXPECT_EQ(left[0].targets, (std::vector<std::string>{"/a?later"}));
+  next_.clear();
+  Make();
+  prewarmer_->Restore(left);
+  const Prewarmer::View view = WaitEnd(order->id);
+  EXPECT_EQ(view.total, 3u);
+  EXPECT_EQ(view.made, 2u);
+  EXPECT_EQ(view.failed, 1u);
+}
+
+TEST_F(PrewarmerTest, WhatAStopHasGivenUpIsNotDone) {
+  next_["/a?1"] = {Error(Code::kUnavailable, "the server is shutting down")};
+  is_kept_ = true;
+  is_open_ = false;
+  Make();
+  ASSERT_TRUE(Order({"/a?1"}).ok());
+  WaitMade(1);
+  EXPECT_EQ(prewarmer_->Unended().at(0).targets, (std::vector<std::string>{"/a?1"}));
+  EXPECT_FALSE(prewarmer_->Drain(std::chrono::steady_clock::now()));
+  Open();
+  ASSERT_TRUE(prewarmer_->Drain(std::chrono::steady_clock::now() + 20s));
+  EXPECT_TRUE(prewarmer_->is_changed());
+  EXPECT_EQ(prewarmer_->Unended().at(0).targets, (std::vector<std::string>{"/a?1"}));
+}
+
+TEST_F(PrewarmerTest, WhatHasEndedIsNotKept) {
+  is_kept_ = true;
+  is_idle_ = false;
+  Make();
+  const auto order = Order({"/a?1"});
+  ASSERT_TRUE(order.ok());
+  WaitKept({"/a?1"});
+  EXPECT_TRUE(prewarmer_->Cancel(order->id));
+  EXPECT_TRUE(prewarmer_->Unended().empty());
+  WaitKept({});
+}
+
+TEST_F(PrewarmerTest, WhatIsNoVariantAnyMoreHasFailed) {
+  KeptOrder order;
+  order.id = "0123";
+  order.held = 1;
+  order.targets = {"/bad?1", "/a?1"};
+  Make();
+  prewarmer_->Restore({order});
+  const auto give_up = std::chrono::steady_clock::now() + 20s;
+  while (!prewarmer_->Find("0123") && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::yield();
+  }
+  const Prewarmer::View view = WaitEnd("0123");
+  EXPECT_EQ(view.total, 3u);
+  EXPECT_EQ(view.failed, 1u);
+  EXPECT_EQ(view.made, 1u);
+  ASSERT_EQ(view.failures.size(), 1u);
+  EXPECT_EQ(view.failures[0].code, "NO_MATCHING_ORIGIN");
 }
 
 TEST_F(PrewarmerTest, AfterADrainNothingIsTaken) {

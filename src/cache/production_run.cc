@@ -250,6 +250,9 @@ void Orchestrator::Keep(const Query& query, const ProductionRef& production,
                         const EntityRef& entity) {
   if (!query.write_edge || !production->BeginKeeping()) return;
   edge_.Insert(entity);
+  // Evicted while it was read, or while its source was asked: then there was no copy to mark, or
+  // this one has just replaced it.
+  if (entity->kv_backed && kv_->tells_versions() && !kv_->Version(entity->key)) NotStored(entity);
   production->EndKeeping();
 }
 

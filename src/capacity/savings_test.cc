@@ -34,7 +34,7 @@ Outcome ReplayAt(const std::vector<TraceRequest>& trace, std::string_view policy
   options.max_bytes = static_cast<uint64_t>(static_cast<double>(all.bytes) * share);
   options.expected_entries = 1000 + static_cast<uint64_t>(static_cast<double>(all.entries) * share);
   const auto made = std::move(*MakePolicy(policy, options));
-  const Outcome outcome = Replay(trace, *made, options.max_bytes);
+  const Outcome outcome = Replay(trace, *made, {.max_bytes = options.max_bytes});
   EXPECT_LE(outcome.most_bytes, options.max_bytes);
   return outcome;
 }

@@ -13,8 +13,11 @@ namespace {
 
 class SimulatedStore {
  public:
-  SimulatedStore(EvictionPolicy& policy, uint64_t max_bytes)
-      : policy_(policy), max_bytes_(max_bytes) {}
+  SimulatedStore(EvictionPolicy& policy, const StoreRules& rules)
+      : policy_(policy),
+        rules_(rules),
+        high_(PercentOf(rules.max_bytes, rules.high_watermark)),
+        low_(PercentOf(rules.max_bytes, rules.low_watermark)) {}
 
   void Serve(const TraceRequest& request) {
     outcome_.requests += 1;
@@ -31,28 +34,37 @@ class SimulatedStore {
     Store(request);
   }
   const Outcome& outcome() const { return outcome_; }
+  std::vector<uint64_t> held() const { return {held_.begin(), held_.end()}; }
 
  private:
   void Store(const TraceRequest& request) {
-    const Item item{request.id, request.bytes, request.cost_seconds};
-    const bool has_room = policy_.bytes() + item.bytes <= max_bytes_;
-    if (item.bytes > max_bytes_ || (!has_room && !policy_.Admit(item, request.time_ms))) {
+    const Item item{request.id, request.bytes + rules_.metadata_bytes, request.cost_seconds};
+    const bool is_below = policy_.bytes() + item.bytes <= low_;
+    if (item.bytes > low_ || (!is_below && !policy_.Admit(item, request.time_ms))) {
       outcome_.refusals += 1;
       return;
     }
-    while (policy_.bytes() + item.bytes > max_bytes_) {
-      const std::optional<uint64_t> victim = policy_.Evict(request.time_ms);
-      VR_CHECK(victim && held_.erase(*victim) == 1);
-      outcome_.evictions += 1;
-    }
+    if (policy_.bytes() + item.bytes > rules_.max_bytes) LowerTo(low_ - item.bytes, request);
     policy_.Insert(item, request.time_ms);
     held_.insert(item.id);
     outcome_.most_bytes = std::max(outcome_.most_bytes, policy_.bytes());
     outcome_.most_entries = std::max<uint64_t>(outcome_.most_entries, policy_.entries());
+    if (policy_.bytes() > high_) LowerTo(low_, request);
+  }
+  void LowerTo(uint64_t bytes, const TraceRequest& request) {
+    while (policy_.bytes() > bytes) {
+      const std::optional<uint64_t> victim = policy_.Evict(request.time_ms);
+      VR_CHECK(victim && held_.erase(*victim) == 1);
+      outcome_.evictions += 1;
+    }
+  }
+  static uint64_t PercentOf(uint64_t whole, uint32_t percent) {
+    return whole / 100 * percent + whole % 100 * percent / 100;
   }
 
   EvictionPolicy& policy_;
-  const uint64_t max_bytes_;
+  const StoreRules rules_;
+  const uint64_t high_, low_;
   boost::unordered_flat_set<uint64_t, IdHash> held_;
   Outcome outcome_;
 };
@@ -60,9 +72,10 @@ class SimulatedStore {
 }  // namespace
 
 Outcome Replay(const std::vector<TraceRequest>& requests, EvictionPolicy& policy,
-               uint64_t max_bytes) {
-  SimulatedStore store(policy, max_bytes);
+               const StoreRules& rules, std::vector<uint64_t>* held) {
+  SimulatedStore store(policy, rules);
   for (const TraceRequest& request : requests) store.Serve(request);
+  if (held != nullptr) *held = store.held();
   return store.outcome();
 }
 

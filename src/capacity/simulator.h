@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "capacity/eviction_policy.h"
 #include "capacity/trace.h"
@@ -33,10 +34,22 @@ struct Outcome {
   static double Ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 };
 
+/// How a store keeps its limit. Marks of 100 %: it evicts when something finds no room, and no more
+/// than that needs. Others: as KvKeeper does, see docs/capacity.md.
+struct StoreRules {
+  uint64_t max_bytes = 0;
+  uint32_t high_watermark = 100;  ///< percent of max_bytes: beyond, eviction begins
+  /// Percent of max_bytes: there it ends; what would not fit below has to be admitted; what is
+  /// larger is not stored.
+  uint32_t low_watermark = 100;
+  uint64_t metadata_bytes = 0;  ///< what each entry takes beside its body
+};
+
 /// `policy` must be new. An entry that is asked for with another size than it is held with is a hit
 /// of the size it is asked for with.
+/// @param[out] held  ids of what the store holds at the end, in no order; may be null
 Outcome Replay(const std::vector<TraceRequest>& requests, EvictionPolicy& policy,
-               uint64_t max_bytes);
+               const StoreRules& rules, std::vector<uint64_t>* held = nullptr);
 
 struct Footprint {
   uint64_t entries = 0;

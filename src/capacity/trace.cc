@@ -53,6 +53,7 @@ std::string_view Trim(std::string_view text) {
 
 class CsvReader {
  public:
+  explicit CsvReader(bool keep_names) : keep_names_(keep_names) {}
   Result<void> Take(std::string_view line, uint64_t number) {
     if (line.empty() || line.starts_with('#')) return {};
     std::array<std::string_view, 4> fields;
@@ -88,12 +89,15 @@ class CsvReader {
       trace_.has_cost = true;
     }
     const auto millis = static_cast<int64_t>(std::llround(*seconds * 1000));
-    trace_.requests.push_back({millis, Hash64Of(fields[1]), *bytes, cost});
+    const uint64_t id = Hash64Of(fields[1]);
+    if (keep_names_) trace_.names.try_emplace(id, fields[1]);
+    trace_.requests.push_back({millis, id, *bytes, cost});
     return {};
   }
   Trace Finish() { return std::move(trace_); }
 
  private:
+  const bool keep_names_;
   Trace trace_;
   bool is_begun_ = false;
 };
@@ -123,6 +127,7 @@ std::optional<int64_t> ParseTime(std::string_view text) {
 
 class LogReader {
  public:
+  explicit LogReader(bool keep_names) : keep_names_(keep_names) {}
   Result<void> Take(std::string_view line, uint64_t number) {
     if (Trim(line).empty()) return {};
     const Json entry = Json::parse(line, nullptr, false);
@@ -138,7 +143,9 @@ class LogReader {
                             ? ParseTime(time->get_ref<const std::string&>())
                             : std::nullopt;
     if (!millis) return Complaint(number, "time", "is no time such as 2026-11-27T12:00:00.000Z");
-    TraceRequest request{*millis, Hash64Of(key->get_ref<const std::string&>()), 0, 0};
+    const std::string& name = key->get_ref<const std::string&>();
+    TraceRequest request{*millis, Hash64Of(name), 0, 0};
+    if (keep_names_) trace_.names.try_emplace(request.id, name);
     const auto bytes = entry.find("entity_bytes");
     const bool is_told = bytes != entry.end();
     if (is_told) {
@@ -206,6 +213,7 @@ class LogReader {
     }
   }
 
+  const bool keep_names_;
   Trace trace_;
   std::vector<bool> is_told_;
 };
@@ -228,14 +236,14 @@ Result<Trace> ReadWith(Reader reader, std::istream& in, std::string line) {
 
 }  // namespace
 
-Result<Trace> ReadTrace(std::istream& in, TraceFormat format) {
+Result<Trace> ReadTrace(std::istream& in, TraceFormat format, bool keep_names) {
   std::string first;
   if (!std::getline(in, first)) return Error(Code::kInvalidArgument, "the trace is empty");
   if (format == TraceFormat::kAuto) {
     format = Trim(first).starts_with('{') ? TraceFormat::kLog : TraceFormat::kCsv;
   }
-  if (format == TraceFormat::kLog) return ReadWith(LogReader(), in, std::move(first));
-  return ReadWith(CsvReader(), in, std::move(first));
+  if (format == TraceFormat::kLog) return ReadWith(LogReader(keep_names), in, std::move(first));
+  return ReadWith(CsvReader(keep_names), in, std::move(first));
 }
 
 void WriteTrace(std::ostream& out, const std::vector<TraceRequest>& requests) {

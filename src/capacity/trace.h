@@ -5,6 +5,7 @@
 #include <istream>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -22,6 +23,8 @@ struct Trace {
   std::vector<TraceRequest> requests;
   uint64_t skipped = 0;   ///< lines that are no request for an entry, or for one of unknown size
   bool has_cost = false;  ///< else every miss is taken to cost one second
+  /// What the trace calls each id: keys of a log. Empty unless asked for.
+  std::unordered_map<uint64_t, std::string> names;
 };
 
 enum class TraceFormat {
@@ -35,7 +38,7 @@ enum class TraceFormat {
 /// the next line with that key, else of the one before, else of this line itself (bytes sent, and
 /// milliseconds for CPU time) when it was sent whole.
 /// @errors kInvalidArgument: names line and field
-Result<Trace> ReadTrace(std::istream& in, TraceFormat format);
+Result<Trace> ReadTrace(std::istream& in, TraceFormat format, bool keep_names = false);
 
 /// As CSV with a header line. Ids in decimal, times with three decimals.
 void WriteTrace(std::ostream& out, const std::vector<TraceRequest>& requests);

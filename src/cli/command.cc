@@ -124,6 +124,16 @@ CLI::App* AddSimulate(CLI::App& parent, Command::Simulate& simulate) {
   app->add_option("--half-life", simulate.half_life,
                   "popularity counts half after that long; default 1d")
       ->type_name("TIME");
+  app->add_option("--watermarks", simulate.watermarks,
+                  "evict and admit as the server's store does: beyond HIGH percent of the size "
+                  "down to LOW, e.g. 95,90; default: when something finds no room")
+      ->type_name("HIGH,LOW");
+  app->add_option("--metadata", simulate.metadata,
+                  "what each entry takes beside its body, e.g. 800B; default 0")
+      ->type_name("BYTES");
+  app->add_option("--held", simulate.held,
+                  "also write what the store holds at the end, a key a line; one policy, one size")
+      ->type_name("FILE");
   app->add_option("--plot", simulate.plot, "also draw the result over the sizes")
       ->type_name("FILE.svg");
   CLI::Option* generate = app->add_option("--generate", simulate.generate,

@@ -76,7 +76,10 @@ struct Command {
     std::string size;              ///< "10GB"; empty: `sizes`
     std::string sizes;             ///< "1GB,2GB,5GB"
     std::string half_life = "1d";  ///< of popularity
+    std::string watermarks;        ///< "95,90": high and low, percent; empty: evicts when full
+    std::string metadata = "0B";   ///< of each entry, beside its body
     std::string plot;              ///< SVG file; empty: none
+    std::string held;              ///< file of what is held at the end; empty: none
     std::string generate;          ///< kind of trace to write to standard output
     uint64_t seed = 1;
     uint64_t requests = 200'000;

@@ -68,7 +68,8 @@ TEST(CommandLine, FsckNamesTheStoreAndHowToLook) {
 
 TEST(CommandLine, SimulateReplaysATraceOrMakesOne) {
   const Parsed replay = ParseLine({"simulate", "--trace", "a.log", "--policy", "lru,sieve",
-                                   "--sizes", "1GB,2GB", "--plot", "a.svg", "--half-life", "12h"});
+                                   "--sizes", "1GB,2GB", "--plot", "a.svg", "--half-life", "12h",
+                                   "--watermarks", "95,90", "--metadata", "800B", "--held", "h"});
   ASSERT_TRUE(replay.command) << replay.output;
   EXPECT_EQ(replay.command->kind, Command::Kind::kSimulate);
   EXPECT_EQ(replay.command->simulate.trace, "a.log");
@@ -77,6 +78,9 @@ TEST(CommandLine, SimulateReplaysATraceOrMakesOne) {
   EXPECT_EQ(replay.command->simulate.sizes, "1GB,2GB");
   EXPECT_EQ(replay.command->simulate.plot, "a.svg");
   EXPECT_EQ(replay.command->simulate.half_life, "12h");
+  EXPECT_EQ(replay.command->simulate.watermarks, "95,90");
+  EXPECT_EQ(replay.command->simulate.metadata, "800B");
+  EXPECT_EQ(replay.command->simulate.held, "h");
 
   const Parsed made =
       ParseLine({"simulate", "--generate", "scan", "--seed", "7", "--requests", "10"});

@@ -64,6 +64,7 @@ class EmbeddedStore final : public KvStore, private Journal {
                                       size_t limit) override;
   Usage usage() const override;
   std::optional<uint64_t> Version(std::string_view key) const override;
+  bool tells_versions() const override { return true; }
   void OnChange(std::function<void(std::string_view key)> listen) override;
   Journal& journal() override { return *this; }
 

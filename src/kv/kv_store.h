@@ -122,6 +122,8 @@ class KvStore {
   /// since can tell that it still is what it was. nullopt: there is none, or the store cannot say
   /// without reading. Memory only, never waits.
   virtual std::optional<uint64_t> Version(std::string_view /*key*/) const { return std::nullopt; }
+  /// Whether no Version() means that there is no such entry.
+  virtual bool tells_versions() const { return false; }
   /// Calls `listen` with the key of each entry that has changed or gone, on any thread; it must
   /// neither wait nor call back. Before the first entry is read, once. Stores that have no
   /// Version() never call it.

@@ -144,6 +144,19 @@ def test_a_copy_in_the_edge_outlives_the_entry(full):
     assert reply["X-KV-Cache-TTL"] is None, "it is not backed by the KV any more"
 
 
+@pytest.mark.parametrize("limits, shown", [({"maxBytes": "2MiB", "maxEntries": 20}, {"maxBytes": 2 * MIB, "maxEntries": 20}), ({"maxBytes": "1MiB"}, {"maxBytes": MIB})])
+def test_analytics_show_what_the_store_holds_and_may_hold(full, limits, shown):
+    full.config["cache"]["kv"] = limits
+    full.start()
+    wait_ready(full)
+    for n in range(2):
+        assert full.get(still(n))[0].status == 200
+    full.wait_stored(2)
+    reply, document = full.ask_admin("/admin/analytics?hours=1")
+    assert reply.status == 200
+    assert document["storage"]["kv"] == {"bytes": full.metric("video_resizer_kv_bytes"), "entries": 2, **shown}
+
+
 def test_a_full_store_takes_what_is_asked_for_more_than_once(full):
     full.config["cache"]["kv"].update(minUses=2, maxEntries=10)
     full.start()

@@ -259,6 +259,70 @@ def test_an_order_can_be_called_off(held_up):
     assert held_up.metric("video_resizer_prewarm_queue") == 0
 
 
+# -- over restarts
+
+THREE = ["/videos/long.mp4?width=640", "/remote/a.mp4?mode=frame&width=160", "/videos/small.mp4?mode=frame&width=100"]
+
+
+@pytest.fixture
+def under_way(held_up):
+    """(server, order): the first of three is being made, and takes long."""
+    held_up.start()
+    answer = order(held_up, {"targets": THREE})
+    until(lambda: running(held_up) == 1, "the first is being made")
+    return held_up, answer
+
+
+def kept(server):
+    file = server.data / "prewarm.orders"
+    return file.read_bytes() if file.exists() else b""
+
+
+def gone_on(server, answer):
+    until(lambda: server.admin_call("GET", "/admin/prewarm/" + answer["id"])[0] == 200, "the order is known again")
+    last = ended(server, answer["id"])
+    assert (last["createdAt"], last["cause"]) == (answer["createdAt"], answer["cause"])
+    until(lambda: b"small.mp4" not in kept(server), "nothing is kept any more", 20)
+    for target in THREE:
+        assert is_hit(server, target)
+    return counts(last)
+
+
+def test_orders_outlive_a_restart(under_way):
+    server, answer = under_way
+    server.stop()
+    assert all(target.encode() in kept(server) for target in THREE)
+    server.resume()
+    assert gone_on(server, answer) == {"total": 3, "made": 3}
+
+
+def test_orders_outlive_a_crash(under_way):
+    server, answer = under_way
+    until(lambda: all(target.encode() in kept(server) for target in THREE), "the order is kept")
+    server.kill9()
+    server.resume()
+    assert gone_on(server, answer) == {"total": 3, "made": 3}
+
+
+def test_what_is_no_variant_after_a_restart_has_failed(under_way):
+    server, answer = under_way
+    server.stop()
+    server.config["origins"] = [server.file_origin()]
+    server.start()
+    until(lambda: server.admin_call("GET", "/admin/prewarm/" + answer["id"])[0] == 200, "the order is known again")
+    last = ended(server, answer["id"])
+    assert counts(last) == {"total": 3, "made": 2, "failed": 1}
+    assert [(f["target"], f["code"]) for f in last["failures"]] == [(THREE[1], "NO_MATCHING_ORIGIN")]
+
+
+def test_damaged_orders_are_a_line_in_the_log(ready):
+    ready.data.mkdir(parents=True)
+    (ready.data / "prewarm.orders").write_bytes(b"video-resizer prewarm 1\nnonsense")
+    ready.start()
+    assert ready.events("prewarm_orders_not_loaded")
+    assert counts(ended(ready, order(ready, {"targets": THREE[2:]})["id"])) == {"total": 1, "made": 1}
+
+
 # -- one decode for several
 
 FOUR = {"a": {"width": 240}, "b": {"width": 200, "audio": False}, "c": {"width": 160, "compression": "low"}, "d": {"width": 120}}
