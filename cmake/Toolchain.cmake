@@ -32,12 +32,23 @@ if(VR_FUZZ)
   target_compile_options(vr_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# Profile-guided and link-time optimised: tools/build_pgo builds the same directory twice, with a training run in between.
+if(VR_PGO STREQUAL "generate")
+  target_compile_options(vr_flags INTERFACE -fprofile-generate -fprofile-update=prefer-atomic)
+  target_link_options(vr_flags INTERFACE -fprofile-generate)
+elseif(VR_PGO STREQUAL "use")
+  # What the training did not reach is compiled as ever, not for size.
+  target_compile_options(vr_flags INTERFACE -fprofile-use -fprofile-partial-training -fprofile-correction -flto=auto
+    -Wno-missing-profile -Wno-coverage-mismatch)
+  target_link_options(vr_flags INTERFACE -fprofile-use -flto=auto)
+endif()
+
 find_program(VR_MOLD mold)
 if(VR_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 find_program(VR_CCACHE ccache)
-if(VR_CCACHE)
+if(VR_CCACHE AND NOT VR_PGO)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros;${VR_CCACHE}")
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options(-fpch-preprocess)

@@ -15,6 +15,8 @@
 #include "base/hash.h"
 #include "base/mutex.h"
 #include "base/testing/manual_clock.h"
+#include "base/text_buffer.h"
+#include "base/text_scan.h"
 
 namespace vr {
 namespace {
@@ -164,6 +166,72 @@ TEST(Guarded, LetsOneInAtATime) {
   const auto& reader = pair;
   EXPECT_EQ(reader.With([](const Pair& p) { return p.a; }), 20000);
   EXPECT_EQ(reader.With([](const Pair& p) { return p.b; }), 20000);
+}
+
+TEST(GoodPrefix, IsThatOfALoopOverSingleBytes) {
+  const auto is_good = [](char c) { return c >= 0x20 && c < 0x7f && c != '"'; };
+  const auto may_be_bad = [](EightBytes bytes) { return bytes.outside(0x20) | bytes.equal('"'); };
+  for (size_t size = 0; size <= 26; ++size) {
+    std::string text(size, 'x');
+    EXPECT_EQ(GoodPrefix(text, may_be_bad, is_good), size);
+    for (size_t at = 0; at < size; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        text[at] = static_cast<char>(byte);
+        const size_t expected = is_good(text[at]) ? size : at;
+        ASSERT_EQ(GoodPrefix(text, may_be_bad, is_good), expected)
+            << "byte " << byte << " at " << at << " of " << size;
+      }
+      text[at] = 'x';
+    }
+  }
+}
+
+TEST(GoodPrefix, NeighboursDoNotHideABadByte) {
+  const auto is_good = [](char c) { return c != '#' && c != 0x7f && c != 0x01; };
+  const auto may_be_bad = [](EightBytes bytes) { return bytes.outside(0x02) | bytes.equal('#'); };
+  uint64_t random = 1;
+  for (int i = 0; i < 200000; ++i) {
+    char text[16];
+    size_t expected = sizeof text;
+    for (size_t at = sizeof text; at-- > 0;) {
+      random = random * 6364136223846793005U + 1442695040888963407U;
+      constexpr unsigned char kBytes[] = {'#',  '"',  '$',  0x7f, 0x7e, 0x80,
+                                          0x01, 0x02, 0xff, 0xa3, 0};
+      text[at] = static_cast<char>(random >> 60 == 0 ? kBytes[(random >> 32) % sizeof kBytes]
+                                                     : 'a' + static_cast<char>((random >> 40) % 3));
+      if (!is_good(text[at])) expected = at;
+    }
+    ASSERT_EQ(GoodPrefix(std::string_view(text, sizeof text), may_be_bad, is_good), expected);
+  }
+}
+
+TEST(TextBuffer, KeepsWhatIsAppendedAsItGrows) {
+  TextBuffer buffer;
+  std::string expected;
+  for (uint64_t i = 0; i < 3000; ++i) {
+    buffer.Append("number ");
+    buffer.AppendNumber(i * i * i * i * i);
+    buffer.Append(';');
+    expected += "number " + std::to_string(i * i * i * i * i) + ';';
+  }
+  buffer.AppendNumber(std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(buffer.view(), expected + "18446744073709551615");
+  buffer.Append(std::string(100000, 'x'));
+  EXPECT_EQ(buffer.view().size(), expected.size() + 20 + 100000);
+}
+
+TEST(TextBuffer, GivesBackMemoryBeyondWhatIsKept) {
+  TextBuffer buffer;
+  buffer.Append(std::string(5000, 'x'));
+  buffer.Clear(10000);
+  EXPECT_EQ(buffer.view(), "");
+  EXPECT_GE(buffer.capacity(), 5000u);
+  buffer.Append("abc");
+  EXPECT_EQ(buffer.view(), "abc");
+  buffer.Clear(4096);
+  EXPECT_EQ(buffer.capacity(), 0u);
+  buffer.Append("def");
+  EXPECT_EQ(buffer.view(), "def");
 }
 
 TEST(CheckDeathTest, NamesTheConditionAndThePlace) {

@@ -126,7 +126,10 @@ size_t Orchestrator::flights() const {
 }
 
 EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest) {
-  const int64_t now_ms = NowMs();
+  return LookupEdge(key, digest, NowMs());
+}
+
+EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest, int64_t now_ms) {
   for (Edge* edge : {&edge_, &negative_}) {
     if (!edge->enabled()) continue;
     EntityRef found = edge->Find(key);
@@ -139,9 +142,13 @@ EntityRef Orchestrator::LookupEdge(std::string_view key, const Hash128& digest) 
 }
 
 EntityRef Orchestrator::LookupRecentRead(std::string_view key, const Hash128& digest) {
+  return LookupRecentRead(key, digest, NowMs());
+}
+
+EntityRef Orchestrator::LookupRecentRead(std::string_view key, const Hash128& digest,
+                                         int64_t now_ms) {
   if (!kv_ || !recent_reads_->enabled()) return nullptr;
   EntityRef found = recent_reads_->Find(key);
-  const int64_t now_ms = NowMs();
   if (!found || found->meta.plan_digest != digest || !found->is_fresh(now_ms)) return nullptr;
   // The store is asked each time: what is purged there is gone here with it.
   if (kv_->Version(key) != found->kv_version) return nullptr;
@@ -331,11 +338,15 @@ void Orchestrator::LeaveFlight(const std::string& flight, const ProductionRef& p
 }
 
 bool Orchestrator::IsCheckDue(const Entity& entity, const FreshnessOptions& rules) const {
+  return IsCheckDue(entity, rules, NowMs());
+}
+
+bool Orchestrator::IsCheckDue(const Entity& entity, const FreshnessOptions& rules,
+                              int64_t now_ms) const {
   const int64_t interval = std::chrono::milliseconds(rules.source_check_interval).count();
   if (interval == 0 || entity.meta.source_validator.empty()) return false;
   int64_t last = entity.checked_at_ms.load(std::memory_order_relaxed);
   const int64_t since = last != 0 ? last : entity.meta.created_at_ms;
-  const int64_t now_ms = NowMs();
   if (now_ms - since < interval) return false;
   return entity.checked_at_ms.compare_exchange_strong(last, now_ms, std::memory_order_relaxed);
 }

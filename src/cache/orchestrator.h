@@ -138,10 +138,12 @@ class Orchestrator {
 
   /// A fresh entity of this plan in the edge, or null. The hit path: no suspension, one shard lock.
   EntityRef LookupEdge(std::string_view key, const Hash128& digest);
+  EntityRef LookupEdge(std::string_view key, const Hash128& digest, int64_t now_ms);
   /// A fresh entity of this plan that was read from the KV a moment ago and has not changed there
   /// since, or null. Nodes without an edge would read hot entries over and over; with one they are
   /// in the edge. Never waits: two shard locks.
   EntityRef LookupRecentRead(std::string_view key, const Hash128& digest);
+  EntityRef LookupRecentRead(std::string_view key, const Hash128& digest, int64_t now_ms);
 
   /// The whole way. Joins a production of the same key and plan, or starts one that outlives its
   /// caller.
@@ -164,6 +166,7 @@ class Orchestrator {
   /// Whether this hit should be followed by CheckSource: its source has not been looked at for
   /// sourceCheckInterval. Says yes to one caller per interval. Never waits.
   bool IsCheckDue(const Entity& entity, const FreshnessOptions& rules) const;
+  bool IsCheckDue(const Entity& entity, const FreshnessOptions& rules, int64_t now_ms) const;
   /// Compares the entity with its source, in the background: unchanged and past
   /// refresh_after_percent of its TTL: touched; changed: made again; gone: dropped. Hits go on
   /// meanwhile.

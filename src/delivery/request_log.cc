@@ -1,10 +1,9 @@
 #include "delivery/request_log.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <utility>
 
+#include "base/text_buffer.h"
 #include "http/ascii.h"
 #include "http/url_signature.h"
 #include "observe/log.h"
@@ -15,8 +14,8 @@ namespace vr::delivery {
 
 namespace {
 
-constexpr std::array<const char*, 7> kLayerNames{"edge",   "kv",          "joined", "transform",
-                                                 "bypass", "passthrough", "none"};
+constexpr std::array<std::string_view, 7> kLayerNames{
+    "edge", "kv", "joined", "transform", "bypass", "passthrough", "none"};
 constexpr size_t kPassthrough = 5;
 /// What analytics calls a variant that is none of a preset, and one that is as its source is.
 constexpr std::string_view kNoDerivative = "none";
@@ -71,31 +70,30 @@ std::string ShownPath(std::string_view path) {
   return shown;
 }
 
-void AppendNumber(std::string& line, std::string_view name, uint64_t value) {
-  char digits[24];
-  line += name;
-  line.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+/// To the nearest one.
+uint64_t Micros(double seconds) {
+  return static_cast<uint64_t>(std::clamp(seconds, 0.0, 1e9) * 1e6 + 0.5);
+}
+
+void AppendNumber(TextBuffer& line, std::string_view name, uint64_t value) {
+  line.Append(name);
+  line.AppendNumber(value);
 }
 
 /// In milliseconds: "12.345".
-void AppendMillis(std::string& line, std::string_view name, double seconds) {
-  const auto micros = static_cast<uint64_t>(std::llround(std::clamp(seconds, 0.0, 1e9) * 1e6));
+void AppendMillis(TextBuffer& line, std::string_view name, double seconds) {
+  const uint64_t micros = Micros(seconds);
   AppendNumber(line, name, micros / 1000);
   const char rest[] = {'.', static_cast<char>('0' + micros / 100 % 10),
                        static_cast<char>('0' + micros / 10 % 10),
                        static_cast<char>('0' + micros % 10)};
-  line.append(rest, sizeof rest);
+  line.Append(std::string_view(rest, sizeof rest));
 }
 
-void AppendString(std::string& line, std::string_view name, std::string_view value) {
-  line += ",\"";
-  line += name;
-  line += "\":";
+/// @param name  with comma, quotation marks and colon
+void AppendString(TextBuffer& line, std::string_view name, std::string_view value) {
+  line.Append(name);
   AppendJsonString(line, value);
-}
-
-uint64_t Micros(double seconds) {
-  return static_cast<uint64_t>(std::clamp(seconds, 0.0, 1e9) * 1e6);
 }
 
 }  // namespace
@@ -226,7 +224,7 @@ RequestLog::RequestLog(Metrics& metrics, const Clock& clock, analytics::Recorder
     seconds_[i] = std::make_unique<Histogram>(
         metrics.GetHistogram("video_resizer_request_seconds",
                              "Time from request head to first body byte handed to the kernel",
-                             {{"layer", kLayerNames[i]}}, buckets));
+                             {{"layer", std::string(kLayerNames[i])}}, buckets));
   }
 }
 
@@ -238,7 +236,7 @@ Counter& RequestLog::CounterFor(size_t layer, int status) {
   if (Counter* known = slot.load(std::memory_order_acquire)) return *known;
   owned_.push_back(std::make_unique<Counter>(metrics_.GetCounter(
       "video_resizer_requests_total", "Requests by the layer that answered, and status",
-      {{"layer", kLayerNames[layer]},
+      {{"layer", std::string(kLayerNames[layer])},
        {"status", status < 600 ? std::to_string(status) : "other"}})));
   slot.store(owned_.back().get(), std::memory_order_release);
   return *owned_.back();
@@ -262,40 +260,38 @@ void RequestLog::Finished(const http::Request& request, const http::Response& re
   if (!LogEnabled(LogLevel::kInfo)) return;
 
   constexpr size_t kKept = 4096;
-  thread_local std::string line;
-  line.clear();
-  line += "\"method\":";
-  AppendJsonString(line, request.method_name);
+  thread_local TextBuffer line;
+  line.Clear(kKept);
+  AppendString(line, "\"method\":", request.method_name);
   const std::string_view target = request.target.substr(0, 2048);
   if (target.find(http::kSignatureParameter) == target.npos) {
-    AppendString(line, "target", target);
+    AppendString(line, ",\"target\":", target);
   } else {
-    AppendString(line, "target", WithoutSignature(target));
+    AppendString(line, ",\"target\":", WithoutSignature(target));
   }
   AppendNumber(line, ",\"status\":", static_cast<uint64_t>(std::max(response.status, 0)));
-  line += ",\"layer\":\"";
-  line += kLayerNames[layer];
+  line.Append(",\"layer\":\"");
+  line.Append(kLayerNames[layer]);
   AppendNumber(line, "\",\"bytes\":", sent.body_bytes);
   AppendMillis(line, ",\"ms\":", sent.seconds);
   AppendMillis(line, ",\"first_byte_ms\":", sent.first_byte_seconds);
-  line += sent.complete ? ",\"complete\":true" : ",\"complete\":false";
-  if (!sent.error.empty()) AppendString(line, "error", sent.error);
+  line.Append(sent.complete ? ",\"complete\":true" : ",\"complete\":false");
+  if (!sent.error.empty()) AppendString(line, ",\"error\":", sent.error);
   if (note) {
     const std::string_view key =
         note->entity ? std::string_view(note->entity->key) : std::string_view(note->key);
-    if (!key.empty()) AppendString(line, "key", key);
+    if (!key.empty()) AppendString(line, ",\"key\":", key);
     if (note->entity) {
       AppendNumber(line, ",\"entity_bytes\":", note->entity->size());
       AppendMillis(line, ",\"encode_ms\":", note->entity->meta.encode_seconds);
     }
-    if (!note->reason.empty()) AppendString(line, "reason", note->reason);
-    if (!note->detail.empty()) AppendString(line, "detail", note->detail);
+    if (!note->reason.empty()) AppendString(line, ",\"reason\":", note->reason);
+    if (!note->detail.empty()) AppendString(line, ",\"detail\":", note->detail);
   }
-  AppendString(line, "peer", request.peer_address);
-  if (!request.client_address.empty()) AppendString(line, "client", request.client_address);
-  AppendString(line, "request_id", request.id);
-  LogRendered(LogLevel::kInfo, "request", line);
-  if (line.capacity() > kKept) line = std::string();
+  AppendString(line, ",\"peer\":", request.peer_address);
+  if (!request.client_address.empty()) AppendString(line, ",\"client\":", request.client_address);
+  AppendString(line, ",\"request_id\":", request.id);
+  LogRendered(LogLevel::kInfo, "request", line.view());
 }
 
 }  // namespace vr::delivery

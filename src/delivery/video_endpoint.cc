@@ -50,11 +50,13 @@ bool Contains(const std::vector<std::string>& list, std::string_view item) {
 }
 
 bool AsksForDebug(const Request& request) {
-  for (const std::string_view name : {"X-Debug", "X-Debug-Enabled", "Debug"}) {
-    const auto value = request.Get(name);
-    if (value && (*value == "true" || *value == "1")) return true;
-  }
-  return false;
+  // One look at all fields: every request comes by here.
+  return std::any_of(request.fields.begin(), request.fields.end(), [](const http::Field& field) {
+    const bool is_flag = http::EqualsNoCase(field.name, "X-Debug") ||
+                         http::EqualsNoCase(field.name, "X-Debug-Enabled") ||
+                         http::EqualsNoCase(field.name, "Debug");
+    return is_flag && (field.value == "true" || field.value == "1");
+  });
 }
 
 double MillisSince(SteadyTime start) {
@@ -524,7 +526,8 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
   const Prepared& p = *prepared;
   HitNow hit;
   if (!p.is_debug && !p.parsed.flags.no_read && !p.parsed.flags.debug_view) {
-    hit = LookupNow(p.key, p.digest, p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache);
+    hit = LookupNow(p.key, p.digest, p.snapshot->kv_enabled && !p.parsed.flags.no_kv_cache,
+                    ToUnixMillis(deps_.clock.Now()));
   }
   if (!hit.entity) {
     request.carried = std::make_shared<Prepared>(std::move(*prepared));
@@ -537,11 +540,11 @@ std::optional<Response> VideoEndpoint::TryNow(const Request& request) {
 }
 
 VideoEndpoint::HitNow VideoEndpoint::LookupNow(std::string_view key, const Hash128& digest,
-                                               bool may_read_kv) const {
+                                               bool may_read_kv, int64_t now_ms) const {
   HitNow hit;
-  hit.entity = deps_.orchestrator.LookupEdge(key, digest);
+  hit.entity = deps_.orchestrator.LookupEdge(key, digest, now_ms);
   if (hit.entity || !may_read_kv) return hit;
-  hit.entity = deps_.orchestrator.LookupRecentRead(key, digest);
+  hit.entity = deps_.orchestrator.LookupRecentRead(key, digest, now_ms);
   hit.layer = Layer::kKv;
   return hit;
 }
@@ -561,18 +564,18 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   if (request.method != http::Method::kGet && request.method != http::Method::kHead) {
     return std::nullopt;
   }
-  const SteadyTime started = std::chrono::steady_clock::now();
   KnownTarget* const known = Known().Find(request.target, config.generation);
   if (known == nullptr) return std::nullopt;
   const auto& trusted = config.delivery.debug_addresses;
   if (!trusted.empty() && AsksForDebug(request) && Contains(trusted, request.client())) {
     return std::nullopt;
   }
-  auto [hit, layer] = LookupNow(known->key, known->digest, config.kv_enabled);
+  const int64_t now_ms = ToUnixMillis(deps_.clock.Now());
+  auto [hit, layer] = LookupNow(known->key, known->digest, config.kv_enabled, now_ms);
   // Where a remembered redirect leads is looked at in full.
   if (!hit || !hit->location.empty()) return std::nullopt;
   if (layer == Layer::kEdge && io::Loop::Current() &&
-      deps_.orchestrator.IsCheckDue(*hit, config.freshness)) {
+      deps_.orchestrator.IsCheckDue(*hit, config.freshness, now_ms)) {
     const Result<Prepared> prepared = Prepare(request);
     if (prepared.ok()) CheckSource(request, *prepared, hit);
   }
@@ -581,7 +584,7 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   AnswerFacts facts;
   facts.layer = layer;
   facts.edge_asked = deps_.orchestrator.edge().enabled();
-  facts.now_ms = ToUnixMillis(deps_.clock.Now());
+  facts.now_ms = now_ms;
   facts.entity = hit.get();
   facts.parsed = &known->parsed;
   facts.request_id = request.id;
@@ -599,7 +602,7 @@ std::optional<Response> VideoEndpoint::TryKnown(const Request& request, const Sn
   http::Representation whole = Represent(*hit);
   whole.shared_fields = known->head.fields;
   whole.cache_control = CacheControlOf(facts);
-  facts.elapsed_ms = MillisSince(started);
+  if (request.received_at != SteadyTime()) facts.elapsed_ms = MillisSince(request.received_at);
   whole.fields.reserve(240);
   AppendOwnFields(whole.fields, facts);
   return Conclude(request, std::move(whole), std::move(hit), layer);

@@ -112,7 +112,8 @@ class VideoEndpoint final : public http::Handler {
     cache::Layer layer = cache::Layer::kEdge;
   };
   /// What can be answered without waiting for anything.
-  HitNow LookupNow(std::string_view key, const Hash128& digest, bool may_read_kv) const;
+  HitNow LookupNow(std::string_view key, const Hash128& digest, bool may_read_kv,
+                   int64_t now_ms) const;
   /// For TryKnown, when its target alone says what is asked.
   static void Remember(const http::Request& request, const Prepared& prepared);
   /// The last step of every answer that is made of an entity.

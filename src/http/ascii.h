@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "base/text_scan.h"
+
 namespace vr::http {
 
 constexpr std::array<bool, 256> MakeTokenTable() {
@@ -31,11 +33,26 @@ constexpr bool IsFieldValueChar(char c) {
   const auto u = static_cast<unsigned char>(c);
   return (u >= 0x20 && u != 0x7f) || u == '\t';
 }
-constexpr bool IsFieldValue(std::string_view text) {
-  for (char c : text) {
-    if (!IsFieldValueChar(c)) return false;
-  }
-  return true;
+/// Length of the part at the beginning of `text` that a field value may hold.
+inline size_t FieldValueLength(std::string_view text) {
+  return GoodPrefix(
+      text, [](EightBytes bytes) { return bytes.outside(0x20); },
+      [](char c) { return IsFieldValueChar(c); });
+}
+inline bool IsFieldValue(std::string_view text) {
+  return FieldValueLength(text) == text.size();
+}
+/// VCHAR or obs-text, and no fragment: what a request target may hold. Wider than RFC 3986: clients
+/// send raw UTF-8 and "|" and mean one thing by it.
+constexpr bool IsTargetChar(char c) {
+  const auto u = static_cast<unsigned char>(c);
+  return u > 0x20 && u != 0x7f && c != '#';
+}
+inline bool IsTarget(std::string_view text) {
+  const size_t length = GoodPrefix(
+      text, [](EightBytes bytes) { return bytes.outside(0x21) | bytes.equal('#'); },
+      [](char c) { return IsTargetChar(c); });
+  return length == text.size() && !text.empty();
 }
 constexpr bool IsDigit(char c) {
   return c >= '0' && c <= '9';

@@ -18,6 +18,7 @@
 #include <tuple>
 
 #include "http/status.h"
+#include "io/draining_read.h"
 #include "observe/log.h"
 
 namespace vr::http {
@@ -76,6 +77,7 @@ void Connection::Start(UniqueFd fd, bool is_v6) {
     return;
   }
   fd.Release();
+  io::TellWhatIsLeft(fd_);
   Spawn();
 }
 
@@ -163,7 +165,7 @@ Task<void> Connection::Run() {
         std::tie(error) = co_await socket_.async_wait(WaitFor(tcp::socket::wait_read), token);
       } else {
         // Waiting alone would cost an epoll_ctl() each time; a read that waits does not.
-        const asio::mutable_buffer space = SpaceForMore();
+        const io::DrainingBuffer space(SpaceForMore());
         std::tie(error, received) = co_await socket_.async_read_some(space, token);
         may_read = received == space.size();
       }
@@ -191,6 +193,7 @@ Task<void> Connection::Run() {
     request_time_ = Now();
     parser_.TakeInto(request_);
     IdentifyRequest();
+    request_.received_at = request_time_;
     is_answering_ = true;
     must_poll_client_ = false;
     std::optional<Response> now = TryNow();
@@ -429,7 +432,9 @@ Task<void> Connection::Linger() {
 /// Tells the handler how it ended, once per request, and gets ready for the next one.
 void Connection::Finish(bool is_complete, std::string_view error) {
   is_answering_ = is_streaming_ = false;
-  const SteadyTime now = Now();
+  const SteadyTime now =
+      is_complete && writer_.is_sent_at_once() ? *writer_.first_byte_time() : Now();
+  last_answer_time_ = now;
   Sent sent;
   sent.body_bytes = writer_.body_bytes();
   sent.complete = is_complete;
@@ -462,7 +467,9 @@ void Connection::ArmRead() {
   // The limit is for the whole head or body, however many reads it takes.
   if (reading_ != what) {
     reading_ = what;
-    read_deadline_ = Now() + timeout;
+    // Between two requests that is the time at which the first one's answer was sent.
+    const bool is_known = what == Waiting::kIdle && last_answer_time_ != SteadyTime();
+    read_deadline_ = (is_known ? last_answer_time_ : Now()) + timeout;
   }
   has_expired_ = false;
   Arm(what, read_deadline_);

@@ -619,6 +619,7 @@ void H2Connection::Answer(const StreamRef& stream) {
   request.id = RequestIdFor(request);
   request.peer_address = peer_address_;
   request.is_tls = true;
+  request.received_at = stream->asked;
   request.interim = stream.get();
   stream->is_asked = true;
   if (error) return Refuse(stream, *error);

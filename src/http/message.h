@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/context.h"
 #include "base/fd.h"
 #include "base/result.h"
@@ -55,8 +56,9 @@ struct Request {
   std::string peer_address;  ///< "127.0.0.1" or "::1", no port
   /// Of whom the trusted proxies speak; empty: nobody asked them. See client(). Set in TryNow().
   mutable std::string client_address;
-  bool is_tls = false;  ///< came through our own TLS, not that of a proxy in front
-  std::string id;       ///< request id: the client's X-Request-ID if sane, else generated
+  bool is_tls = false;       ///< came through our own TLS, not that of a proxy in front
+  SteadyTime received_at{};  ///< when its head was there; in tests never
+  std::string id;            ///< request id: the client's X-Request-ID if sane, else generated
   InterimSender* interim = nullptr;  ///< of the connection; null in tests
   std::unique_ptr<char[]> storage;
   /// What Handler::TryNow worked out and wants to find again in Handle; nobody else looks at it.

@@ -1,6 +1,7 @@
 #include "http/parser.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "http/ascii.h"
@@ -45,12 +46,15 @@ Method MethodOf(std::string_view name) {
   return Method::kOther;
 }
 
-/// VCHAR or obs-text, and no fragment. Wider than RFC 3986: clients send raw UTF-8 and "|" and mean
-/// one thing by it.
-bool IsTargetChar(char c) {
-  const auto u = static_cast<unsigned char>(c);
-  return u > 0x20 && u != 0x7f && c != '#';
+constexpr std::array<bool, 256> MakeHostTable() {
+  std::array<bool, 256> table{};
+  for (int c = '0'; c <= '9'; ++c) table[c] = true;
+  for (int c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
+  for (char c : std::string_view("-._~%!$&'()*+,;=")) table[static_cast<unsigned char>(c)] = true;
+  return table;
 }
+/// reg-name of RFC 3986 §3.2.2.
+constexpr std::array<bool, 256> kHostTable = MakeHostTable();
 
 /// host [":" port], with the characters of RFC 3986 §3.2; no user information.
 bool IsAuthority(std::string_view text) {
@@ -65,11 +69,7 @@ bool IsAuthority(std::string_view text) {
   } else {
     const size_t colon = text.find(':');
     for (char c : text.substr(0, colon)) {
-      const char lower = ToLower(c);
-      if (!(lower >= 'a' && lower <= 'z') && !IsDigit(c) &&
-          std::string_view("-._~%!$&'()*+,;=").find(c) == std::string_view::npos) {
-        return false;
-      }
+      if (!kHostTable[static_cast<unsigned char>(c)]) return false;
     }
     text = colon == std::string_view::npos ? std::string_view() : text.substr(colon);
   }
@@ -109,15 +109,23 @@ bool IsChunkExtension(std::string_view text) {
   return true;
 }
 
+/// Takes a field off the beginning of `rest`, as far as its value goes.
+bool TakeField(std::string_view& rest, Field& field) {
+  size_t n = 0;
+  while (n < rest.size() && IsTokenChar(rest[n])) ++n;
+  if (n == 0 || n == rest.size() || rest[n] != ':') return false;
+  field.name = rest.substr(0, n);
+  rest.remove_prefix(n + 1);
+  n = FieldValueLength(rest);
+  field.value = Trim(rest.substr(0, n));
+  rest.remove_prefix(n);
+  return true;
+}
+
 }  // namespace
 
 bool ParseFieldLine(std::string_view line, Field& field) {
-  size_t n = 0;
-  while (n < line.size() && IsTokenChar(line[n])) ++n;
-  if (n == 0 || n == line.size() || line[n] != ':') return false;
-  field.name = line.substr(0, n);
-  field.value = Trim(line.substr(n + 1));
-  return IsFieldValue(field.value);
+  return TakeField(line, field) && line.empty();
 }
 
 std::span<char> RequestParser::Prepare() {
@@ -258,8 +266,7 @@ bool RequestParser::ParseRequestLine(char* line, size_t length) {
 bool RequestParser::ParseTarget(char* target, size_t length) {
   std::string_view text(target, length);
   if (length > limits_.max_target_bytes) return Refuse(kTargetTooLong);
-  if (text.empty() || !std::all_of(text.begin(), text.end(), IsTargetChar))
-    return Refuse(kBadTarget);
+  if (!IsTarget(text)) return Refuse(kBadTarget);
   if (request_.method_name == "CONNECT") return Refuse(kNoConnect);
   if (text == "*" && request_.method == Method::kOptions) {
     request_.target = request_.path = text;
@@ -296,12 +303,11 @@ bool RequestParser::ParseTarget(char* target, size_t length) {
 
 bool RequestParser::ParseFields(std::string_view lines) {
   while (!lines.empty()) {
-    const size_t end = lines.find('\n');  // always there, and behind a CR: NextHead() saw to it
     if (request_.fields.size() >= limits_.max_fields) return Refuse(kHeadTooLarge);
     Field field;
     // A continuation line (obs-fold) starts with white space and so is no field line either.
-    if (!ParseFieldLine(lines.substr(0, end - 1), field)) return Refuse(kBadField);
-    lines.remove_prefix(end + 1);
+    if (!TakeField(lines, field) || !lines.starts_with("\r\n")) return Refuse(kBadField);
+    lines.remove_prefix(2);
     request_.fields.push_back(field);
     if (!NoteField(field)) return false;
   }

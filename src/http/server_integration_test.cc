@@ -184,6 +184,20 @@ TEST_P(PlainAndTls, ClosesIdleConnectionsSilently) {
   EXPECT_EQ(handler_.WaitEnds(1).size(), 1u);
 }
 
+TEST_P(PlainAndTls, AClientThatSentItsLastRequestIsAnsweredAndLetGo) {
+  if (GetParam()) GTEST_SKIP() << "TLS says goodbye in a record of its own";
+  Start();
+  for (int i = 0; i < 20; ++i) {
+    Client client(server_->address());
+    ASSERT_EQ(client.Ask("/hello").status, 200);
+    ASSERT_TRUE(client.Send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
+    ASSERT_EQ(::shutdown(client.fd(), SHUT_WR), 0);
+    std::string all;
+    ASSERT_EQ(client.ReadAll(all), Client::End::kClosed);
+    ASSERT_TRUE(all.starts_with("HTTP/1.1 200 OK\r\n")) << all;
+  }
+}
+
 TEST_P(PlainAndTls, HeadHasTheSameHeadAndNoBody) {
   Start();
   Client client(server_->address());

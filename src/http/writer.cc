@@ -27,6 +27,10 @@ constexpr std::string_view kEndOfHead = "\r\n";
 constexpr size_t kRecord = 16 * 1024;
 /// Gathered at once for TLS: one read of a file for several records.
 constexpr size_t kGather = 4 * kRecord;
+/// Head and body of an answer that are copied together rather than sent as several pieces.
+constexpr size_t kSmall = 4096;
+/// Of a file: from here on only full packets are sent until its end.
+constexpr uint64_t kCorkFrom = 256 * 1024;
 
 uint64_t LengthOf(const Piece& piece) {
   return std::visit([](const auto& p) { return p.length; }, piece);
@@ -83,6 +87,7 @@ bool ResponseWriter::Start(const Response& response, const HeadOptions& options)
   is_chunk_open_ = false;
   stream_left_ = body_bytes_ = 0;
   first_byte_time_.reset();
+  is_sent_at_once_ = false;
 
   const auto* pieces = std::get_if<std::vector<Piece>>(&response.body);
   const auto* stream = std::get_if<StreamBody>(&response.body);
@@ -144,6 +149,7 @@ void ResponseWriter::StartRaw(std::string_view bytes) {
   next_ = 0;
   more_follows_ = false;
   first_byte_time_.reset();
+  is_sent_at_once_ = false;
   AddMemory(bytes, false);
 }
 
@@ -156,7 +162,7 @@ bool ResponseWriter::AddStreamPiece(Piece piece) {
   }
   segments_.clear();
   next_ = 0;
-  more_follows_ = false;
+  more_follows_ = is_sent_at_once_ = false;
   if (chunked_) {
     Pen pen{chunk_};
     if (is_chunk_open_) pen.Text("\r\n");
@@ -175,7 +181,7 @@ bool ResponseWriter::EndStream() {
   if (length_ && stream_left_ > 0) return false;
   segments_.clear();
   next_ = 0;
-  more_follows_ = false;
+  more_follows_ = is_sent_at_once_ = false;
   if (chunked_) AddMemory(is_chunk_open_ ? "\r\n0\r\n\r\n" : "0\r\n\r\n", false);
   stream_piece_ = Piece();
   return true;
@@ -199,17 +205,32 @@ void ResponseWriter::Sent(uint64_t n) {
   }
   if (!first_byte_time_ && (sent_body || (next_ == segments_.size() && !more_follows_))) {
     first_byte_time_ = std::chrono::steady_clock::now();
+    is_sent_at_once_ = next_ == segments_.size() && !more_follows_;
   }
 }
 
 ResponseWriter::Progress ResponseWriter::PushMemory(int fd) {
   iovec iov[kMaxIovecs];
   size_t count = 0;
+  size_t total = 0;
   size_t i = next_;
   for (; i < segments_.size() && count < kMaxIovecs && segments_[i].data != nullptr; ++i) {
     iov[count].iov_base = const_cast<char*>(segments_[i].data);
     iov[count].iov_len = segments_[i].length;
+    total += segments_[i].length;
     ++count;
+  }
+  // One piece costs the kernel less than several: what is small is put together first.
+  char gathered[kSmall];
+  if (count > 1 && total <= kSmall) {
+    char* at = gathered;
+    for (size_t k = 0; k < count; ++k) {
+      std::memcpy(at, iov[k].iov_base, iov[k].iov_len);
+      at += iov[k].iov_len;
+    }
+    iov[0].iov_base = gathered;
+    iov[0].iov_len = total;
+    count = 1;
   }
   msghdr message{};
   message.msg_iov = iov;
@@ -217,7 +238,8 @@ ResponseWriter::Progress ResponseWriter::PushMemory(int fd) {
   const int flags =
       MSG_NOSIGNAL | MSG_DONTWAIT | (i < segments_.size() || more_follows_ ? MSG_MORE : 0);
   for (;;) {
-    const ssize_t n = ::sendmsg(fd, &message, flags);
+    const ssize_t n = count == 1 ? ::send(fd, iov[0].iov_base, iov[0].iov_len, flags)
+                                 : ::sendmsg(fd, &message, flags);
     if (n >= 0) {
       Sent(static_cast<uint64_t>(n));
       return Progress::kDone;
@@ -303,11 +325,20 @@ ResponseWriter::Progress ResponseWriter::Push(int fd) {
   uint64_t turn_left = kTurnBytes;
   while (next_ < segments_.size()) {
     if (turn_left == 0) return Progress::kTurn;
-    const Progress progress =
-        segments_[next_].data != nullptr ? PushMemory(fd) : PushFile(fd, turn_left);
+    const Segment& segment = segments_[next_];
+    const bool is_file = segment.data == nullptr;
+    if (is_file && segment.length >= kCorkFrom && !is_corked_) Cork(fd, true);
+    const Progress progress = is_file ? PushFile(fd, turn_left) : PushMemory(fd);
     if (progress != Progress::kDone) return progress;
   }
+  if (is_corked_) Cork(fd, false);
   return Progress::kDone;
+}
+
+void ResponseWriter::Cork(int fd, bool is_wanted) {
+  const int value = is_wanted ? 1 : 0;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+  is_corked_ = is_wanted;
 }
 
 }  // namespace vr::http

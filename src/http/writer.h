@@ -63,6 +63,8 @@ class ResponseWriter {
   /// Time of the first body byte handed to the kernel, or of the last head byte when there is no
   /// body yet.
   std::optional<SteadyTime> first_byte_time() const { return first_byte_time_; }
+  /// Everything there was to send went with the first byte, at its time.
+  bool is_sent_at_once() const { return is_sent_at_once_; }
   /// The body's length as announced; nullopt when chunked or until close.
   std::optional<uint64_t> announced_length() const { return length_; }
 
@@ -84,6 +86,9 @@ class ResponseWriter {
   /// file ended early.
   std::string_view NextForTls();
   void Sent(uint64_t n);
+  /// Whether the kernel is to hold back part packets (tcp(7), TCP_CORK). Each call of sendfile ends
+  /// with one otherwise, whatever follows.
+  void Cork(int fd, bool is_wanted);
 
   TlsStream* tls_ = nullptr;
   std::vector<Segment> segments_;
@@ -101,6 +106,8 @@ class ResponseWriter {
   uint64_t body_bytes_ = 0;
   bool anything_sent_ = false;
   std::optional<SteadyTime> first_byte_time_;
+  bool is_sent_at_once_ = false;
+  bool is_corked_ = false;
 };
 
 }  // namespace vr::http

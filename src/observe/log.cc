@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 
+#include "base/text_scan.h"
 #include "observe/log_writer.h"
 
 namespace vr {
@@ -42,7 +43,7 @@ std::string_view Name(LogLevel level) {
 }
 
 /// RFC 3339 with milliseconds. The seconds are rendered once for all lines of a second.
-void AppendNow(std::string& out) {
+void AppendNow(TextBuffer& out) {
   const auto now = std::chrono::system_clock::now();
   const auto ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
@@ -58,52 +59,51 @@ void AppendNow(std::string& out) {
                                       fmt::gmtime(static_cast<std::time_t>(last.second)));
     last.length = end.size;
   }
-  out.append(last.text, last.length);
+  out.Append(std::string_view(last.text, last.length));
   const auto rest = static_cast<int>(ms % 1000);
   const char digits[] = {static_cast<char>('0' + rest / 100),
                          static_cast<char>('0' + rest / 10 % 10),
                          static_cast<char>('0' + rest % 10), 'Z'};
-  out.append(digits, sizeof digits);
+  out.Append(std::string_view(digits, sizeof digits));
 }
 
-void Render(std::string& line, LogLevel level, std::string_view event, std::string_view members) {
+void Render(TextBuffer& line, LogLevel level, std::string_view event, std::string_view members) {
   if (as_json.load(std::memory_order_relaxed)) {
-    line += "{\"time\":\"";
+    line.Append("{\"time\":\"");
     AppendNow(line);
-    line += "\",\"level\":\"";
-    line += Name(level);
-    line += "\",\"event\":";
+    line.Append("\",\"level\":\"");
+    line.Append(Name(level));
+    line.Append("\",\"event\":");
     AppendJsonString(line, event);
     if (!members.empty()) {
-      line += ',';
-      line += members;
+      line.Append(',');
+      line.Append(members);
     }
-    line += '}';
+    line.Append('}');
     return;
   }
   AppendNow(line);
-  line += ' ';
-  line += Name(level);
-  line += ' ';
-  line += event;
-  line += ' ';
-  line += members;
+  line.Append(' ');
+  line.Append(Name(level));
+  line.Append(' ');
+  line.Append(event);
+  line.Append(' ');
+  line.Append(members);
 }
 
 std::string DescribeDropped(uint64_t lines) {
-  std::string line;
+  TextBuffer line;
   Render(line, LogLevel::kWarn, "log_lines_dropped", "\"lines\":" + std::to_string(lines));
-  return line;
+  return std::string(line.view());
 }
 
 void Write(LogLevel level, std::string_view event, std::string_view members) {
   try {
     constexpr size_t kKept = 4096;
-    thread_local std::string line;
-    line.clear();
+    thread_local TextBuffer line;
+    line.Clear(kKept);
     Render(line, level, event, members);
-    TheWriter().Add(line, level >= LogLevel::kWarn);
-    if (line.capacity() > kKept) line = std::string();
+    TheWriter().Add(line.view(), level >= LogLevel::kWarn);
   } catch (...) {  // logging never fails a request
   }
 }
@@ -130,17 +130,31 @@ uint64_t LogLinesDropped() {
 
 namespace {
 
-/// Stands in a JSON string as it is, and is a character by itself.
-bool IsPlain(char c) {
-  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+/// Length of the part at the beginning of `text` that stands in a JSON string as it is.
+size_t PlainLength(std::string_view text) {
+  return GoodPrefix(
+      text,
+      [](EightBytes bytes) { return bytes.outside(0x20) | bytes.equal('"') | bytes.equal('\\'); },
+      [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; });
 }
 
 }  // namespace
 
+void AppendJsonString(TextBuffer& out, std::string_view text) {
+  if (PlainLength(text) == text.size()) {
+    out.Append('"');
+    out.Append(text);
+    out.Append('"');
+    return;
+  }
+  std::string escaped;
+  AppendJsonString(escaped, text);
+  out.Append(escaped);
+}
+
 void AppendJsonString(std::string& out, std::string_view text) {
   out += '"';
-  size_t plain = 0;  // what nearly every string consists of
-  while (plain < text.size() && IsPlain(text[plain])) ++plain;
+  const size_t plain = PlainLength(text);  // nearly always all of it
   out += text.substr(0, plain);
   for (size_t i = plain; i < text.size(); ++i) {
     const unsigned char c = static_cast<unsigned char>(text[i]);

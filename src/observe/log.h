@@ -10,6 +10,8 @@
 #include <string_view>
 #include <variant>
 
+#include "base/text_buffer.h"
+
 namespace vr {
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError, kOff };
@@ -44,6 +46,7 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
 void LogRendered(LogLevel level, std::string_view event, std::string_view json_members);
 /// Appends `text` as a JSON string with quotes; invalid UTF-8 becomes U+FFFD.
 void AppendJsonString(std::string& out, std::string_view text);
+void AppendJsonString(TextBuffer& out, std::string_view text);
 
 inline void LogDebug(std::string_view event, std::initializer_list<LogField> fields = {}) {
   if (LogEnabled(LogLevel::kDebug)) Log(LogLevel::kDebug, event, fields);

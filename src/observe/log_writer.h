@@ -20,7 +20,7 @@ class LogWriter {
  public:
   struct Limits {
     std::chrono::milliseconds delay{50};  ///< from the first line of a batch to its write
-    size_t batch_bytes = 64 * 1024;       ///< written before the delay is over
+    size_t batch_bytes = 256 * 1024;      ///< written before the delay is over
     size_t pending_bytes = 4 << 20;       ///< dropped beyond this
   };
 
