@@ -163,7 +163,7 @@ def test_sound_is_of_what_has_its_time(beeping, base):
     base = make_base(beeping, base)
     derived, key = saved(beeping, "mode=audio&time=3.2s&duration=1s", "derived.m4a")
     assert derived_from(beeping, key) == base
-    assert media.onset(derived) == pytest.approx(BEEP_AT - 3.2, abs=0.003)
+    assert media.onset(derived) == pytest.approx(BEEP_AT - 3.2, abs=0.0015)
     assert media.duration_of(media.probe(derived)) == pytest.approx(1, abs=0.03)
 
 
