@@ -1,6 +1,7 @@
 #include "cache/inspect.h"
 
 #include "cache/orchestrator.h"
+#include "observe/log.h"
 
 namespace vr::cache {
 
@@ -41,6 +42,38 @@ Task<Result<VariantPage>> Orchestrator::ListVariants(Context ctx, std::string so
   }
   out.cursor = std::move(page.cursor);
   co_return out;
+}
+
+EntityRef Orchestrator::LookAt(std::string_view key, const Hash128& digest) {
+  EntityRef held = edge_.Look(key);
+  if (!held || held->meta.plan_digest != digest || held->meta.status != http::kOk) return nullptr;
+  return held->is_fresh(NowMs()) ? held : nullptr;
+}
+
+Task<Held> Orchestrator::ListHeld(
+    Context ctx, std::string source, std::string after, size_t limit,
+    std::function<bool(std::string_view key, const Hash128& digest)> is_wanted) {
+  Held held;
+  if (!kv_) co_return held;
+  Result<kv::Page> page =
+      co_await kv_->ListBySource(std::move(ctx), std::move(source), std::move(after), limit);
+  if (!page.ok()) {
+    kv_read_failed_.Add();
+    LogWarn("kv_read_failed", {{"error", page.error().ToLogString()}});
+    co_return held;
+  }
+  held.is_cut = !page->cursor.empty();
+  const int64_t now_ms = NowMs();
+  for (kv::Listed& row : page->rows) {
+    const kv::Record& record = row.record;
+    const bool is_fresh = record.expires_ms == 0 || now_ms < record.expires_ms;
+    if (!row.is_readable || !is_fresh || !is_wanted(row.key, record.digest)) continue;
+    Result<Metadata> meta = Metadata::FromJson(record.metadata);
+    if (!meta.ok() || meta->status != http::kOk) continue;
+    meta->expires_at_ms = record.expires_ms;
+    held.variants.push_back({std::move(row.key), std::move(*meta)});
+  }
+  co_return held;
 }
 
 Task<Result<std::optional<EntryView>>> Orchestrator::ReadEntry(Context ctx, std::string key) {

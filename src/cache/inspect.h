@@ -1,11 +1,13 @@
-// What an operator may look at: entries and variants, as the store has them. Pure data; the
-// functions are Orchestrator's.
+// What may be looked at without being used: entries and variants, as the store has them. Pure data;
+// the functions are Orchestrator's.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "cache/entity.h"
 
 namespace vr::cache {
 
@@ -27,6 +29,16 @@ struct EntryView {
 struct VariantPage {
   std::vector<EntryView> variants;  ///< ordered by key
   std::string cursor;               ///< pass to the next call; empty = end
+};
+
+/// What a source's variants are, as far as was looked.
+struct Held {
+  struct Variant {
+    std::string key;
+    Metadata meta;  ///< expires_at_ms is the store's
+  };
+  std::vector<Variant> variants;  ///< ordered by key
+  bool is_cut = false;            ///< there are more that nobody has looked at
 };
 
 }  // namespace vr::cache

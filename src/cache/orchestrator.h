@@ -206,6 +206,13 @@ class Orchestrator {
   /// A fresh result of this plan in edge or KV, to make something else of; null when there is none.
   /// Counts as no use and changes nothing.
   Task<EntityRef> Borrow(Context ctx, std::string key, Hash128 digest);
+  /// A fresh result of this plan in the edge, to be looked at. Counts as no use; never waits.
+  EntityRef LookAt(std::string_view key, const Hash128& digest);
+  /// The fresh results of a source that the KV holds, without their bodies: those of the first
+  /// `limit` after `after`, in order of their keys, that `is_wanted`. Counts as no use.
+  /// @param is_wanted asked before the metadata is read
+  Task<Held> ListHeld(Context ctx, std::string source, std::string after, size_t limit,
+                      std::function<bool(std::string_view key, const Hash128& digest)> is_wanted);
 
   /// The production of this key and plan that is under way, or null.
   ProductionRef InFlight(const std::string& key, const Hash128& digest);

@@ -1,9 +1,9 @@
 #include "delivery/video_endpoint.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "delivery/access.h"
+#include "delivery/base_search.h"
 #include "delivery/explain.h"
 #include "delivery/head.h"
 #include "delivery/job_events.h"
@@ -624,43 +624,13 @@ ProductionSpec VideoEndpoint::SpecFor(const Prepared& p, transform::Plan plan) c
 
 BaseFinder VideoEndpoint::BaseFinderFor(const Prepared& p, const cache::Query& query) const {
   // Whoever wants nothing that is held wants nothing made of it either.
-  const bool may_use_held = query.join && query.read_kv;
+  const bool may_use_held = query.join && query.read_edge;
   if (!p.snapshot->delivery.derive_from_cached || p.parsed.request.is_original() || !may_use_held) {
     return nullptr;
   }
-  return [this, snapshot = p.snapshot, wanted = p.parsed.request, resolved = p.resolved](
-             Context ctx) { return FindBase(std::move(ctx), snapshot, wanted, resolved); };
-}
-
-/// The smallest that is large enough; the original when there is nothing else.
-Task<std::optional<Base>> VideoEndpoint::FindBase(Context ctx, SnapshotRef snapshot,
-                                                  variant::VariantRequest wanted,
-                                                  origin::Resolved resolved) const {
-  const std::vector<BaseCandidate> candidates =
-      BaseCandidates(wanted, resolved, *snapshot, deps_.producer.pool.recipe());
-  cache::EntityRef best;
-  uint64_t fewest = std::numeric_limits<uint64_t>::max();
-  for (const BaseCandidate& candidate : candidates) {
-    const cache::EntityRef held =
-        co_await deps_.orchestrator.Borrow(ctx, candidate.key, candidate.digest);
-    if (!held || !held->meta.derived_from.empty()) continue;
-    uint64_t pixels = std::numeric_limits<uint64_t>::max();
-    if (!candidate.request.is_original()) {
-      const uint32_t width = held->meta.resolved_width.value_or(0);
-      const uint32_t height = held->meta.resolved_height.value_or(0);
-      if (!IsLargeEnough(width, height, wanted)) continue;
-      pixels = uint64_t{width} * height;
-    }
-    if (best && pixels >= fewest) continue;
-    best = held;
-    fewest = pixels;
-  }
-  if (!best) co_return std::nullopt;
-  Result<origin::SourceRef> source = SourceOfEntity(best);
-  if (!source.ok()) co_return std::nullopt;
-  const bool is_original = best->meta.format.empty();
-  Base base{std::move(*source), is_original ? std::string() : best->key};
-  co_return base;
+  BaseSearch search{deps_.orchestrator,           p.snapshot,   p.parsed.request, p.resolved,
+                    deps_.producer.pool.recipe(), query.read_kv};
+  return [search = std::move(search)](Context ctx) { return FindBase(std::move(ctx), search); };
 }
 
 std::shared_ptr<VideoProducer> VideoEndpoint::ProducerFor(const Prepared& p,

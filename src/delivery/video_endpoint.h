@@ -103,9 +103,6 @@ class VideoEndpoint final : public http::Handler {
   ProductionSpec SpecFor(const Prepared& prepared, transform::Plan plan) const;
   /// Null when it has to be made of its source.
   BaseFinder BaseFinderFor(const Prepared& prepared, const cache::Query& query) const;
-  Task<std::optional<Base>> FindBase(Context ctx, SnapshotRef snapshot,
-                                     variant::VariantRequest wanted,
-                                     origin::Resolved resolved) const;
   std::shared_ptr<VideoProducer> ProducerFor(const Prepared& prepared, transform::Plan plan) const;
   static std::vector<std::string> TagsOf(const Prepared& prepared);
   /// For an answer that is made of no entity.

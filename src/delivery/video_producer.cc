@@ -192,8 +192,9 @@ Task<Result<cache::Metadata>> VideoProducer::Produce(Context ctx, cache::Product
     if (spec_.plan.original) {
       made = co_await CopyOriginal(ctx, production, stored, source);
     } else {
-      std::string none;
-      made = co_await Transform(ctx, production, stored, source, std::move(none));
+      Base itself;
+      itself.source = source;
+      made = co_await Transform(ctx, production, stored, std::move(itself));
     }
   }
   Tell(made);
@@ -214,8 +215,8 @@ Task<std::optional<Result<cache::Metadata>>> VideoProducer::Derive(Context ctx,
                                                                    SharedFd stored) {
   std::optional<Base> base = co_await spec_.find_base(ctx);
   if (!base) co_return std::nullopt;
-  Result<cache::Metadata> made =
-      co_await Transform(ctx, production, stored, base->source, base->key);
+  Base taken = *base;
+  Result<cache::Metadata> made = co_await Transform(ctx, production, stored, std::move(taken));
   std::string_view result = "ok";
   const bool has_begun = production->Look().phase != cache::Production::Phase::kWorking;
   const bool may_begin_anew =
@@ -306,10 +307,11 @@ Task<Result<cache::Metadata>> VideoProducer::CopyOriginal(Context ctx,
 }
 
 Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::ProductionRef production,
-                                                       SharedFd stored, origin::SourceRef opened,
-                                                       std::string base) {
-  const auto source = std::make_shared<MeteredSource>(std::move(opened));
+                                                       SharedFd stored, Base base) {
+  const auto source = std::make_shared<MeteredSource>(std::move(base.source));
   transform::protocol::Job job = spec_.plan.job;
+  job.start_seconds = std::max(0.0, job.start_seconds - variant::ToSeconds(base.begin));
+  job.from_first_picture = !base.key.empty();
   job.source_complete = source->is_complete();
   if (source->info().size) {
     job.source_size = *source->info().size;
@@ -323,7 +325,7 @@ Task<Result<cache::Metadata>> VideoProducer::Transform(Context ctx, cache::Produ
   if (job.target_ssim > 0) {
     // What was encoded before is another source to an encoder.
     const std::string identity =
-        base.empty() ? spec_.resolved.identity : spec_.resolved.identity + '#' + base;
+        base.key.empty() ? spec_.resolved.identity : spec_.resolved.identity + '#' + base.key;
     factor_key = transform::RateFactorKey(identity, source->info().validator, job);
     job.known_rate_factor = deps_.rate_factors.Get(factor_key);
   }

@@ -61,10 +61,8 @@ class VideoProducer final : public cache::Producer {
  private:
   Task<Result<cache::Metadata>> CopyOriginal(Context ctx, cache::ProductionRef production,
                                              SharedFd stored, origin::SourceRef source);
-  /// @param base  key of the variant that `source` is; empty: it is the source
   Task<Result<cache::Metadata>> Transform(Context ctx, cache::ProductionRef production,
-                                          SharedFd stored, origin::SourceRef source,
-                                          std::string base);
+                                          SharedFd stored, Base base);
   /// Makes it of something that is held. @return nullopt: it has to be made of its source
   Task<std::optional<Result<cache::Metadata>>> Derive(Context ctx, cache::ProductionRef production,
                                                       SharedFd stored);

@@ -406,6 +406,11 @@ int64_t Media::FindOrigin() const {
   return std::max(begin, heard);
 }
 
+void Media::CountFromFirstPicture() {
+  if (video_ == nullptr || video_->start_time == AV_NOPTS_VALUE) return;
+  origin_ = av_rescale_q(video_->start_time, video_->time_base, kMicroseconds);
+}
+
 void Media::ReadFacts() {
   origin_ = FindOrigin();
   if (format_->duration != AV_NOPTS_VALUE && format_->duration > 0) {

@@ -58,6 +58,8 @@ class Media {
   double stream_duration() const;
   /// Presentation time, in microseconds of the container, that counts as time 0.
   int64_t origin() const { return origin_; }
+  /// Makes the first picture's time the origin, if the container tells it. Before reading.
+  void CountFromFirstPicture();
   Orientation orientation() const { return orientation_; }
   /// Of a decoded picture; null: as the container declares it.
   SourceShape ShapeIn(AVFrame* frame) const;

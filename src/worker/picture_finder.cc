@@ -65,6 +65,7 @@ Result<void> PictureFinder::Reopen() {
   media_.reset();
   TRY(media_, Media::Open(source_, job_.limits, want_));
   if (media_->audio() != nullptr) media_->audio()->discard = AVDISCARD_ALL;
+  if (job_.from_first_picture) media_->CountFromFirstPicture();
   const char* name = media_->format()->iformat->name;
   is_mov_ = std::strncmp(name, "mov", 3) == 0;
   is_gif_ = std::strcmp(name, "gif") == 0;

@@ -18,6 +18,7 @@
 #include "cache/orchestrator.h"
 #include "io/loop.h"
 #include "kv/testing/fake_kv_store.h"
+#include "kv/testing/put_body.h"
 
 namespace vr::cache::testing {
 
@@ -185,6 +186,14 @@ class OrchestratorTest : public ::testing::Test {
   }
 
   double Count(const std::string& name) { return metrics_.GetCounter(name, "").value(); }
+  /// Puts an entry into the store, whatever there was. `meta` says plan, expiry and source.
+  void Store(const std::string& key, const std::string& body, const Metadata& meta) {
+    kv::Record record = kv::testing::RecordFor(body, meta.ToJson());
+    record.source = meta.source_path;
+    record.digest = meta.plan_digest;
+    record.expires_ms = meta.expires_at_ms;
+    EXPECT_TRUE(kv::testing::PutBody(*kv_, key, body, record, 0).ok());
+  }
   /// Puts what `change` says into the fake store's switches.
   void KvFails(const std::function<void(kv::testing::FakeKvStore::Failures&)>& change) {
     kv_->Set(change);

@@ -475,6 +475,12 @@ TEST_P(KvStoreConformance, ListingsComeInPages) {
   EXPECT_EQ(second->rows.size(), 27u);
   EXPECT_EQ(second->rows.front().key, expected[10]);
   EXPECT_EQ(second->cursor, "");
+  // Nor does it have to be a key of anything at all.
+  auto after = io::testing::RunSync(store().ListBySource(Context(), "videos/a.mp4", "k12", 2));
+  ASSERT_TRUE(after.ok());
+  ASSERT_EQ(after->rows.size(), 2u);
+  EXPECT_EQ(after->rows[0].key, "k120");
+  EXPECT_EQ(after->rows[1].key, "k121");
 }
 
 TEST_P(KvStoreConformance, ListingsCarryTheRecord) {

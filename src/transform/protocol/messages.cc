@@ -199,6 +199,7 @@ Type Write(Writer& w, const Job& m) {
   w.Put(m.quality_number);
   w.PutEnum(m.compression);
   w.Put(m.start_seconds);
+  w.Put(m.from_first_picture);
   w.Put(m.duration_seconds);
   w.Put(m.audio);
   w.Put(m.crop.has_value());
@@ -234,6 +235,7 @@ void Read(Reader& r, Job& m) {
   r.Get(m.quality_number);
   r.GetEnum(m.compression, Level::kAuto);
   r.Get(m.start_seconds);
+  r.Get(m.from_first_picture);
   r.Get(m.duration_seconds);
   r.Get(m.audio);
   bool has_crop = false;

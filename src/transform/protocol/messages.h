@@ -19,7 +19,7 @@
 
 namespace vr::transform::protocol {
 
-inline constexpr uint32_t kVersion = 4;
+inline constexpr uint32_t kVersion = 5;
 inline constexpr size_t kMaxFrameBytes = 1 << 20;
 
 /// What a job makes. kAnimation: a moving picture without sound (GIF, WebP); kInfo: facts as JSON.
@@ -89,6 +89,9 @@ struct Job {
   uint32_t quality_number = 0;  ///< 1-100, 0 = use `quality`
   Level compression = Level::kAuto;
   double start_seconds = 0;
+  /// Of stills, sheets and animations: 0 is the first picture, not where the source begins. In what
+  /// we made ourselves it always was, though a container may say otherwise.
+  bool from_first_picture = false;
   std::optional<double> duration_seconds;
   bool audio = true;
   std::optional<CropBox> crop;  ///< before everything else

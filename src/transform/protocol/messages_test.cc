@@ -18,6 +18,7 @@ Job FullJob() {
   job.quality_number = 77;
   job.compression = Level::kHigh;
   job.start_seconds = 1.25;
+  job.from_first_picture = true;
   job.duration_seconds = 1e-300;
   job.audio = false;
   job.crop = CropBox{.width = 1, .height = 2, .x = 3, .y = 4};

@@ -29,6 +29,9 @@ RECIPES = {
     "medium.mp4": _clip(8, "1280x720", 30),           # one to a few seconds of work
     "long.mp4": _clip(30, "1280x720", 30),            # long enough that a test can act while it is made
     "portrait.mp4": _clip(2, "320x180", 25),          # and then turned by its track header, see _turn
+    # Every picture is another; one beep, from 3.5 s to 3.6 s.
+    "beep.mp4": ["-f", "lavfi", "-i", "testsrc2=s=640x360:r=30:d=8", "-f", "lavfi", "-i",
+                 "aevalsrc=0.5*sin(2*PI*1000*t)*between(t\\,3.5\\,3.6):s=48000:d=8"] + _X264 + _AAC + _FAST,
     "small.webm": ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-c:v", "libvpx", "-deadline", "realtime", "-an"],
 }
 
@@ -113,6 +116,29 @@ def samples(path):
     done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a", "-f", "s16le", "-"], capture_output=True)
     assert done.returncode == 0, f"ffmpeg {path}: {done.stderr.decode().strip()}"
     return done.stdout
+
+
+def grey(path, size=(160, 90)):
+    """The (first) picture in grey, scaled to `size`: bytes."""
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-frames:v", "1", "-vf",
+                           f"scale={size[0]}:{size[1]}:flags=area", "-pix_fmt", "gray", "-f", "rawvideo", "-"], capture_output=True)
+    assert done.returncode == 0, f"ffmpeg {path}: {done.stderr.decode().strip()}"
+    return done.stdout
+
+
+def difference(one, other):
+    """Mean distance of two pictures' pixels, of grey(): 0 to 255."""
+    a, b = grey(one), grey(other)
+    return sum(abs(x - y) for x, y in zip(a, b, strict=True)) / len(a)
+
+
+def onset(path, rate=48000):
+    """When the sound begins to be loud, seconds; None: never."""
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a", "-ac", "1", "-ar", str(rate),
+                           "-f", "s16le", "-"], capture_output=True)
+    assert done.returncode == 0, f"ffmpeg {path}: {done.stderr.decode().strip()}"
+    heard = memoryview(done.stdout).cast("h")
+    return next((i / rate for i, sample in enumerate(heard) if abs(sample) > 4000), None)
 
 
 def same_pictures_and_sound(streamed, stored):
