@@ -310,7 +310,8 @@ bool Media::IsAllKnown() {
 }
 
 void Media::HideFromProbing() {
-  if (want_ != Want::kOneFrame || !std::string_view(format_->iformat->name).starts_with("mov,")) {
+  if ((want_ != Want::kOneFrame && want_ != Want::kNewPictures) ||
+      !std::string_view(format_->iformat->name).starts_with("mov,")) {
     return;
   }
   for (unsigned i = 0; i < format_->nb_streams; ++i) {
@@ -326,19 +327,32 @@ void Media::HideFromProbing() {
     const bool is_known = facts && facts->width == p->width && facts->height == p->height &&
                           !facts->may_have_fields && facts->reordered;
     if (!is_known) continue;
+    // The profiles that leave no doubt; why packets are not copied is told by them.
+    constexpr int kBaseline = 66, kMain = 77, kHigh = 100;
+    const bool is_usual =
+        facts->chroma_format == 1 &&
+        (facts->profile == kBaseline || facts->profile == kMain || facts->profile == kHigh);
+    if (want_ == Want::kNewPictures && !is_usual) continue;
     p->sample_aspect_ratio = AVRational{facts->sar_width, facts->sar_height};
     p->field_order = AV_FIELD_PROGRESSIVE;
     p->video_delay = 0;  // or it reads fifty packets to see one that is not delayed
     p->codec_id = kNotDecoded;
-    hidden_.emplace_back(i, *facts->reordered);
+    Hidden hidden{i, *facts->reordered};
+    if (is_usual) {
+      hidden.profile = facts->profile;
+      hidden.pixels = AV_PIX_FMT_YUV420P;
+    }
+    hidden_.push_back(hidden);
   }
 }
 
 void Media::ShowHidden() {
-  for (const auto& [i, reordered] : hidden_) {
-    AVCodecParameters* p = format_->streams[i]->codecpar;
+  for (const Hidden& hidden : hidden_) {
+    AVCodecParameters* p = format_->streams[hidden.stream]->codecpar;
     p->codec_id = AV_CODEC_ID_H264;
-    p->video_delay = reordered;
+    p->video_delay = hidden.reordered;
+    p->profile = hidden.profile;
+    p->format = hidden.pixels;
   }
 }
 

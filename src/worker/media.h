@@ -21,9 +21,10 @@ namespace vr::worker {
 
 /// What a source must have to be of use.
 enum class Want {
-  kPicture,   ///< a video stream; sound when there is some
-  kOneFrame,  ///< a video stream, for a picture or two that tell their own format and colours
-  kSound,     ///< an audio stream; of the video nothing is read
+  kPicture,      ///< a video stream; sound when there is some
+  kOneFrame,     ///< a video stream, for a picture or two that tell their own format and colours
+  kNewPictures,  ///< as kPicture, but of the video no packet will be copied
+  kSound,        ///< an audio stream; of the video nothing is read
   kAnything,  ///< whatever it is: only told about, so nothing need be decodable, nor within limits
 };
 
@@ -109,9 +110,17 @@ class Media {
   /// Nothing is left for avformat_find_stream_info to find.
   bool IsAllKnown();
   /// find_stream_info decodes up to seven pictures of H.264 for what its description says already:
-  /// half of the time that a frame takes. (libav 5.1; its packets then come without what its parser
-  /// adds, key frames that no index names among them, so that copies do without this.)
+  /// half of the time that a frame takes, a sixth of the wait for a video's first byte. (libav 5.1;
+  /// its packets then come without what its parser adds, key frames that no index names among them,
+  /// so that copies do without this.)
   void HideFromProbing();
+  /// What probing would have told of it.
+  struct Hidden {
+    unsigned stream = 0;
+    int reordered = 0;
+    int profile = FF_PROFILE_UNKNOWN;
+    AVPixelFormat pixels = AV_PIX_FMT_NONE;
+  };
   void ShowHidden();
   Result<void> ChooseStreams();
   void ChooseVideo();
@@ -134,7 +143,7 @@ class Media {
   int64_t video_bit_rate_ = 0;
   bool broke_off_ = false;
   std::optional<IndexSlice> slice_;
-  std::vector<std::pair<unsigned, int>> hidden_;  // streams, and their reorder delay
+  std::vector<Hidden> hidden_;
 };
 
 }  // namespace vr::worker
