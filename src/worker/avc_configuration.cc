@@ -186,6 +186,7 @@ void ReadUsability(Bits& bits, AvcFacts& facts) {
 std::optional<AvcFacts> ReadParameterSet(Bits bits) {
   AvcFacts facts;
   const uint32_t profile = bits.Take(8);
+  facts.profile = static_cast<int>(profile);
   bits.Take(16);  // constraints, level
   bits.Unsigned();
   uint32_t chroma_format = 1;
@@ -197,6 +198,7 @@ std::optional<AvcFacts> ReadParameterSet(Bits bits) {
     bits.Flag();
     if (bits.Flag()) SkipScalingLists(bits, chroma_format);
   }
+  facts.chroma_format = static_cast<int>(chroma_format);
   bits.Unsigned();  // log2_max_frame_num
   SkipPictureOrder(bits);
   bits.Unsigned();  // max_num_ref_frames

@@ -11,6 +11,8 @@ namespace vr::worker {
 
 struct AvcFacts {
   int64_t width = 0, height = 0;      ///< shown, pixels
+  int profile = 0;                    ///< profile_idc
+  int chroma_format = 1;              ///< 0: grey, 1: 4:2:0
   bool may_have_fields = false;       ///< interlacing is allowed, if not used
   int sar_width = 0, sar_height = 1;  ///< sample aspect ratio; 0:1 = not told
   std::optional<int> reordered;       ///< max_num_reorder_frames, when told

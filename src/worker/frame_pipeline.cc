@@ -44,11 +44,13 @@ Result<AvPtr<AVFrame>> FindExact(const protocol::Job& job, PictureFinder& finder
 
 Result<protocol::Done> ExtractFrame(const protocol::Job& job, SourceIo& source,
                                     const JobFiles& files, Reporter& reporter) {
+  const bool is_exact = job.accuracy != protocol::Accuracy::kKeyframe;
   TRY(std::unique_ptr<PictureFinder> finder,
-      PictureFinder::Open(job, source, reporter, Want::kOneFrame));
+      is_exact ? PictureFinder::OpenForOne(job, source, reporter)
+               : PictureFinder::Open(job, source, reporter, Want::kOneFrame));
   protocol::Done done;
   AvPtr<AVFrame> frame;
-  if (job.accuracy == protocol::Accuracy::kKeyframe) {
+  if (!is_exact) {
     TRY(frame, FindKeyFrame(job, *finder));
     done.route = "keyframes";
   }

@@ -5,6 +5,7 @@ extern "C" {
 }
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <string_view>
 #include <tuple>
@@ -90,6 +91,7 @@ int RefuseToOpen(AVFormatContext*, AVIOContext**, const char*, int, AVDictionary
 
 Media::~Media() {
   avformat_close_input(&format_);
+  if (slice_) io_.Replace(0, {});
 }
 
 Result<std::unique_ptr<Media>> Media::Open(SourceIo& io, const transform::protocol::Limits& limits,
@@ -99,6 +101,32 @@ Result<std::unique_ptr<Media>> Media::Open(SourceIo& io, const transform::protoc
   CHECK_OK(media->Probe());
   CHECK_OK(media->ChooseStreams());
   return media;
+}
+
+Result<std::unique_ptr<Media>> Media::OpenAt(SourceIo& io,
+                                             const transform::protocol::Limits& limits,
+                                             double moment) {
+  const MemoryFill as_it_comes(false);
+  const ReadAt read = [&io](uint64_t offset, void* to, size_t size) {
+    return io.ReadAt(offset, to, size);
+  };
+  const Announce announce = [&io](uint64_t offset, uint64_t size) { io.Announce(offset, size); };
+  std::optional<IndexSlice> slice = SliceIndex(read, announce, io.size(), moment);
+  if (io.failed()) return SourceBroken(io.failure());
+  if (slice) {
+    io.Replace(slice->offset, slice->bytes);
+    std::unique_ptr<Media> media(new Media(io, limits, Want::kOneFrame));
+    media->slice_ = std::move(slice);
+    const bool is_open = media->Probe().ok() && media->ChooseStreams().ok();
+    if (io.failed()) return SourceBroken(io.failure());
+    if (is_open) return media;
+  }
+  return Open(io, limits, Want::kOneFrame);
+}
+
+bool Media::IsReached(const AVPacket& packet) const {
+  return !slice_ || std::find(slice_->keys.begin(), slice_->keys.end(),
+                              static_cast<uint64_t>(packet.pos)) != slice_->keys.end();
 }
 
 namespace {
@@ -221,6 +249,20 @@ Result<void> Media::Probe() {
   if (is_encrypted() && want_ != Want::kAnything) return Encrypted();
   CHECK_OK(CheckSizes());
 
+  CHECK_OK(FindStreamInfo());
+  if (want_ == Want::kAnything) return {};
+  if (is_encrypted()) return Encrypted();
+  return CheckSizes();
+}
+
+Result<void> Media::FindStreamInfo() {
+  if (slice_) CompleteSlice();
+  HideFromProbing();
+  if (slice_ && hidden_.empty()) return Corrupt("the source cannot be opened", "index");
+  if (slice_ && IsAllKnown()) {
+    ShowHidden();
+    return {};
+  }
   // find_stream_info decodes with contexts of its own; without max_pixels a picture bomb goes off
   // there.
   std::vector<AVDictionary*> per_stream(format_->nb_streams, nullptr);
@@ -228,8 +270,8 @@ Result<void> Media::Probe() {
     av_dict_set_int(&d, "max_pixels", static_cast<int64_t>(limits_.max_pixels), 0);
     av_dict_set(&d, "codec_whitelist", kDecoders, 0);
   }
-  HideFromProbing();
-  r = avformat_find_stream_info(format_, per_stream.empty() ? nullptr : per_stream.data());
+  const int r =
+      avformat_find_stream_info(format_, per_stream.empty() ? nullptr : per_stream.data());
   ShowHidden();
   for (AVDictionary*& d : per_stream) av_dict_free(&d);
   if (io_.failed()) return SourceBroken(io_.failure());
@@ -237,12 +279,39 @@ Result<void> Media::Probe() {
   // Other containers go on without the streams that are too many.
   if (AvLogSawTooManyStreams()) return TooManyStreams();
   if (r < 0) return WhyNoPicture("stream info: " + AvError(r));
-  if (is_encrypted()) return Encrypted();
-  return CheckSizes();
+  return {};
+}
+
+void Media::CompleteSlice() {
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    AVStream* stream = format_->streams[i];
+    if (stream->codecpar->codec_type != AVMEDIA_TYPE_VIDEO || IsStill(stream)) continue;
+    av_reduce(&stream->avg_frame_rate.num, &stream->avg_frame_rate.den,
+              static_cast<int64_t>(slice_->samples * slice_->ticks_per_second),
+              static_cast<int64_t>(slice_->ticks), INT_MAX);
+    stream->r_frame_rate = stream->avg_frame_rate;
+  }
+}
+
+bool Media::IsAllKnown() {
+  if (format_->duration == AV_NOPTS_VALUE) return false;
+  int64_t begin = INT64_MAX;
+  for (unsigned i = 0; i < format_->nb_streams; ++i) {
+    const AVStream* stream = format_->streams[i];
+    const AVMediaType type = stream->codecpar->codec_type;
+    const bool is_usual = type == AVMEDIA_TYPE_AUDIO || type == AVMEDIA_TYPE_VIDEO;
+    if (!is_usual || IsStill(stream) || stream->start_time == AV_NOPTS_VALUE) return false;
+    begin = std::min(begin, av_rescale_q(stream->start_time, stream->time_base, kMicroseconds));
+  }
+  format_->start_time = begin;
+  // As after probing a hidden stream: a parser would find key frames that the index does not name.
+  format_->flags |= AVFMT_FLAG_NOPARSE;
+  return true;
 }
 
 void Media::HideFromProbing() {
-  if (want_ != Want::kOneFrame || !std::string_view(format_->iformat->name).starts_with("mov,")) {
+  if ((want_ != Want::kOneFrame && want_ != Want::kNewPictures) ||
+      !std::string_view(format_->iformat->name).starts_with("mov,")) {
     return;
   }
   for (unsigned i = 0; i < format_->nb_streams; ++i) {
@@ -258,19 +327,32 @@ void Media::HideFromProbing() {
     const bool is_known = facts && facts->width == p->width && facts->height == p->height &&
                           !facts->may_have_fields && facts->reordered;
     if (!is_known) continue;
+    // The profiles that leave no doubt; why packets are not copied is told by them.
+    constexpr int kBaseline = 66, kMain = 77, kHigh = 100;
+    const bool is_usual =
+        facts->chroma_format == 1 &&
+        (facts->profile == kBaseline || facts->profile == kMain || facts->profile == kHigh);
+    if (want_ == Want::kNewPictures && !is_usual) continue;
     p->sample_aspect_ratio = AVRational{facts->sar_width, facts->sar_height};
     p->field_order = AV_FIELD_PROGRESSIVE;
     p->video_delay = 0;  // or it reads fifty packets to see one that is not delayed
     p->codec_id = kNotDecoded;
-    hidden_.emplace_back(i, *facts->reordered);
+    Hidden hidden{i, *facts->reordered};
+    if (is_usual) {
+      hidden.profile = facts->profile;
+      hidden.pixels = AV_PIX_FMT_YUV420P;
+    }
+    hidden_.push_back(hidden);
   }
 }
 
 void Media::ShowHidden() {
-  for (const auto& [i, reordered] : hidden_) {
-    AVCodecParameters* p = format_->streams[i]->codecpar;
+  for (const Hidden& hidden : hidden_) {
+    AVCodecParameters* p = format_->streams[hidden.stream]->codecpar;
     p->codec_id = AV_CODEC_ID_H264;
-    p->video_delay = reordered;
+    p->video_delay = hidden.reordered;
+    p->profile = hidden.profile;
+    p->format = hidden.pixels;
   }
 }
 

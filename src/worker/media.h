@@ -13,6 +13,7 @@
 #include "transform/protocol/messages.h"
 #include "worker/av.h"
 #include "worker/geometry.h"
+#include "worker/index_slice.h"
 #include "worker/source_io.h"
 #include "worker/video_route.h"
 
@@ -20,9 +21,10 @@ namespace vr::worker {
 
 /// What a source must have to be of use.
 enum class Want {
-  kPicture,   ///< a video stream; sound when there is some
-  kOneFrame,  ///< a video stream, for a picture or two that tell their own format and colours
-  kSound,     ///< an audio stream; of the video nothing is read
+  kPicture,      ///< a video stream; sound when there is some
+  kOneFrame,     ///< a video stream, for a picture or two that tell their own format and colours
+  kNewPictures,  ///< as kPicture, but of the video no packet will be copied
+  kSound,        ///< an audio stream; of the video nothing is read
   kAnything,  ///< whatever it is: only told about, so nothing need be decodable, nor within limits
 };
 
@@ -35,6 +37,12 @@ class Media {
   static Result<std::unique_ptr<Media>> Open(SourceIo& io,
                                              const transform::protocol::Limits& limits,
                                              Want want = Want::kPicture);
+  /// For the one picture on the screen at `moment` (seconds), and nothing else: reads of a long
+  /// index only what that takes, where it can (holds_all() tells).
+  /// @errors as above
+  static Result<std::unique_ptr<Media>> OpenAt(SourceIo& io,
+                                               const transform::protocol::Limits& limits,
+                                               double moment);
   ~Media();
   Media(const Media&) = delete;
   Media& operator=(const Media&) = delete;
@@ -79,6 +87,11 @@ class Media {
   /// @errors SOURCE_FAILED, SOURCE_UNSUPPORTED (encrypted)
   Result<bool> Read(AVPacket* packet);
   bool broke_off() const { return broke_off_; }
+  /// false: only packets around a moment can be reached; reading and seeking leads astray
+  /// elsewhere.
+  bool holds_all() const { return !slice_; }
+  /// Whether this packet, the first after a seek, is one that the whole index would have led to.
+  bool IsReached(const AVPacket& packet) const;
   /// To the last key frame of the video (without one: packet of the sound) at or before `seconds`.
   /// @return false when the container
   /// cannot.
@@ -92,10 +105,24 @@ class Media {
   Media(SourceIo& io, const transform::protocol::Limits& limits, Want want)
       : io_(io), limits_(limits), want_(want) {}
   Result<void> Probe();
+  /// avformat_find_stream_info, where it has something to find.
+  Result<void> FindStreamInfo();
+  /// What a slice of the index does not tell of the whole.
+  void CompleteSlice();
+  /// Nothing is left for avformat_find_stream_info to find.
+  bool IsAllKnown();
   /// find_stream_info decodes up to seven pictures of H.264 for what its description says already:
-  /// half of the time that a frame takes. (libav 5.1; its packets then come without what its parser
-  /// adds, key frames that no index names among them, so that copies do without this.)
+  /// half of the time that a frame takes, a sixth of the wait for a video's first byte. (libav 5.1;
+  /// its packets then come without what its parser adds, key frames that no index names among them,
+  /// so that copies do without this.)
   void HideFromProbing();
+  /// What probing would have told of it.
+  struct Hidden {
+    unsigned stream = 0;
+    int reordered = 0;
+    int profile = FF_PROFILE_UNKNOWN;
+    AVPixelFormat pixels = AV_PIX_FMT_NONE;
+  };
   void ShowHidden();
   Result<void> ChooseStreams();
   void ChooseVideo();
@@ -117,7 +144,8 @@ class Media {
   AVRational frame_rate_{30, 1};
   int64_t video_bit_rate_ = 0;
   bool broke_off_ = false;
-  std::vector<std::pair<unsigned, int>> hidden_;  // streams, and their reorder delay
+  std::optional<IndexSlice> slice_;
+  std::vector<Hidden> hidden_;
 };
 
 }  // namespace vr::worker

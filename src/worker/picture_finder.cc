@@ -59,11 +59,29 @@ Result<std::unique_ptr<PictureFinder>> PictureFinder::Open(const transform::prot
   return finder;
 }
 
+Result<std::unique_ptr<PictureFinder>> PictureFinder::OpenForOne(
+    const transform::protocol::Job& job, SourceIo& source, Reporter& reporter) {
+  std::unique_ptr<PictureFinder> finder(new PictureFinder(job, source, reporter, Want::kOneFrame));
+  finder->is_for_one_ = true;
+  CHECK_OK(finder->Reopen());
+  CHECK_OK(CheckStart(job.start_seconds, finder->media_->duration()));
+  return finder;
+}
+
+Result<void> PictureFinder::HaveAll() {
+  is_for_one_ = false;
+  return media_->holds_all() ? Result<void>() : Reopen();
+}
+
 Result<void> PictureFinder::Reopen() {
   broke_off_ = broke_off_ || (media_ != nullptr && media_->broke_off());
   key_decoder_.reset();
   media_.reset();
-  TRY(media_, Media::Open(source_, job_.limits, want_));
+  if (is_for_one_) {
+    TRY(media_, Media::OpenAt(source_, job_.limits, job_.start_seconds));
+  } else {
+    TRY(media_, Media::Open(source_, job_.limits, want_));
+  }
   if (media_->audio() != nullptr) media_->audio()->discard = AVDISCARD_ALL;
   if (job_.from_first_picture) media_->CountFromFirstPicture();
   const char* name = media_->format()->iformat->name;
@@ -86,6 +104,7 @@ Result<bool> PictureFinder::MoveTo(double point) {
 }
 
 Result<void> PictureFinder::From(double start, const OnPicture& on_picture) {
+  CHECK_OK(HaveAll());
   media_->video()->discard = AVDISCARD_DEFAULT;
   for (const double point : SeekPoints(start)) {
     TRY(const bool moved, MoveTo(point));
@@ -165,6 +184,14 @@ Result<bool> PictureFinder::Attempt(double start, bool may_retry, const OnPictur
 }
 
 Result<AvPtr<AVFrame>> PictureFinder::Alone(double start) {
+  if (!is_for_one_ || start != job_.start_seconds) CHECK_OK(HaveAll());
+  TRY(AvPtr<AVFrame> found, TryAlone(start));
+  if (found != nullptr || media_->holds_all()) return found;
+  CHECK_OK(HaveAll());
+  return TryAlone(start);
+}
+
+Result<AvPtr<AVFrame>> PictureFinder::TryAlone(double start) {
   switch (media_->video()->codecpar->codec_id) {
     case AV_CODEC_ID_H264:
     case AV_CODEC_ID_HEVC:
@@ -206,7 +233,7 @@ Result<PictureFinder::Packets> PictureFinder::PacketsFor(int64_t begin) {
     if (packet->stream_index != media_->video()->index) continue;
     const bool is_key = (packet->flags & AV_PKT_FLAG_KEY) != 0;
     if (packet->pts == AV_NOPTS_VALUE || packet->dts == AV_NOPTS_VALUE ||
-        packet->pts < packet->dts || (packets.empty() && !is_key) ||
+        packet->pts < packet->dts || (packets.empty() && !(is_key && media_->IsReached(*packet))) ||
         (packet->flags & AV_PKT_FLAG_CORRUPT) != 0) {
       return Packets();
     }
@@ -309,6 +336,7 @@ bool PictureFinder::IndexCovers(double seconds) const {
 }
 
 Result<std::optional<KeyPacket>> PictureFinder::KeyAt(double seconds, double earliest) {
+  CHECK_OK(HaveAll());
   std::vector<double> points;
   for (const double point : SeekPoints(seconds)) {
     if (point <= earliest) break;
@@ -384,6 +412,7 @@ Result<AvPtr<AVFrame>> PictureFinder::Decode(const KeyPacket& key) {
 Result<std::optional<double>> PictureFinder::EndBefore(double seconds) {
   AvPtr<AVPacket> packet = NewPacket();
   if (packet == nullptr) return EngineError("reading", AVERROR(ENOMEM));
+  CHECK_OK(HaveAll());
   const double usual = 1 / av_q2d(media_->frame_rate());
   for (const double point : SeekPoints(seconds)) {
     TRY(const bool moved, MoveTo(point));

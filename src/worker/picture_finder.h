@@ -41,6 +41,9 @@ class PictureFinder {
   static Result<std::unique_ptr<PictureFinder>> Open(const transform::protocol::Job& job,
                                                      SourceIo& source, Reporter& reporter,
                                                      Want want = Want::kPicture);
+  /// For Alone(job.start_seconds); everything else works as well, but costs opening anew.
+  static Result<std::unique_ptr<PictureFinder>> OpenForOne(const transform::protocol::Job& job,
+                                                           SourceIo& source, Reporter& reporter);
 
   const Media& media() const { return *media_; }
 
@@ -74,6 +77,9 @@ class PictureFinder {
                 Want want)
       : job_(job), source_(source), reporter_(reporter), want_(want) {}
   Result<void> Reopen();
+  /// Before anything but Alone().
+  Result<void> HaveAll();
+  Result<AvPtr<AVFrame>> TryAlone(double start);
   Error TooManyPictures() const;
   /// Stands at the last key frame at or before `point`, 0 = the beginning. @return false: cannot
   Result<bool> MoveTo(double point);
@@ -91,6 +97,7 @@ class PictureFinder {
   SourceIo& source_;
   Reporter& reporter_;
   const Want want_;
+  bool is_for_one_ = false;  ///< the picture at the job's start is all that is wanted, so far
   std::unique_ptr<Media> media_;
   AvPtr<AVCodecContext> key_decoder_;
   bool fresh_ = true;  // stands where opening left it

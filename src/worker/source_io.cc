@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
+#include <utility>
 
 namespace vr::worker {
 namespace {
@@ -49,6 +51,14 @@ int SourceIo::Read(uint8_t* to, int size) {
   reporter_.Tick();
   if (size_ != 0 && position_ >= size_) return AVERROR_EOF;
   auto wanted = static_cast<uint64_t>(std::max(size, 0));
+  if (position_ < replaced_at_) wanted = std::min(wanted, replaced_at_ - position_);
+  if (position_ >= replaced_at_ && position_ - replaced_at_ < replacement_.size()) {
+    const uint64_t from = position_ - replaced_at_;
+    const uint64_t n = std::min<uint64_t>(wanted, replacement_.size() - from);
+    std::memcpy(to, replacement_.data() + from, n);
+    position_ += n;
+    return static_cast<int>(n);
+  }
   if (!complete_) {
     const uint64_t available = WaitReady();
     if (failed_) return AVERROR(EIO);
@@ -67,6 +77,35 @@ int SourceIo::Read(uint8_t* to, int size) {
   }
   position_ += static_cast<uint64_t>(n);
   return static_cast<int>(n);
+}
+
+bool SourceIo::ReadAt(uint64_t offset, void* to, size_t size) {
+  const uint64_t before = std::exchange(position_, offset);
+  auto* bytes = static_cast<uint8_t*>(to);
+  int n = 1;
+  while (size > 0 && n > 0) {
+    n = Read(bytes, static_cast<int>(std::min<size_t>(size, INT_MAX)));
+    if (n <= 0) break;
+    bytes += n;
+    size -= static_cast<size_t>(n);
+  }
+  position_ = before;
+  return size == 0;
+}
+
+void SourceIo::Announce(uint64_t offset, uint64_t size) {
+  announced_ = offset;
+  announced_end_ = offset + size;
+}
+
+void SourceIo::Replace(uint64_t offset, std::string bytes) {
+  replacement_ = std::move(bytes);
+  replaced_at_ = replacement_.empty() ? 0 : offset;
+  // What libav holds of the old bytes is forgotten.
+  position_ = 0;
+  avio_->buf_ptr = avio_->buf_end = avio_->buffer;
+  avio_->pos = 0;
+  avio_->eof_reached = 0;
 }
 
 int64_t SourceIo::Seek(int64_t offset, int whence) {
@@ -99,6 +138,9 @@ uint64_t SourceIo::WaitReady() {
     window_ = begin == last_need_end_ && begin != 0 ? std::min(window_ * 2, kMaxWindow) : kBlock;
     window_ = std::max(window_, kBlock);
     uint64_t end = std::max((begin + window_) / kBlock * kBlock, position_ + 1);
+    if (position_ >= announced_ && position_ < announced_end_) {
+      end = std::max(end, std::min(announced_end_, begin + kMaxWindow));
+    }
     if (size_ != 0) end = std::min(end, size_);
     const Need need{begin, end - begin};
     if (!channel_.Send(need).ok()) _exit(3);

@@ -32,6 +32,13 @@ class SourceIo {
   const std::string& failure() const { return failure_; }
   uint64_t size() const { return size_; }
 
+  /// Beside what libav reads. @return false when it has failed or ends before
+  bool ReadAt(uint64_t offset, void* to, size_t size);
+  /// Most of [offset, offset + size) will be read: it is asked for in one piece.
+  void Announce(uint64_t offset, uint64_t size);
+  /// From now on libav reads `bytes` at `offset`, from the beginning on; empty = what is there.
+  void Replace(uint64_t offset, std::string bytes);
+
  private:
   static int ReadCallback(void* self, uint8_t* to, int size);
   static int64_t SeekCallback(void* self, int64_t offset, int whence);
@@ -51,6 +58,9 @@ class SourceIo {
   uint64_t position_ = 0;
   ExtentSet ready_;
   uint64_t last_need_end_ = 0;
+  uint64_t announced_ = 0, announced_end_ = 0;
+  uint64_t replaced_at_ = 0;
+  std::string replacement_;
   uint64_t window_ = 0;
   bool failed_ = false;
   std::string failure_;

@@ -913,9 +913,41 @@ class Transcoder {
 
 }  // namespace
 
+namespace {
+
+/// Nothing in the job speaks against packets as they are.
+bool LooksLikeCopy(const protocol::Job& job) {
+  return job.format == protocol::OutputFormat::kMp4 && !job.width && !job.height;
+}
+
+struct Source {
+  std::unique_ptr<Media> media;
+  Want want = Want::kPicture;
+};
+
+/// Without probing what will be decoded anyway.
+Result<Source> OpenSource(const protocol::Job& job, SourceIo& io) {
+  Source source;
+  if (!LooksLikeCopy(job)) {
+    TRY(source.media, Media::Open(io, job.limits, Want::kNewPictures));
+    const VideoFacts facts = source.media->video_facts();
+    TRY(const Placement placement, Place(facts.shape, BoxOf(job), job.limits.max_pixels));
+    if (facts.codec != AV_CODEC_ID_H264 || IsNeverCopied(job, facts, placement)) {
+      source.want = Want::kNewPictures;
+      return source;
+    }
+    source.media.reset();
+  }
+  TRY(source.media, Media::Open(io, job.limits, Want::kPicture));
+  return source;
+}
+
+}  // namespace
+
 Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source,
                                       const JobFiles& files, Reporter& reporter) {
-  TRY(std::unique_ptr<Media> media, Media::Open(source, job.limits));
+  TRY(Source opened, OpenSource(job, source));
+  std::unique_ptr<Media>& media = opened.media;
   CHECK_OK(CheckStart(job.start_seconds, media->duration()));
   if (job.duration_seconds && *job.duration_seconds > job.limits.max_output_seconds &&
       media->duration() - job.start_seconds > job.limits.max_output_seconds) {
@@ -928,7 +960,7 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
       const double duration = media->duration();
       media.reset();
       TRY(plan.rate_factor, SolveRateFactor(job, source, duration, reporter));
-      TRY(media, Media::Open(source, job.limits));
+      TRY(media, Media::Open(source, job.limits, opened.want));
     }
   }
   bool moved = false;
@@ -939,7 +971,7 @@ Result<protocol::Done> TranscodeVideo(const protocol::Job& job, SourceIo& source
       // Containers disagree on what seeking to the start means; opening anew is the same
       // everywhere.
       media.reset();
-      TRY(media, Media::Open(source, job.limits));
+      TRY(media, Media::Open(source, job.limits, opened.want));
     }
     // A seek that fails may have read all the same.
     const bool sought = from_start || media->Seek(points[i]);

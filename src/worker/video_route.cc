@@ -77,6 +77,15 @@ bool IsWhole(const Job& job, double duration) {
   return !job.duration_seconds || (duration > 0 && *job.duration_seconds >= duration + kSlack);
 }
 
+bool IsNeverCopied(const Job& job, VideoFacts facts, const Placement& placement) {
+  facts.profile = FF_PROFILE_H264_HIGH;
+  facts.pixels = AV_PIX_FMT_YUV420P;
+  facts.colour = {AVCOL_SPC_BT709, AVCOL_PRI_BT709, AVCOL_TRC_BT709, AVCOL_RANGE_MPEG};
+  facts.is_progressive = true;
+  facts.bit_rate = 1;
+  return Objection(job, facts, placement) != nullptr;
+}
+
 VideoRoute VideoRouteFor(const Job& job, const VideoFacts& facts, const Placement& placement) {
   VideoRoute route;
   const char* objection = Objection(job, facts, placement);

@@ -35,6 +35,11 @@ struct VideoRoute {
 };
 
 /// @param placement where the decoded picture would go
+/// Whatever H.264 the source turns out to be, none of its packets will be copied. Needs of `facts`
+/// only what a container tells.
+bool IsNeverCopied(const transform::protocol::Job& job, VideoFacts facts,
+                   const Placement& placement);
+
 VideoRoute VideoRouteFor(const transform::protocol::Job& job, const VideoFacts& facts,
                          const Placement& placement);
 

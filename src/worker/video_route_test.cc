@@ -47,6 +47,31 @@ TEST(VideoRoute, PacketsAreCopiedWhenNothingNeedsDoing) {
   EXPECT_TRUE(RouteOf(job, Easy()).copy) << "more than there is";
 }
 
+TEST(VideoRoute, WhatIsNeverCopiedIsKnownBeforeProbing) {
+  // All that only a decoder can tell is missing.
+  VideoFacts facts = Easy();
+  facts.profile = FF_PROFILE_UNKNOWN;
+  facts.pixels = AV_PIX_FMT_NONE;
+  facts.colour = {};
+  facts.bit_rate = 0;
+  const auto never = [&facts](const Job& job) {
+    auto placement = Place(facts.shape, BoxOf(job), 35'000'000);
+    return placement.ok() && IsNeverCopied(job, facts, *placement);
+  };
+  Job job;
+  job.width = 1280;
+  EXPECT_FALSE(never(job)) << "its own size";
+  job.width = 640;
+  EXPECT_TRUE(never(job));
+  job = Job();
+  job.format = OutputFormat::kWebm;
+  EXPECT_TRUE(never(job));
+  job = Job();
+  job.start_seconds = 1;
+  EXPECT_TRUE(never(job));
+  EXPECT_FALSE(never(Job()));
+}
+
 TEST(VideoRoute, EveryFormatCopiesItsOwnCodecOnly) {
   const struct {
     OutputFormat format;
