@@ -4,22 +4,22 @@
 #include <cmath>
 
 #include "base/bytes.h"
-#include "base/hash.h"
+#include "cache/state_file.h"
 
 namespace vr::cache {
 
 namespace {
 
-constexpr std::string_view kFamily = "video-resizer capacity ";
-constexpr std::string_view kHeader = "video-resizer capacity 1\n";
+constexpr StateFormat kFormat{"video-resizer capacity 1\n",
+                              "what was learned of the store's entries cannot be read",
+                              "what was learned of the store's entries has another version"};
 constexpr size_t kUseBytes = 24;
-constexpr size_t kHashBytes = 16;
 
 }  // namespace
 
 std::string EncodeState(const KeeperState& state) {
-  std::string out(kHeader);
-  out.reserve(kHeader.size() + 64 + state.uses.size() * kUseBytes);
+  std::string out(kFormat.header);
+  out.reserve(kFormat.header.size() + 64 + state.uses.size() * kUseBytes);
   PutUint(out, static_cast<uint64_t>(state.saved_ms), 8);
   PutBytes(out, state.policy);
   PutUint(out, state.uses.size(), 8);
@@ -34,28 +34,16 @@ std::string EncodeState(const KeeperState& state) {
     PutBytes(out, name);
     PutBytes(out, learned);
   }
-  const Hash128 hash = HashOf(out);
-  PutUint(out, hash.high, 8);
-  PutUint(out, hash.low, 8);
+  SealState(out);
   return out;
 }
 
 Result<KeeperState> DecodeState(std::string_view bytes) {
   const auto broken = [](const char* why) {
-    return Error(Code::kCorruption, "what was learned of the store's entries cannot be read", why);
+    return Error(Code::kCorruption, kFormat.unreadable, why);
   };
-  if (bytes.starts_with(kFamily) && !bytes.starts_with(kHeader)) {
-    return Error(Code::kUnsupported, "what was learned of the store's entries has another version");
-  }
-  if (!bytes.starts_with(kHeader) || bytes.size() < kHeader.size() + kHashBytes) {
-    return broken("header");
-  }
-  const std::string_view body = bytes.substr(0, bytes.size() - kHashBytes);
-  Hash128 said;
-  said.high = GetUint(bytes, body.size(), 8);
-  said.low = GetUint(bytes, body.size() + 8, 8);
-  if (said != HashOf(body)) return broken("checksum");
-  ByteReader in(body.substr(kHeader.size()));
+  TRY(const std::string_view body, UnsealState(bytes, kFormat));
+  ByteReader in(body);
   KeeperState state;
   state.saved_ms = static_cast<int64_t>(in.Uint(8));
   state.policy = in.Bytes();

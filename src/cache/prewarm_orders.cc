@@ -1,15 +1,15 @@
 #include "cache/prewarm_orders.h"
 
 #include "base/bytes.h"
-#include "base/hash.h"
+#include "cache/state_file.h"
 
 namespace vr::cache {
 
 namespace {
 
-constexpr std::string_view kFamily = "video-resizer prewarm ";
-constexpr std::string_view kHeader = "video-resizer prewarm 1\n";
-constexpr size_t kHashBytes = 16;
+constexpr StateFormat kFormat{"video-resizer prewarm 1\n",
+                              "the kept orders of prewarming cannot be read",
+                              "the kept orders of prewarming have another version"};
 constexpr uint8_t kLastCause = 2;
 
 std::string Encode(const KeptOrder& order) {
@@ -48,35 +48,24 @@ std::string EncodeOrders(const std::vector<KeptOrder>& orders) {
   uint32_t count = 0;
   for (const KeptOrder& order : orders) {
     const std::string row = Encode(order);
-    if (kHeader.size() + 4 + rows.size() + row.size() + kHashBytes > kMostOrderBytes) break;
+    if (kFormat.header.size() + 4 + rows.size() + row.size() + kStateHashBytes > kMostOrderBytes)
+      break;
     rows += row;
     ++count;
   }
-  std::string out(kHeader);
+  std::string out(kFormat.header);
   PutUint(out, count, 4);
   out += rows;
-  const Hash128 hash = HashOf(out);
-  PutUint(out, hash.high, 8);
-  PutUint(out, hash.low, 8);
+  SealState(out);
   return out;
 }
 
 Result<std::vector<KeptOrder>> DecodeOrders(std::string_view bytes) {
   const auto broken = [](const char* why) {
-    return Error(Code::kCorruption, "the kept orders of prewarming cannot be read", why);
+    return Error(Code::kCorruption, kFormat.unreadable, why);
   };
-  if (bytes.starts_with(kFamily) && !bytes.starts_with(kHeader)) {
-    return Error(Code::kUnsupported, "the kept orders of prewarming have another version");
-  }
-  if (!bytes.starts_with(kHeader) || bytes.size() < kHeader.size() + kHashBytes) {
-    return broken("header");
-  }
-  const std::string_view body = bytes.substr(0, bytes.size() - kHashBytes);
-  Hash128 said;
-  said.high = GetUint(bytes, body.size(), 8);
-  said.low = GetUint(bytes, body.size() + 8, 8);
-  if (said != HashOf(body)) return broken("checksum");
-  ByteReader in(body.substr(kHeader.size()));
+  TRY(const std::string_view body, UnsealState(bytes, kFormat));
+  ByteReader in(body);
   std::vector<KeptOrder> orders;
   for (uint64_t left = in.Uint(4); left > 0 && !in.failed(); --left) {
     orders.push_back(Read(in));

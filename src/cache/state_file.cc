@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+#include "base/hash.h"
 #include "io/files.h"
 
 namespace vr::cache {
@@ -16,6 +18,29 @@ std::string DirectoryOf(const std::string& path) {
 }
 
 }  // namespace
+
+void SealState(std::string& bytes) {
+  const Hash128 hash = HashOf(bytes);
+  PutUint(bytes, hash.high, 8);
+  PutUint(bytes, hash.low, 8);
+}
+
+Result<std::string_view> UnsealState(std::string_view bytes, const StateFormat& format) {
+  const std::string_view header = format.header;
+  const std::string_view family = header.substr(0, header.rfind(' ') + 1);
+  if (bytes.starts_with(family) && !bytes.starts_with(header)) {
+    return Error(Code::kUnsupported, format.other_version);
+  }
+  if (!bytes.starts_with(header) || bytes.size() < header.size() + kStateHashBytes) {
+    return Error(Code::kCorruption, format.unreadable, "header");
+  }
+  const std::string_view hashed = bytes.substr(0, bytes.size() - kStateHashBytes);
+  Hash128 said;
+  said.high = GetUint(bytes, hashed.size(), 8);
+  said.low = GetUint(bytes, hashed.size() + 8, 8);
+  if (said != HashOf(hashed)) return Error(Code::kCorruption, format.unreadable, "checksum");
+  return hashed.substr(header.size());
+}
 
 Result<void> WriteStateFile(const std::string& path, std::string_view bytes) {
   io::Files& files = io::Files::System();

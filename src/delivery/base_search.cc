@@ -30,7 +30,7 @@ class Search {
       if (is_cut_) co_await AskForNamed(ctx);
     }
     std::vector<HeldBase> held;
-    for (const auto& [key, base] : held_) held.push_back(base);
+    for (auto& [key, base] : held_) held.push_back(std::move(base));
     const std::vector<BaseCandidate> ranked = Rank(std::move(held), in_.wanted);
     for (size_t i = 0; i < std::min(ranked.size(), kMostTries); ++i) {
       BaseCandidate candidate = ranked[i];

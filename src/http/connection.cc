@@ -91,6 +91,7 @@ void Connection::StartTls(Socket socket, std::unique_ptr<TlsStream> tls) {
 
 void Connection::Spawn() {
   share_.all.insert(this);
+  idle_since_ = Now();
   auto self = shared_from_this();
   asio::co_spawn(socket_.get_executor(), Run(),
                  [self](std::exception_ptr failure) { self->OnEnd(failure); });
@@ -431,10 +432,10 @@ Task<void> Connection::Linger() {
 
 /// Tells the handler how it ended, once per request, and gets ready for the next one.
 void Connection::Finish(bool is_complete, std::string_view error) {
+  const bool is_end_known = is_complete && !is_streaming_ && writer_.is_sent_at_once();
   is_answering_ = is_streaming_ = false;
-  const SteadyTime now =
-      is_complete && writer_.is_sent_at_once() ? *writer_.first_byte_time() : Now();
-  last_answer_time_ = now;
+  const SteadyTime now = is_end_known ? *writer_.first_byte_time() : Now();
+  idle_since_ = now;
   Sent sent;
   sent.body_bytes = writer_.body_bytes();
   sent.complete = is_complete;
@@ -467,9 +468,7 @@ void Connection::ArmRead() {
   // The limit is for the whole head or body, however many reads it takes.
   if (reading_ != what) {
     reading_ = what;
-    // Between two requests that is the time at which the first one's answer was sent.
-    const bool is_known = what == Waiting::kIdle && last_answer_time_ != SteadyTime();
-    read_deadline_ = (is_known ? last_answer_time_ : Now()) + timeout;
+    read_deadline_ = (what == Waiting::kIdle ? idle_since_ : Now()) + timeout;
   }
   has_expired_ = false;
   Arm(what, read_deadline_);

@@ -100,8 +100,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   Request request_;
   Response response_;
   SteadyTime request_time_;
-  SteadyTime last_answer_time_;  ///< when the last one was sent or given up
-  std::string_view failure_;     ///< why the answer was not sent completely
+  SteadyTime idle_since_;     ///< the beginning, or the end of the last answer
+  std::string_view failure_;  ///< why the answer was not sent completely
 
   bool read_filled_buffer_ = false;  ///< there may be more that no wait would tell of
   bool is_answering_ = false;        ///< between a request and its Finished()

@@ -87,7 +87,6 @@ bool ResponseWriter::Start(const Response& response, const HeadOptions& options)
   is_chunk_open_ = false;
   stream_left_ = body_bytes_ = 0;
   first_byte_time_.reset();
-  is_sent_at_once_ = false;
 
   const auto* pieces = std::get_if<std::vector<Piece>>(&response.body);
   const auto* stream = std::get_if<StreamBody>(&response.body);
@@ -149,7 +148,6 @@ void ResponseWriter::StartRaw(std::string_view bytes) {
   next_ = 0;
   more_follows_ = false;
   first_byte_time_.reset();
-  is_sent_at_once_ = false;
   AddMemory(bytes, false);
 }
 
@@ -162,7 +160,7 @@ bool ResponseWriter::AddStreamPiece(Piece piece) {
   }
   segments_.clear();
   next_ = 0;
-  more_follows_ = is_sent_at_once_ = false;
+  more_follows_ = false;
   if (chunked_) {
     Pen pen{chunk_};
     if (is_chunk_open_) pen.Text("\r\n");
@@ -181,7 +179,7 @@ bool ResponseWriter::EndStream() {
   if (length_ && stream_left_ > 0) return false;
   segments_.clear();
   next_ = 0;
-  more_follows_ = is_sent_at_once_ = false;
+  more_follows_ = false;
   if (chunked_) AddMemory(is_chunk_open_ ? "\r\n0\r\n\r\n" : "0\r\n\r\n", false);
   stream_piece_ = Piece();
   return true;
@@ -203,9 +201,10 @@ void ResponseWriter::Sent(uint64_t n) {
     n -= part;
     if (segment.length == 0) ++next_;
   }
-  if (!first_byte_time_ && (sent_body || (next_ == segments_.size() && !more_follows_))) {
+  const bool is_all = next_ == segments_.size() && !more_follows_;
+  is_sent_at_once_ = is_all && !first_byte_time_;
+  if (!first_byte_time_ && (sent_body || is_all)) {
     first_byte_time_ = std::chrono::steady_clock::now();
-    is_sent_at_once_ = next_ == segments_.size() && !more_follows_;
   }
 }
 

@@ -63,7 +63,7 @@ class ResponseWriter {
   /// Time of the first body byte handed to the kernel, or of the last head byte when there is no
   /// body yet.
   std::optional<SteadyTime> first_byte_time() const { return first_byte_time_; }
-  /// Everything there was to send went with the first byte, at its time.
+  /// All that was queued went with the first byte, at its time.
   bool is_sent_at_once() const { return is_sent_at_once_; }
   /// The body's length as announced; nullopt when chunked or until close.
   std::optional<uint64_t> announced_length() const { return length_; }

@@ -82,9 +82,8 @@ int SourceIo::Read(uint8_t* to, int size) {
 bool SourceIo::ReadAt(uint64_t offset, void* to, size_t size) {
   const uint64_t before = std::exchange(position_, offset);
   auto* bytes = static_cast<uint8_t*>(to);
-  int n = 1;
-  while (size > 0 && n > 0) {
-    n = Read(bytes, static_cast<int>(std::min<size_t>(size, INT_MAX)));
+  while (size > 0) {
+    const int n = Read(bytes, static_cast<int>(std::min<size_t>(size, INT_MAX)));
     if (n <= 0) break;
     bytes += n;
     size -= static_cast<size_t>(n);
