@@ -4,9 +4,12 @@
 #include <utility>
 
 #include "cache/entity.h"
+#include "capacity/watermark.h"
 #include "observe/log.h"
 
 namespace vr::cache {
+
+using capacity::PercentOf;
 
 namespace {
 
@@ -23,10 +26,6 @@ constexpr std::chrono::seconds kRoomWait{30};
 /// it.
 constexpr uint64_t kReliefShare = 20;
 constexpr std::chrono::seconds kReliefEvery{10};
-
-uint64_t PercentOf(uint64_t whole, uint32_t percent) {
-  return whole / 100 * percent + whole % 100 * percent / 100;
-}
 
 }  // namespace
 

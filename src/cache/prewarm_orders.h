@@ -14,12 +14,16 @@ namespace vr::cache {
 /// Larger files are not read. Orders that would make it larger are not kept, the newest first.
 inline constexpr uint64_t kMostOrderBytes = 32ull << 20;
 
-struct KeptOrder {
+/// What has come of an order so far, in variants.
+struct WarmCounts {
+  uint64_t made = 0, held = 0, joined = 0, failed = 0, cancelled = 0;
+  uint64_t sum() const { return made + held + joined + failed + cancelled; }
+};
+
+struct KeptOrder : WarmCounts {
   std::string id;
   uint8_t cause = 0;  ///< 0 order, 1 upload, 2 hot source
   int64_t created_ms = 0;
-  /// What has come of it so far, in variants.
-  uint64_t made = 0, held = 0, joined = 0, failed = 0, cancelled = 0;
   std::vector<std::string> targets;  ///< what is not done yet, as clients would ask
 };
 

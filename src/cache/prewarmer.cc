@@ -439,11 +439,7 @@ std::vector<KeptOrder> Prewarmer::UnendedLocked() const {
     order.id = view.id;
     order.cause = static_cast<uint8_t>(view.cause);
     order.created_ms = view.created_ms;
-    order.made = view.made;
-    order.held = view.held;
-    order.joined = view.joined;
-    order.failed = view.failed;
-    order.cancelled = view.cancelled;
+    static_cast<WarmCounts&>(order) = view;
   }
   const auto add = [&](const Item& item) {
     const auto place = places.find(item.batch.get());
@@ -517,13 +513,8 @@ Task<void> Prewarmer::RestoreAll() {
     view.id = order.id;
     view.cause = static_cast<Cause>(order.cause);
     view.created_ms = order.created_ms;
-    view.made = order.made;
-    view.held = order.held;
-    view.joined = order.joined;
-    view.failed = order.failed;
-    view.cancelled = order.cancelled;
-    view.total = order.made + order.held + order.joined + order.failed + order.cancelled +
-                 order.targets.size();
+    static_cast<WarmCounts&>(view) = order;
+    view.total = order.sum() + order.targets.size();
     std::vector<Item> items;
     for (size_t i = 0; i < order.targets.size(); ++i) {
       if (i % kAtOnce == 0) co_await io::SleepUntil(std::chrono::steady_clock::now());

@@ -67,12 +67,11 @@ class Prewarmer {
     std::string target, code, message;
   };
   /// How far an order is.
-  struct View {
+  struct View : WarmCounts {
     std::string id;
     Cause cause = Cause::kOrder;
     int64_t created_ms = 0, ended_ms = 0;  ///< ended: 0 = not yet
     uint64_t total = 0, queued = 0, running = 0;
-    uint64_t made = 0, held = 0, joined = 0, failed = 0, cancelled = 0;
     std::vector<Failure> failures;  ///< the first some
   };
 

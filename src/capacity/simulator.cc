@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "capacity/item_table.h"
+#include "capacity/watermark.h"
 
 namespace vr::capacity {
 
@@ -57,9 +58,6 @@ class SimulatedStore {
       VR_CHECK(victim && held_.erase(*victim) == 1);
       outcome_.evictions += 1;
     }
-  }
-  static uint64_t PercentOf(uint64_t whole, uint32_t percent) {
-    return whole / 100 * percent + whole % 100 * percent / 100;
   }
 
   EvictionPolicy& policy_;

@@ -9,14 +9,15 @@
 
 namespace vr::http {
 
-constexpr std::array<bool, 256> MakeTokenTable() {
+/// Letters, digits and `others`.
+constexpr std::array<bool, 256> MakeCharTable(std::string_view others) {
   std::array<bool, 256> table{};
   for (int c = '0'; c <= '9'; ++c) table[c] = true;
   for (int c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
-  for (char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<unsigned char>(c)] = true;
+  for (char c : others) table[static_cast<unsigned char>(c)] = true;
   return table;
 }
-inline constexpr std::array<bool, 256> kTokenTable = MakeTokenTable();
+inline constexpr std::array<bool, 256> kTokenTable = MakeCharTable("!#$%&'*+-.^_`|~");
 
 /// tchar of RFC 9110 §5.6.2.
 constexpr bool IsTokenChar(char c) {

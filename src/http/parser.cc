@@ -46,15 +46,8 @@ Method MethodOf(std::string_view name) {
   return Method::kOther;
 }
 
-constexpr std::array<bool, 256> MakeHostTable() {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[c] = true;
-  for (int c = 'a'; c <= 'z'; ++c) table[c] = table[c - 'a' + 'A'] = true;
-  for (char c : std::string_view("-._~%!$&'()*+,;=")) table[static_cast<unsigned char>(c)] = true;
-  return table;
-}
 /// reg-name of RFC 3986 §3.2.2.
-constexpr std::array<bool, 256> kHostTable = MakeHostTable();
+constexpr std::array<bool, 256> kHostTable = MakeCharTable("-._~%!$&'()*+,;=");
 
 /// host [":" port], with the characters of RFC 3986 §3.2; no user information.
 bool IsAuthority(std::string_view text) {
